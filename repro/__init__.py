@@ -1,0 +1,1 @@
+"""DARTS and SPOS, reproduced: search, discretisation and evaluation."""

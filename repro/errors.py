@@ -1,0 +1,24 @@
+"""The two errors a user may see: each is one line that gives the value, what was expected and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ReproError(Exception):
+    """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
+
+    status = 1
+
+
+class UsageError(ReproError):
+    """The command or a parameter is wrong; nothing was started; exit status 2."""
+
+    status = 2
+
+
+def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:
+    """Make the error for a `name` that is not among the `known` ones, led by the nearest right one."""
+    known = list(known)
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return error(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(known)}")
