@@ -1,0 +1,53 @@
+"""The device a run works on, and the random state it works from."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from repro.errors import ReproError
+
+
+def pick(name: str) -> torch.device:
+    """Return the device: `auto` takes the first GPU if there is one; ReproError if `cuda` cannot be had."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ReproError("device=cuda, but PyTorch finds no GPU here; take device=auto or device=cpu")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def describe(device: torch.device) -> str:
+    """Return the device's name for people: the GPU's, or the CPU with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002: libraries that draw from NumPy's global state
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Return every global random state as plain values and tensors, fit for a checkpoint read with weights_only."""
+    version, internal, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put back what `random_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,110 @@
+"""The registry: every experiment by name, with what it reproduces, what it needs and what it costs.
+
+Nothing here imports torch: a recipe is named, and imported when it runs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from repro import hyperparameters as hyper
+from repro.errors import UsageError, unknown
+from repro.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A run of another experiment in the same profile: `run:NAME` or `run:NAME/key=value,...`."""
+
+    experiment: str
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        changes = ",".join(f"{key}={value}" for key, value in self.changes)
+        return f"run:{self.experiment}" + (f"/{changes}" if changes else "")
+
+    def seeded(self, seed: int) -> "Reference":
+        """Return the same run with another seed."""
+        return Reference(self.experiment, tuple({**dict(self.changes), "seed": seed}.items()))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of a paper: a notebook that narrates it and a recipe that computes it."""
+
+    name: str
+    title: str
+    section: str  # where in the paper
+    claim: str  # what the paper found
+    cost: str  # what the paper paid
+    parameters: type[Parameters]
+    notebook: str
+    recipe: str  # "module:function" in repro.recipes, taking (params, run) and returning the result
+    needs: Callable[[Any], list[Reference]] = lambda params: references(params)
+
+    def compute(self, params: Parameters, run: Any) -> dict[str, Any]:
+        """Run the recipe and return its headline numbers."""
+        module, function = self.recipe.split(":")
+        return getattr(import_module(f"repro.recipes.{module}"), function)(params, run)
+
+
+def parse_reference(text: str) -> Reference:
+    """Read `run:NAME/key=value,...`; UsageError names what is wrong in it."""
+    name, _, changes = text.removeprefix("run:").partition("/")
+    experiment = find(name)
+    pairs = [pair.partition("=") for pair in changes.split(",") if pair]
+    if bad := next((key for key, equals, _ in pairs if not equals), None):
+        raise UsageError(f"{text!r}: {bad!r} is not of the form key=value")
+    return Reference(name, tuple(experiment.parameters.parse({key: value for key, _, value in pairs}).items()))
+
+
+def references(params: Parameters) -> list[Reference]:
+    """Return the runs that the parameters name."""
+    texts = [value for value in params.values().values() if isinstance(value, str) and value.startswith("run:")]
+    return [parse_reference(text) for text in texts]
+
+
+def find(name: str) -> Experiment:
+    """Return the experiment of that name; UsageError suggests the nearest right one."""
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
+    return EXPERIMENTS[name]
+
+
+def _register(*experiments: Experiment) -> Mapping[str, Experiment]:
+    return {experiment.name: experiment for experiment in experiments}
+
+
+EXPERIMENTS = _register(
+    Experiment(
+        name="bilevel-toy",
+        title="Figure 2: the bilevel problem in two numbers",
+        section="DARTS Sect. 2.3, Figure 2",
+        claim="with a suitable xi, alpha and w converge to a better local optimum than with xi = 0",
+        cost="seconds",
+        parameters=hyper.BilevelToy,
+        notebook="00_bilevel_toy.ipynb",
+        recipe="toy:descend",
+    ),
+    Experiment(
+        name="cifar10-search",
+        title="Search for convolutional cells on CIFAR-10",
+        section="DARTS Sect. 2, 3.1.1, A.1.1",
+        claim="four searches and their selection took 1.5 (first order) and 4 (second order) GPU days",
+        cost="0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",
+        parameters=hyper.CifarSearch,
+        notebook="01_cifar10_search.ipynb",
+        recipe="cifar10:search",
+    ),
+    Experiment(
+        name="cifar10-eval",
+        title="The found cell trained from scratch on CIFAR-10",
+        section="DARTS Sect. 3.2, A.2.1, Table 1",
+        claim="test error 3.00 +- 0.14 % (first order), 2.76 +- 0.09 % (second order), 3.3M parameters, 10 runs",
+        cost="1.5 GPU days a run on a GTX 1080Ti",
+        parameters=hyper.CifarEval,
+        notebook="02_cifar10_eval.ipynb",
+        recipe="cifar10:evaluate",
+    ),
+)

@@ -1,0 +1,56 @@
+"""The one training loop: epochs, metrics, checkpoints and resume for every experiment that trains.
+
+A run that was killed goes on after its last whole epoch and ends with the numbers of one that was not (bit for bit on the
+CPU), because everything that moves is in `state` or in the global random states, which are saved with it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from repro import checkpoints, devices, progress
+from repro.runs import Run
+
+
+class Stateful(Protocol):
+    """Anything with a state that can be saved: modules, optimizers, schedules, batch iterators."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take the state over."""
+        ...
+
+
+def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[[int], dict[str, Any]]) -> None:
+    """Run `epoch(0)` to `epoch(epochs - 1)`, from the last checkpoint on; log each returned row and checkpoint."""
+    start = restore(run, state)
+    with progress.bar(run.path.name, start, epochs) as bar:
+        for index in range(start, epochs):
+            began = time.perf_counter()
+            row = epoch(index)
+            run.log({"epoch": index, **row, "seconds": round(time.perf_counter() - began, 3)})
+            save(run, state, index + 1)
+            bar.n = index + 1
+            bar.set_postfix({name: value for name, value in row.items() if isinstance(value, float)})
+
+
+def save(run: Run, state: Mapping[str, Stateful], epochs: int) -> None:
+    """Checkpoint `state` and the random states after `epochs` whole epochs."""
+    parts = {name: part.state_dict() for name, part in state.items()}
+    checkpoints.save(run.path, {"epochs": epochs, "state": parts, "random": devices.random_state()})
+
+
+def restore(run: Run, state: Mapping[str, Stateful]) -> int:
+    """Put back the newest whole checkpoint and return how many epochs it covers; 0 if there is none."""
+    held = checkpoints.load(run.path)
+    if held is None:
+        run.rewind(0)
+        return 0
+    for name, part in state.items():
+        part.load_state_dict(held["state"][name])
+    devices.restore_random_state(held["random"])
+    run.rewind(held["epochs"])
+    return held["epochs"]

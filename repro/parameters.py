@@ -1,0 +1,106 @@
+"""Strict parameters: typed, frozen, with the paper's defaults; what is wrong is refused before anything starts."""
+
+import dataclasses
+import math
+import operator
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from repro.errors import UsageError, unknown
+
+
+BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)} | {
+    "high": ("at most", operator.le), "below": ("less than", operator.lt)
+}
+
+
+def parameter(default: Any, doc: str, **bounds: float) -> Any:
+    """Declare a field of a `Parameters` class: its default, one line with its unit, and its bounds.
+
+    bounds: `low` and `high` are inclusive, `above` and `below` exclusive.
+    """
+    return dataclasses.field(default=default, metadata={"doc": doc, "bounds": bounds})
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """All parameters of an experiment; subclasses declare fields of int, float, bool, str, Literal or tuple[number, ...]."""
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> Self:
+        """Make the parameters from `values` over the defaults; UsageError names a wrong name, type or value."""
+        hints = _hints(cls)
+        for name in values:
+            if name not in hints:
+                raise unknown("parameter", name, hints)
+        checked = {name: _checked(name, hints[name], value) for name, value in values.items()}
+        for field in dataclasses.fields(cls):
+            _check_bounds(field, checked.get(field.name, field.default))
+        return cls(**checked)
+
+    @classmethod
+    def parse(cls, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Turn the texts of a command line (`order=1`) into values of the declared types."""
+        hints = _hints(cls)
+        for name in texts:
+            if name not in hints:
+                raise unknown("parameter", name, hints)
+        return {name: _parsed(name, hints[name], text) for name, text in texts.items()}
+
+    def values(self) -> dict[str, Any]:
+        """Return every value by name, tuples as lists: what params.json holds."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def expected(hint: Any) -> str:
+    """Say in words what a declared type takes."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list of {get_args(hint)[0].__name__} with at least one entry"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[hint]
+
+
+@cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    return types.MappingProxyType(get_type_hints(cls))
+
+
+def _checked(name: str, hint: Any, value: Any) -> Any:
+    """Return `value` if it is of the declared type (a whole number passes for a float, a list for a tuple)."""
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and value:
+        return tuple(_checked(name, get_args(hint)[0], entry) for entry in value)
+    if get_origin(hint) is Literal and not isinstance(value, bool) and value in get_args(hint):
+        return value
+    if hint is float and type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    if hint in (int, bool, str) and type(value) is hint:
+        return value
+    raise UsageError(f"{name}={value!r} is wrong: {name} takes {expected(hint)}")
+
+
+def _parsed(name: str, hint: Any, text: str) -> Any:
+    if get_origin(hint) is Literal:
+        value: Any = next((choice for choice in get_args(hint) if str(choice) == text), text)
+    elif get_origin(hint) is tuple:
+        value = [_parsed(name, get_args(hint)[0], entry) for entry in text.split(",")]
+    elif hint is bool:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif hint in (int, float):
+        try:
+            value = hint(text)
+        except ValueError:
+            value = text
+    else:
+        value = text
+    return _checked(name, hint, value)
+
+
+def _check_bounds(field: dataclasses.Field, value: Any) -> None:
+    bounds = field.metadata["bounds"]
+    for entry in value if isinstance(value, tuple) else (value,):
+        if not all(BOUNDS[kind][1](entry, bound) for kind, bound in bounds.items()):
+            words = " and ".join(f"{BOUNDS[kind][0]} {bound:g}" for kind, bound in bounds.items())
+            raise UsageError(f"{field.name}={entry!r} is out of range: it must be {words}")

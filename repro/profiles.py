@@ -1,0 +1,66 @@
+"""One experiment, three sizes: a profile only changes parameters, and this is the whole table.
+
+`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `smoke` is a first look on data
+that ships inside dependencies: minutes on a laptop; its numbers say that the path works, never what the papers found.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from repro.errors import unknown
+from repro.experiments import Experiment, find
+
+SEARCH = {"smoke": {"dataset": "digits", "epochs": 4, "batch": 32, "channels": 4, "cells": 3, "nodes": 2}}
+TINY_TRAINING = {"dataset": "digits", "batch": 96, "channels": 8, "cells": 3, "cutout": 2}
+
+CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "smoke": {
+        "cifar10-search": {**SEARCH["smoke"], "alpha_lr": 0.01},
+        "cifar10-eval": {**TINY_TRAINING, "epochs": 6},
+    },
+    "short": {
+        "cifar10-search": {"epochs": 25},
+        "cifar10-eval": {"epochs": 100},
+    },
+    "paper": {},
+}
+
+# What `repro run --all` runs: experiment, changes to the profile's parameters, seeds (None: the experiment has none).
+PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] = {
+    "smoke": (
+        ("bilevel-toy", {}, ()),
+        ("cifar10-search", {"order": 1}, (0,)),
+        ("cifar10-search", {}, (0,)),
+        ("cifar10-eval", {"genotype": "run:cifar10-search/order=1"}, (0,)),
+        ("cifar10-eval", {}, (0,)),
+    ),
+    "short": (
+        ("bilevel-toy", {}, ()),
+        ("cifar10-search", {"order": 1}, (0,)),
+        ("cifar10-search", {}, (0,)),
+        ("cifar10-eval", {}, (0,)),
+    ),
+    "paper": (
+        ("bilevel-toy", {}, ()),
+        ("cifar10-search", {"order": 1}, (0, 1, 2, 3)),
+        ("cifar10-search", {}, (0, 1, 2, 3)),
+        ("cifar10-eval", {"genotype": "run:cifar10-search/order=1"}, tuple(range(10))),
+        ("cifar10-eval", {}, tuple(range(10))),
+    ),
+}
+
+
+def changes(profile: str, experiment: Experiment) -> Mapping[str, Any]:
+    """Return what `profile` changes in the paper's parameters of `experiment`."""
+    if profile not in CHANGES:
+        raise unknown("profile", profile, CHANGES)
+    return CHANGES[profile].get(experiment.name, {})
+
+
+def plan(profile: str) -> Iterator[tuple[Experiment, dict[str, Any]]]:
+    """Yield every run of a profile: the experiment and its changes to the profile's parameters."""
+    if profile not in PLAN:
+        raise unknown("profile", profile, PLAN)
+    for name, overrides, seeds in PLAN[profile]:
+        for seeded in [{"seed": seed} for seed in seeds] or [{}]:
+            yield find(name), {**overrides, **seeded}

@@ -1,0 +1,41 @@
+"""Progress that a person can follow: one live bar with an ETA in a terminal, one line in an executed notebook."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+_bar: tqdm | None = None
+
+
+def note(text: str) -> None:
+    """Say one line beside the bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
+    """Show a bar of `total` epochs; `steps` moves it within an epoch. An outer bar stays as it is meanwhile."""
+    global _bar
+    outer = _bar
+    interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5"))
+    form = "{desc}: {percentage:3.0f}% |{bar:20}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}"
+    with tqdm(
+        total=total, initial=done, desc=label, mininterval=interval, maxinterval=interval, bar_format=form, file=sys.stderr
+    ) as _bar:
+        try:
+            yield _bar
+        finally:
+            _bar = outer
+
+
+def steps(batches: Iterable[Any], total: int | None = None) -> Iterator[Any]:
+    """Yield the batches of one epoch and move the bar by an epoch's share after each."""
+    count = total if total is not None else len(batches) if isinstance(batches, Sized) else None
+    for batch in batches:
+        yield batch
+        if _bar is not None and count:
+            _bar.update(1 / count)

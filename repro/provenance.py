@@ -1,0 +1,71 @@
+"""Where a run's numbers come from: commit, versions, device, data checksums, and every session that worked on it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from repro.files import read_json, write_json
+from repro.settings import ROOT
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "nbconvert")
+_started: dict[Path, float] = {}
+
+
+def begin(path: Path) -> None:
+    """Open a new session in provenance.json of the run directory `path`."""
+    held = _read(path)
+    command = os.environ.get("REPRO_COMMAND") or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    session = {"command": command, "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
+    facts = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "versions": _versions()}
+    _started[path] = time.monotonic()
+    write_json(path / "provenance.json", {**held, **facts, "sessions": [*held.get("sessions", []), session]})
+
+
+def update(path: Path, **facts: Any) -> None:
+    """Add facts and the seconds so far of the session open on `path` or a folder above; nothing where none is open."""
+    root = next((folder for folder in (path, *path.parents) if folder in _started), None)
+    if root is None:
+        return
+    held = {**_read(root), **facts}
+    held["sessions"][-1]["seconds"] = round(time.monotonic() - _started[root], 1)
+    write_json(root / "provenance.json", held)
+
+
+def seconds(path: Path) -> float:
+    """Return the seconds that all sessions on the run took together."""
+    return sum(session["seconds"] for session in _read(path).get("sessions", []))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    file = path / "provenance.json"
+    return read_json(file) if file.exists() else {}
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the package's own checkout, or None outside one."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return None
+    answer = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _dirty() -> bool | None:
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found

@@ -1,0 +1,196 @@
+"""A run directory: everything one run was asked for, did and found.
+
+    runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from its parameters
+      params.json       every value; reopening it with others is refused, naming the difference
+      provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
+      metrics.jsonl     one line per epoch
+      checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
+      notebook.ipynb    as executed
+      result.json       headline numbers; written last: it exists = done
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from repro import profiles, provenance
+from repro.errors import ReproError
+from repro.experiments import Experiment, Reference, find, parse_reference
+from repro.files import make_folder, read_json, write_json
+from repro.parameters import Parameters
+from repro.settings import runs_folder
+
+
+@dataclass
+class Run:
+    """One run: where it is, of which experiment, with which parameters."""
+
+    path: Path
+    experiment: str
+    profile: str
+    params: Parameters
+
+    @property
+    def name(self) -> str:
+        """The run's name for people: experiment and folder."""
+        return f"{self.experiment}/{self.path.name}"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The headline numbers, or None while the run is not done."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the headline numbers: from now on the run is done. A run that is done stays as it is."""
+        if self.result is None:
+            provenance.update(self.path)
+            write_json(self.path / "result.json", dict(result))
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Add one line to metrics.jsonl."""
+        line = json.dumps(row, allow_nan=False) + "\n"
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        provenance.update(self.path)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl that are whole; a line cut short by a crash is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def rewind(self, epochs: int) -> None:
+        """Keep the first `epochs` lines of metrics.jsonl: those that a checkpoint covers."""
+        rows = self.metrics()[:epochs]
+        partial = self.path / "metrics.jsonl.partial"
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        os.replace(partial, self.path / "metrics.jsonl")
+
+    def save(self, name: str, value: Any) -> None:
+        """Write `value` as the JSON file `name` of this run."""
+        write_json(self.path / name, value)
+
+    def load(self, name: str) -> Any:
+        """Read the JSON file `name` of this run."""
+        return read_json(self.path / name)
+
+    def child(self, name: str) -> "Run":
+        """Return a part of this run with its own metrics and checkpoint, in a folder of that name."""
+        return Run(make_folder(self.path / name), self.experiment, self.profile, self.params)
+
+    def record(self, **facts: Any) -> None:
+        """Add facts (device, checksums) to provenance.json."""
+        provenance.update(self.path, **facts)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Hold the run for writing and count the seconds; ReproError if another process holds it."""
+        with lock(self.path / ".lock", wait=5.0):
+            provenance.begin(self.path)
+            try:
+                yield
+            finally:
+                provenance.update(self.path)
+
+
+def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
+    """Create the run directory, or reopen it if its parameters are the same."""
+    params = resolve(experiment, profile, overrides)
+    run = Run(locate(experiment, profile, params), experiment.name, profile, params)
+    asked = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    path = make_folder(run.path) / "params.json"
+    if path.exists():
+        _refuse_other(path, asked["parameters"], read_json(path).get("parameters", {}))
+    else:
+        write_json(path, asked)
+    return run
+
+
+def read_run(path: Path) -> Run:
+    """Open an existing run directory for reading."""
+    held = read_json(path / "params.json")
+    try:
+        experiment = find(held["experiment"])
+        return Run(path, experiment.name, held["profile"], experiment.parameters.build(held["parameters"]))
+    except (KeyError, TypeError) as error:
+        raise ReproError(f"{path / 'params.json'} is not a run's parameters: {error} is missing") from error
+
+
+def existing_runs(experiment: str = "*") -> list[Run]:
+    """Return all run directories below the runs folder, of one experiment or of all, in order of their names."""
+    return [read_run(path.parent) for path in sorted(runs_folder().glob(f"{experiment}/*/params.json"))]
+
+
+def find_needed(reference: Reference | str, profile: str) -> Run:
+    """Return the finished run that `reference` names; ReproError says which command makes it."""
+    if isinstance(reference, str):
+        reference = parse_reference(reference)
+    experiment = find(reference.experiment)
+    params = resolve(experiment, profile, dict(reference.changes))
+    run = Run(locate(experiment, profile, params), experiment.name, profile, params)
+    if run.result is None:
+        options = "".join(f" -p {key}={value}" for key, value in reference.changes)
+        command = f"repro run {experiment.name}{options} --profile {profile}"
+        raise ReproError(f"{run.name} is needed and not finished; make it with: {command}, or add --with-needs")
+    return run
+
+
+def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
+    """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
+    params = experiment.parameters.build({**profiles.changes(profile, experiment), **overrides})
+    experiment.needs(params)
+    return params
+
+
+def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
+    """Return the run's folder, named by the profile and what differs from the profile's parameters."""
+    usual = experiment.parameters.build(profiles.changes(profile, experiment)).values()
+    changed = [f"{key}={_text(value)}" for key, value in params.values().items() if value != usual[key]]
+    return runs_folder() / experiment.name / ",".join([profile, *changed])
+
+
+@contextmanager
+def lock(path: Path, wait: float) -> Iterator[None]:
+    """Hold `path` as a lock; wait at most `wait` seconds, then ReproError names the process that holds it."""
+    with open(path, "a+", encoding="utf-8") as file:
+        end = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise ReproError(f"{path.parent} is in use by {holder}; wait for it or stop it") from None
+                time.sleep(0.1)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def _text(value: Any) -> str:
+    """Return a value as a part of a folder's name."""
+    text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
+    return quote(text, safe="+=:,")[:120]
+
+
+def _refuse_other(path: Path, asked: Mapping[str, Any], held: Mapping[str, Any]) -> None:
+    names = sorted(asked.keys() | held.keys())
+    other = [f"{n}={held.get(n)!r} there, {asked.get(n)!r} asked" for n in names if asked.get(n) != held.get(n)]
+    if other:
+        raise ReproError(
+            f"{path.parent} holds a run with other parameters ({'; '.join(other)}); "
+            "choose another runs folder with --runs, or delete it"
+        )
