@@ -1,0 +1,28 @@
+"""What every test shares: one thread, examples without a deadline, and the real data where there is some."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repro", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("repro")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder that REPRO_DATA names; tests that need real data skip, by name, without it."""
+    folder = os.environ.get("REPRO_DATA")
+    if not folder:
+        pytest.skip("needs real data: REPRO_DATA names no data folder")
+    if not Path(folder).is_dir():
+        pytest.skip(f"needs real data: the folder {folder} of REPRO_DATA does not exist")
+    return Path(folder)
