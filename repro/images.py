@@ -6,7 +6,6 @@ whose md5 sums are checked and from which that file is then made. `digits` is in
 
 import hashlib
 import os
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ import torch
 from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
+from repro.progress import note
+from repro.settings import data_folder
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: (N, H, W, C) uint8; y_train, y_test: (N,) int64
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -58,24 +59,19 @@ class Images:
     std: tuple[float, ...]
     checksum: str  # sha256 of the four arrays
 
-    @property
-    def channels(self) -> int:
-        """Return the number of colour channels C."""
-        return self.x_train.shape[1]
-
     def to(self, device: torch.device | str) -> "Images":
         """Return the same images on `device`, still as uint8 (CIFAR-10: 184 MB)."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ARRAYS})
 
 
 def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
-    """Load the data set `name` (see SOURCES), from `folder` where it needs one.
+    """Load the data set `name` (see SOURCES); CIFAR-10 from `folder`, by default the one of --data or REPRO_DATA.
 
     Raises ReproError when the folder lacks it or holds something damaged or of another shape.
     """
     if name not in SOURCES:
         raise unknown("image data set", name, SOURCES)
-    arrays = _digits() if name == "digits" else _cifar10(_folder(folder))
+    arrays = _digits() if name == "digits" else _cifar10(Path(folder or data_folder()))
     return _images(name, arrays, SOURCES[name])
 
 
@@ -186,7 +182,7 @@ def _cifar10(folder: Path) -> Arrays:
     try:
         _write(path, arrays)
     except OSError as error:  # only a cache: a folder that may not be written still serves
-        warnings.warn(f"{path} cannot be written ({error}): CIFAR-10 will load slowly every time", stacklevel=2)
+        note(f"{path} cannot be written ({error}): CIFAR-10 will load slowly every time")
     return arrays
 
 
@@ -260,13 +256,8 @@ def _images(name: str, arrays: Arrays, source: Source) -> Images:
     return Images(name, **tensors, classes=source.classes, mean=mean, std=std, checksum=checksum(arrays))
 
 
-def _folder(folder: str | os.PathLike | None) -> Path:
-    if folder is None:
-        raise ReproError("CIFAR-10 needs a data folder: name it by --data or REPRO_DATA")
-    if not Path(folder).is_dir():
-        raise ReproError(f"the data folder {folder} does not exist: make it, or name another by --data or REPRO_DATA")
-    return Path(folder)
-
-
 def _what_to_put(folder: Path) -> str:
-    return f"run `repro data fetch cifar10`, or put cifar10.npz or torchvision's cifar-10-batches-py/ into {folder}"
+    return (
+        f"run `repro data fetch cifar10`, or put cifar10.npz or torchvision's cifar-10-batches-py/ into {folder} "
+        "(--data or REPRO_DATA names another folder)"
+    )

@@ -97,10 +97,10 @@ def test_a_torchvision_download_becomes_the_same_archive(batches_folder):
     assert [path.name for path in batches_folder.glob("*.partial")] == []
 
 
-def test_a_folder_that_cannot_be_written_still_serves(batches_folder, monkeypatch):
+def test_a_folder_that_cannot_be_written_still_serves(batches_folder, monkeypatch, capfd):
     monkeypatch.setattr(images.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("read-only")))
-    with pytest.warns(UserWarning, match="read-only"):
-        load_images("cifar10", batches_folder)
+    load_images("cifar10", batches_folder)
+    assert "cannot be written (read-only)" in capfd.readouterr().err
     assert not (batches_folder / "cifar10.npz").exists()
 
 
@@ -111,13 +111,12 @@ def test_a_wrong_md5_sum_is_refused(batches_folder):
         load_images("cifar10", batches_folder)
 
 
-def test_offline_it_says_what_to_put_where(tmp_path):
+def test_offline_it_says_what_to_put_where(tmp_path, monkeypatch):
     with pytest.raises(ReproError, match=r"put cifar10.npz or torchvision's cifar-10-batches-py/ into"):
         load_images("cifar10", tmp_path)
-    with pytest.raises(ReproError, match="REPRO_DATA"):
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "none"))
+    with pytest.raises(ReproError, match=r"into .*none \(--data or REPRO_DATA"):
         load_images("cifar10")
-    with pytest.raises(ReproError, match="does not exist"):
-        load_images("cifar10", tmp_path / "none")
     with pytest.raises(UsageError, match="did you mean 'cifar10'"):
         load_images("cifar", tmp_path)
 
