@@ -1,0 +1,130 @@
+"""The operations of a convolutional cell (DARTS Sect. 3.1.1): (N, C, H, W) -> (N, C, H / stride, W / stride).
+
+Convolutions follow the order ReLU, convolution, BatchNorm. Depthwise separable convolutions are applied twice.
+`affine` gives BatchNorm a learned scale and shift: yes in evaluation, no in search (the alphas would compete with it).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from repro.errors import ReproError, unknown
+
+
+class Identity(nn.Identity):
+    """The skip connection at stride 1: drop path leaves it alone."""
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, 1x1 convolution, BatchNorm: (N, C_in, H, W) -> (N, C_out, H, W), a cell's preprocessing."""
+
+    def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        return self.norm(self.conv(torch.relu(x)))
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the resolution: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
+
+    Two strided 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
+        super().__init__()
+        half = channels_out // 2
+        self.even = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(channels_in, channels_out - half, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        x = torch.relu(x)
+        return self.norm(torch.cat([self.even(x), self.odd(odd_pixels(x))], dim=1))
+
+
+def odd_pixels(x: Tensor) -> Tensor:
+    """Shift (N, C, H, W) by one pixel, so that stride 2 reads the odd ones; an odd size is padded with zeros."""
+    rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
+    return (functional.pad(x, (0, columns, 0, rows)) if rows or columns else x)[..., 1:, 1:]
+
+
+def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return a k x k convolution of every channel by itself, that keeps the resolution at stride 1."""
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+
+
+def separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
+    """Return ReLU, depthwise and pointwise convolution, BatchNorm."""
+    return [
+        nn.ReLU(),
+        depthwise(channels, kernel, stride, dilation),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    ]
+
+
+class SepConv(nn.Sequential):
+    """Depthwise separable convolution, applied twice; the first carries the stride."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
+        once, twice = (separable(channels, kernel, s, dilation=1, affine=affine) for s in (stride, 1))
+        super().__init__(*once, *twice)
+
+
+class DilConv(nn.Sequential):
+    """Depthwise separable convolution with dilation 2, applied once."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
+        super().__init__(*separable(channels, kernel, stride, dilation=2, affine=affine))
+
+
+class Conv7x1(nn.Sequential):
+    """A 1x7 convolution followed by a 7x1 one (AmoebaNet-A); each carries the stride of its axis."""
+
+    def __init__(self, channels: int, stride: int, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (1, 7), stride=(1, stride), padding=(0, 3), bias=False),
+            nn.Conv2d(channels, channels, (7, 1), stride=(stride, 1), padding=(3, 0), bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+def _max_pool(channels: int, stride: int, affine: bool) -> nn.Module:
+    return nn.MaxPool2d(3, stride, padding=1)
+
+
+def _avg_pool(channels: int, stride: int, affine: bool) -> nn.Module:
+    return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+
+
+def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
+    return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+
+
+OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "max_pool_3x3": _max_pool,
+    "avg_pool_3x3": _avg_pool,
+    "skip_connect": _skip,
+    "sep_conv_3x3": lambda channels, stride, affine: SepConv(channels, 3, stride, affine),
+    "sep_conv_5x5": lambda channels, stride, affine: SepConv(channels, 5, stride, affine),
+    "sep_conv_7x7": lambda channels, stride, affine: SepConv(channels, 7, stride, affine),
+    "dil_conv_3x3": lambda channels, stride, affine: DilConv(channels, 3, stride, affine),
+    "dil_conv_5x5": lambda channels, stride, affine: DilConv(channels, 5, stride, affine),
+    "conv_7x1_1x7": lambda channels, stride, affine: Conv7x1(channels, stride, affine),
+}
+
+
+def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.Module:
+    """Return the operation `name` on `channels` channels; ReproError if there is none of that name."""
+    if name not in OPERATIONS:
+        raise unknown("operation", name, OPERATIONS, ReproError)
+    return OPERATIONS[name](channels, stride, affine)
