@@ -1,0 +1,64 @@
+# Two commands do everything: `make reproduce` and `make test`. Both set up the environment first if it is not there.
+
+VENV       ?= .venv
+PROFILE    ?= smoke
+EXPERIMENT ?=
+PARAMS     ?=
+SEEDS      ?=
+# The first of these that is a Python 3.11 to 3.13 makes the environment
+PYTHON     ?= python3 python3.13 python3.12 python3.11
+
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+FITS    := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+INSTALL := install -r requirements.lock -e '.[test]'
+OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce run report test bench lab clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo '  PROFILE=smoke|short|paper, EXPERIMENT=name, PARAMS="name=value ...", SEEDS=0,1,2, VENV=folder; for example'
+	@echo '  make run EXPERIMENT=cifar10-search PARAMS="order=1 seed=3" PROFILE=paper'
+
+setup: $(STAMP) ## make the environment in .venv (VENV= names another): a minute or two, 6 GB
+
+reproduce: setup ## run every notebook of the profile and write the report
+	$(BIN)/repro run --all --profile $(PROFILE)
+	$(BIN)/repro report --profile $(PROFILE)
+
+run: setup ## run one experiment: EXPERIMENT=name [PARAMS="name=value ..."] [SEEDS=0,1]
+	@[ -n "$(EXPERIMENT)" ] || { echo 'make run needs an experiment: make run EXPERIMENT=cifar10-search PARAMS="order=1";' \
+	  'these there are:'; $(BIN)/repro list; exit 2; }
+	$(BIN)/repro run $(EXPERIMENT) $(OPTIONS)
+
+report: setup ## write the report of what has been run so far
+	$(BIN)/repro report --profile $(PROFILE)
+
+test: setup ## check the style and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+bench: setup ## time the search and evaluation steps against plain formulations
+	$(BIN)/python -m benchmarks
+
+lab: setup ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+clean: ## remove caches; runs/, figures/, data/ and the environment stay
+	find repro tests notebooks benchmarks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf .pytest_cache .ruff_cache .hypothesis build
+	@echo 'Caches are gone; runs/, figures/, data/ and $(VENV) were not touched.'
+
+$(STAMP): pyproject.toml requirements.lock
+	@for python in $(BIN)/python $(PYTHON); do "$$python" -c '$(FITS)' 2>/dev/null && break; python=; done; \
+	  [ -n "$$python" ] || { echo 'Python 3.11, 3.12 or 3.13 is needed and none of $(PYTHON) is one:' \
+	    'install it, or name it by make PYTHON=/path/to/python3' >&2; exit 1; }; \
+	  echo "Setting up $(VENV) with $$("$$python" --version): a minute or two, 6 GB"; \
+	  [ "$$python" = $(BIN)/python ] || "$$python" -m venv $(VENV)
+	@{ $(BIN)/python -m pip install -q uv && $(BIN)/uv pip $(INSTALL) --python $(BIN)/python; } \
+	  || { echo 'uv cannot do it here: pip does, in some minutes'; $(BIN)/python -m pip $(INSTALL); }
+	@touch $@
