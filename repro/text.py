@@ -25,6 +25,7 @@ from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import make_folder, write_bytes
+from repro.settings import data_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
@@ -90,13 +91,13 @@ class Corpus:
 
 
 def load_corpus(name: str, folder: str | os.PathLike | None = None) -> Corpus:
-    """Load the corpus `name` (see NAMES), from `folder` where it needs one.
+    """Load the corpus `name` (see NAMES); one with files from `folder`, by default that of --data or REPRO_DATA.
 
     Raises ReproError when a file is missing or empty, or has other token counts or another vocabulary than the corpus.
     """
     if name not in NAMES:
         raise unknown("corpus", name, NAMES)
-    return _english() if name == "english" else _from_files(name, SOURCES[name], folder)
+    return _english() if name == "english" else _from_files(name, SOURCES[name], Path(folder or data_folder()))
 
 
 def batchify(tokens: Tensor, batch: int) -> Tensor:
@@ -155,18 +156,16 @@ def _read_url(url: str) -> bytes:
         return answer.read()
 
 
-def _from_files(name: str, source: Source, folder: str | os.PathLike | None) -> Corpus:
-    if folder is None:
-        raise ReproError(f"{name} needs a data folder: name it by --data or REPRO_DATA")
+def _from_files(name: str, source: Source, folder: Path) -> Corpus:
     numbers: dict[str, int] = {}
     parts, checksums = {}, {}
     for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
-        content = _read(Path(folder) / file, name, folder)
+        content = _read(folder / file, name, folder)
         parts[part] = _number(_lines(content), numbers)
         checksums[file] = _md5(content)
         if len(parts[part]) != expected:
             raise ReproError(
-                f"{Path(folder) / file} has {len(parts[part]):,} tokens with {END}, {name} has {expected:,}: "
+                f"{folder / file} has {len(parts[part]):,} tokens with {END}, {name} has {expected:,}: "
                 f"replace it by the original (`repro data fetch {name}`)"
             )
     if len(numbers) != source.types:
@@ -177,7 +176,7 @@ def _from_files(name: str, source: Source, folder: str | os.PathLike | None) -> 
     return Corpus(name, **parts, vocabulary=tuple(numbers), checksums=checksums)
 
 
-def _read(path: Path, name: str, folder: str | os.PathLike) -> bytes:
+def _read(path: Path, name: str, folder: Path) -> bytes:
     if not path.exists():
         raise ReproError(f"{path} does not exist: run `repro data fetch {name}`, or put {name} into {folder}")
     try:

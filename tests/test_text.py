@@ -59,8 +59,6 @@ def test_another_text_is_refused(tiny, tmp_path, texts, message):
 def test_what_is_missing_is_named():
     with pytest.raises(ReproError, match=r"ptb\.train\.txt does not exist: run `repro data fetch ptb`"):
         load_corpus("ptb", "/nowhere")
-    with pytest.raises(ReproError, match="needs a data folder"):
-        load_corpus("wikitext-2")
     with pytest.raises(UsageError, match="did you mean 'wikitext-2'"):
         load_corpus("wikitext2")
 
