@@ -1,0 +1,73 @@
+"""The recurrent network as the paper writes it down (DARTS Sect. 2.1, 3.1.2, A.1.2): one step, one node, one primitive at a
+time. Slow and obvious: the oracle of `repro.recurrent` and the baseline of its benchmark.
+
+Weights are a dict under the released code's names: encoder.weight (V, H), rnns.0._W0 (2H, 2H), rnns.0._Ws.i (H, 2H),
+decoder.bias (V,). Masks (already scaled by 1 / (1 - rate)) may be None; `word` is (V, 1), the others (B, H).
+"""
+
+import torch
+from torch.nn import functional as F
+
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda h: h}
+PRIMITIVES = ("none", "tanh", "relu", "sigmoid", "identity")
+
+
+def dropped(value, mask):
+    return value if mask is None else value * mask
+
+
+def first_state(w, x, h, masks):
+    gates = torch.cat([dropped(x, masks["x"]), dropped(h, masks["hidden"])], dim=-1).mm(w["rnns.0._W0"])
+    c, candidate = gates.chunk(2, dim=-1)
+    return h + c.sigmoid() * (candidate.tanh() - h)
+
+
+def search_step(w, alpha, x, h, masks, norm):
+    """One step of the search cell: every node mixes all primitives over all states before it."""
+    probabilities = alpha.softmax(dim=-1)
+    states = norm(first_state(w, x, h, masks)).unsqueeze(0)
+    nodes, offset = sum(name.startswith("rnns.0._Ws") for name in w), 0
+    for i in range(nodes):
+        masked = dropped(states, masks["hidden"])
+        gates = masked.flatten(0, 1).mm(w[f"rnns.0._Ws.{i}"]).view(i + 1, *h.shape[:1], -1)
+        c, candidate = gates.chunk(2, dim=-1)
+        c, state = c.sigmoid(), torch.zeros_like(h)
+        for k, name in enumerate(PRIMITIVES):
+            if name == "none":
+                continue
+            output = states + c * (ACTIVATIONS[name](candidate) - states)
+            state = state + (probabilities[offset : offset + i + 1, k, None, None] * output).sum(dim=0)
+        states = torch.cat([states, norm(state).unsqueeze(0)])
+        offset += i + 1
+    return states[-nodes:].mean(dim=0)
+
+
+def cell_step(w, genotype, x, h, masks, norm=None):
+    """One step of a cell with one activation and one source for each node."""
+    states = [first_state(w, x, h, masks)]
+    for i, (name, source) in enumerate(genotype.recurrent):
+        gates = dropped(states[source], masks["hidden"]).mm(w[f"rnns.0._Ws.{i}"])
+        c, candidate = gates.chunk(2, dim=-1)
+        states.append(states[source] + c.sigmoid() * (ACTIVATIONS[name](candidate) - states[source]))
+    return torch.stack([states[i] for i in genotype.concat], dim=-1).mean(dim=-1)
+
+
+NO_MASKS = dict.fromkeys(("word", "embedding", "x", "hidden", "output"))
+
+
+def language_model(w, cell, tokens, h, masks=NO_MASKS, norm=None):
+    """Return log_prob (T, B, V), the last hidden state (B, H), the states (T, B, H) and the states after dropout.
+
+    cell: the alphas (edges, 5) of the search cell, whose shared BatchNorm is `norm`, or a genotype.
+    """
+    embedding = F.embedding(tokens, dropped(w["encoder.weight"], masks["word"]))
+    embedding = dropped(embedding, masks["embedding"])
+    step = search_step if isinstance(cell, torch.Tensor) else cell_step
+    states = []
+    for x in embedding:
+        h = step(w, cell, x, h, masks, norm)
+        states.append(h)
+    states = torch.stack(states)
+    output = dropped(states, masks["output"])
+    log_prob = F.linear(output.flatten(0, 1), w["encoder.weight"], w["decoder.bias"]).log_softmax(dim=-1)
+    return log_prob.view(*tokens.shape, -1), h, states, output
