@@ -105,6 +105,6 @@ EXPERIMENTS = _register(
         cost="1.5 GPU days a run on a GTX 1080Ti",
         parameters=hyper.CifarEval,
         notebook="02_cifar10_eval.ipynb",
-        recipe="cifar10:evaluate",
+        recipe="cifar10:evaluate_cell",
     ),
 )

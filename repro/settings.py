@@ -8,8 +8,8 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def runs_folder() -> Path:
-    """Return the folder of run directories: REPRO_RUNS (set by --runs), else `runs/` in the current folder."""
-    return Path(os.environ.get("REPRO_RUNS") or "runs").absolute()
+    """Return the folder of run directories: REPRO_RUNS (set by --runs), else the repository's `runs/`."""
+    return Path(os.environ.get("REPRO_RUNS") or ROOT / "runs").absolute()
 
 
 def data_folder() -> Path:

@@ -1,0 +1,180 @@
+"""The command line `repro`: list, show, run, report, data, verify.
+
+Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro import profiles
+from repro.errors import ReproError, UsageError
+from repro.experiments import EXPERIMENTS, Experiment, find
+from repro.parameters import expected
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    for name in ("runs", "data"):
+        if value := getattr(options, name, None):
+            os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+    except (ReproError, OSError) as error:
+        if options.debug:
+            traceback.print_exc()
+        return _fail(str(error), getattr(error, "status", 1))
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"repro: {message}", file=sys.stderr)
+    return status
+
+
+def list_experiments(options: argparse.Namespace) -> int:
+    """Print every experiment with what it reproduces and what it cost its authors."""
+    width = max(map(len, EXPERIMENTS))
+    for experiment in EXPERIMENTS.values():
+        print(f"{experiment.name:{width}}  {experiment.title}")
+        print(f"{'':{width}}  {experiment.section}; published cost: {experiment.cost}")
+    return 0
+
+
+def show_experiment(options: argparse.Namespace) -> int:
+    """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
+    experiment = find(options.name)
+    print(f"{experiment.name}: {experiment.title}\n{experiment.section}\npaper: {experiment.claim}\ncost: {experiment.cost}")
+    changed = profiles.changes(options.profile, experiment)
+    print(f"\nparameters ({options.profile} profile where it differs from the paper's in brackets)")
+    for name, (value, hint, doc) in _fields(experiment).items():
+        own = f" [{changed[name]}]" if name in changed else ""
+        print(f"  {name} = {value}{own}\n      {doc} ({expected(hint)})")
+    return 0
+
+
+def run_experiments(options: argparse.Namespace) -> int:
+    """Run the named experiments, or all of the profile, and print what became of each."""
+    from repro import runner
+
+    jobs = runner.plan(_requests(options), options.profile, options.with_needs or options.all)
+    if options.profile == "paper" and any(job.run.result is None for job in jobs):
+        for job in jobs:
+            print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
+    command = " ".join(["repro", *sys.argv[1:]])
+    runner.run_all(jobs, command)
+    return _summary(jobs, options.debug)
+
+
+def make_report(options: argparse.Namespace) -> int:
+    """Write the report of all runs and print its path."""
+    from repro import report
+
+    print(report.build(options.profile, Path(options.to) if options.to else None))
+    return 0
+
+
+def handle_data(options: argparse.Namespace) -> int:
+    """Fetch a data set into the data folder, or check the one that is there."""
+    from repro import datasets
+
+    print(datasets.fetch(options.name) if options.action == "fetch" else datasets.check(options.name))
+    return 0
+
+
+def verify_files(options: argparse.Namespace) -> int:
+    """Compare this package with reference files; 1 if an array does not hold, 2 if a file cannot be read."""
+    from repro import verify
+
+    return verify.main(options.files)
+
+
+def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
+    if options.all == bool(options.names):
+        raise UsageError("name the experiments to run, or give --all (one of the two)")
+    if options.all:
+        if options.parameters or options.seeds:
+            raise UsageError("--all runs the profile's plan; -p and --seeds go with named experiments")
+        return list(profiles.plan(options.profile))
+    if bad := next((pair for pair in options.parameters if "=" not in pair), None):
+        raise UsageError(f"-p {bad}: expected key=value")
+    texts = dict(pair.split("=", 1) for pair in options.parameters)
+    requests = []
+    for name in options.names:
+        experiment = find(name)
+        values = experiment.parameters.parse(texts)
+        requests += [(experiment, {**values, **seed}) for seed in _seeds(options.seeds, experiment)]
+    return requests
+
+
+def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
+    if text is None:
+        return [{}]
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise UsageError(f"--seeds {text}: expected whole numbers with commas, such as 0,1,2,3")
+    return [experiment.parameters.parse({"seed": part.strip()}) for part in text.split(",")]
+
+
+def _summary(jobs: list, debug: bool) -> int:
+    counts = {outcome: sum(job.outcome == outcome for job in jobs) for outcome in ("ran", "done", "skipped", "failed")}
+    if counts["done"] == len(jobs):
+        print(f"nothing to do: all {len(jobs)} runs are done")
+        return 0
+    words = {"ran": "ran", "done": "was done", "skipped": "SKIPPED", "failed": "FAILED"}
+    for job in jobs:
+        print(f"{words[job.outcome]:9} {job.run.name} ({job.seconds:.1f} s)")
+    sys.stdout.flush()
+    for job in jobs:
+        if job.message:
+            if debug and job.trace:
+                print(job.trace, file=sys.stderr)
+            print(f"repro: {job.run.name} {job.outcome}: {job.message}", file=sys.stderr)
+    return 1 if counts["failed"] or counts["skipped"] else 0
+
+
+def _fields(experiment: Experiment) -> dict:
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    hints = get_type_hints(experiment.parameters)
+    return {f.name: (f.default, hints[f.name], f.metadata["doc"]) for f in fields(experiment.parameters)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="repro", description="DARTS and SPOS, reproduced")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--runs", help="folder of run directories (default: REPRO_RUNS, else runs/)")
+    common.add_argument("--data", help="folder of data sets (default: REPRO_DATA, else data/)")
+    common.add_argument("--debug", action="store_true", help="show stack traces")
+    common.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function, help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[common], help=help, description=help)
+        command.set_defaults(command=function)
+        return command
+
+    add("list", list_experiments, "list the experiments")
+    add("show", show_experiment, "show an experiment's parameters").add_argument("name")
+    run = add("run", run_experiments, "run experiments; finished runs are kept, interrupted ones go on")
+    run.add_argument("names", nargs="*", metavar="NAME")
+    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="key=value", help="change a parameter")
+    run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
+    run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
+    run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
+    report = add("report", make_report, "write the report of all runs")
+    report.add_argument("--to", metavar="FOLDER", help="where to write it (default: report/ in the runs folder)")
+    data = add("data", handle_data, "fetch or check a data set")
+    data.add_argument("action", choices=["fetch", "check"])
+    data.add_argument("name")
+    add("verify", verify_files, "compare with reference vectors").add_argument("files", nargs="+", metavar="FILE.npz")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from repro import progress
+from repro.bilevel import Functional, architecture_gradient
+from repro.discretise import derive
+from repro.genotypes import to_json
+from repro.image_training import Average, Prepare
+from repro.images import Batches
+from repro.supernet import SearchNetwork
+
+Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
+
+
+@dataclass
+class ImageSearch:
+    """A search network with its two optimizers, and the step that moves both (Alg. 1)."""
+
+    network: SearchNetwork
+    weight_optimizer: torch.optim.SGD
+    alpha_optimizer: torch.optim.Adam
+    order: int | str = 2
+    xi_scale: float = 1.0  # xi in units of the current learning rate of w
+    eps: float = 0.01
+    clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        self.weights = list(self.network.weights())
+        self.alphas = list(self.network.alphas)
+        self.functional = Functional(self.network, self.weights, self.alphas)
+
+    def step(self, train: Batch, valid: Batch) -> tuple[Tensor, Tensor]:
+        """Move alpha on `valid`, then w on `train`; return the training loss and logits before w moved."""
+        self.alpha_step(train, valid)
+        return self.weight_step(train)
+
+    def alpha_step(self, train: Batch, valid: Batch) -> None:
+        """One step of Adam on alpha along the architecture gradient."""
+        for alpha, gradient in zip(self.alphas, self.gradient(train, valid), strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+
+    def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
+        """Return the architecture gradient; the virtual step is the one that SGD would take now."""
+        group = self.weight_optimizer.param_groups[0]
+        buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
+        return architecture_gradient(
+            self.order,
+            self._loss(train),
+            self._loss(valid),
+            self.weights,
+            self.alphas,
+            xi=self.xi_scale * group["lr"],
+            eps=self.eps,
+            momentum=group["momentum"],
+            buffers=None if None in buffers else buffers,
+            weight_decay=group["weight_decay"],
+        )
+
+    def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
+        """One step of clipped SGD on w; return the loss and the logits (N, classes)."""
+        images, labels = train
+        self.weight_optimizer.zero_grad()
+        logits = self.network(images)
+        loss = cross_entropy(logits, labels)
+        loss.backward(inputs=self.weights)
+        torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
+        self.weight_optimizer.step()
+        return loss.detach(), logits.detach()
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes) with batch statistics; no running statistic moves."""
+        return self.functional(self.weights, self.alphas, images)
+
+    def _loss(self, batch: Batch) -> Any:
+        images, labels = batch
+        return lambda weights, alphas: cross_entropy(self.functional(weights, alphas, images), labels)
+
+
+def search_epoch(search: ImageSearch, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:
+    """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error."""
+    average = Average()
+    for images, labels in progress.steps(train):
+        valid_images, valid_labels = valid.next()
+        batch = (prepare(images), labels)
+        average.add(*search.step(batch, (prepare(valid_images), valid_labels)), labels)
+    return average.row("train")
+
+
+def validate(search: ImageSearch, images: Tensor, labels: Tensor, prepare: Prepare, batch: int) -> dict[str, float]:
+    """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
+    average = Average()
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        logits = search.logits(prepare(x))
+        average.add(cross_entropy(logits, y), logits, y)
+    return average.row("valid")
+
+
+def architecture(network: SearchNetwork) -> dict[str, Any]:
+    """Return the cell derived now, softmax(alpha) of every edge, and the skip connections in each cell."""
+    genotype = derive(*network.alphas)
+    shares = {kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)}
+    skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in shares}
+    return {"genotype": to_json(genotype), "shares": shares, "skips": skips}

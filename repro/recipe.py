@@ -1,0 +1,47 @@
+"""Run an experiment without notebooks: `python -m repro.recipe NAME [key=value ...] [profile=smoke]`.
+
+Needs neither Papermill nor Jupyter. The run directory it leaves is the one that `repro run` would make; when the notebook
+is executed on it later, here or on another machine, it is read and not computed again.
+"""
+
+import sys
+
+from repro.errors import ReproError, UsageError
+from repro.experiments import find
+from repro.notebooks import compute
+from repro.runs import Run, find_needed, open_run
+
+
+def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
+    """Make or finish the run and return it."""
+    experiment = find(name)
+    run = open_run(experiment, profile, experiment.parameters.parse(texts))
+    if run.result is None:
+        for reference in experiment.needs(run.params):
+            find_needed(reference, profile)
+        run.finish(compute(run))
+    return run
+
+
+def main(arguments: list[str]) -> int:
+    """Read the command line and run; return the exit status."""
+    try:
+        if not arguments or arguments[0].startswith("-"):
+            raise UsageError("usage: python -m repro.recipe NAME [key=value ...] [profile=smoke|short|paper]")
+        name, *pairs = arguments
+        if bad := next((pair for pair in pairs if "=" not in pair), None):
+            raise UsageError(f"{bad!r} is not of the form key=value")
+        texts = dict(pair.split("=", 1) for pair in pairs)
+        run = run_recipe(name, texts.pop("profile", "smoke"), texts)
+    except ReproError as error:
+        print(f"repro: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("repro: stopped; the same command goes on from the last whole epoch", file=sys.stderr)
+        return 130
+    print(f"{run.name}: {run.result}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

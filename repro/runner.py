@@ -1,0 +1,110 @@
+"""Run experiments in the order of their needs; what one failure does not touch still runs."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from repro import engine
+from repro.errors import ReproError
+from repro.experiments import Experiment, find
+from repro.runs import Run, find_needed, locate, lock, open_run, resolve
+from repro.settings import NOTEBOOKS, data_folder, runs_folder
+
+Request = tuple[Experiment, Mapping[str, Any]]
+
+
+@dataclass
+class Job:
+    """One run to make: which, what it needs, and how it ended (`done`, `ran`, `failed`, `skipped`)."""
+
+    experiment: Experiment
+    overrides: Mapping[str, Any]
+    run: Run
+    needs: list[Path] = field(default_factory=list)
+    outcome: str = ""
+    message: str = ""
+    trace: str = ""
+    seconds: float = 0.0
+
+
+def plan(requests: Iterable[Request], profile: str, with_needs: bool) -> list[Job]:
+    """Return the jobs for `requests` (and for what they need) in an order that honours needs.
+
+    Raises UsageError for wrong parameters, before anything is created.
+    """
+    jobs: dict[Path, Job] = {}
+    for experiment, overrides in requests:
+        _collect(experiment, profile, overrides, with_needs, jobs)
+    order = TopologicalSorter({path: [need for need in job.needs if need in jobs] for path, job in jobs.items()})
+    return [jobs[path] for path in order.static_order()]
+
+
+def _collect(
+    experiment: Experiment, profile: str, overrides: Mapping[str, Any], with_needs: bool, jobs: dict[Path, Job]
+) -> Path:
+    params = resolve(experiment, profile, overrides)
+    path = locate(experiment, profile, params)
+    if path in jobs:
+        return path
+    job = jobs[path] = Job(experiment, overrides, Run(path, experiment.name, profile, params))
+    for reference in experiment.needs(params):
+        needed, changes = find(reference.experiment), dict(reference.changes)
+        if with_needs:
+            job.needs.append(_collect(needed, profile, changes, with_needs, jobs))
+        else:
+            job.needs.append(locate(needed, profile, resolve(needed, profile, changes)))
+    return path
+
+
+def run_all(jobs: list[Job], command: str) -> None:
+    """Run the jobs one after the other and note each outcome in it; a failure skips only what needs it."""
+    bad: dict[Path, str] = {}
+    for job in jobs:
+        began = time.monotonic()
+        if blocker := next((bad[need] for need in job.needs if need in bad), None):
+            job.outcome, job.message = "skipped", f"it needs {blocker}"
+        else:
+            _run(job, command)
+        if job.outcome in ("failed", "skipped"):
+            bad[job.run.path] = job.run.name
+        job.seconds = time.monotonic() - began
+
+
+def is_done(run: Run) -> bool:
+    """Whether the run has its result and its executed notebook."""
+    return run.result is not None and engine.executed(run.path / "notebook.ipynb")
+
+
+def _run(job: Job, command: str) -> None:
+    try:
+        if is_done(job.run):
+            job.outcome = "done"
+            return
+        print(f"{job.run.name}", flush=True)
+        execute(job, command)
+        job.outcome = "ran"
+    except ReproError as error:
+        job.outcome, job.message = "failed", str(error)
+        job.trace = getattr(error, "trace", "")
+
+
+def execute(job: Job, command: str) -> None:
+    """Execute the job's notebook in its run directory; ReproError if it fails or leaves no result.json."""
+    for reference in job.experiment.needs(job.run.params):
+        find_needed(reference, job.run.profile)
+    run = open_run(job.experiment, job.run.profile, job.overrides)
+    environment = {
+        "REPRO_RUN": str(run.path),
+        "REPRO_RUNS": str(runs_folder()),
+        "REPRO_DATA": str(data_folder()),
+        "REPRO_COMMAND": command,
+        "REPRO_PROGRESS_SECONDS": "2",
+    }
+    values = {"profile": run.profile, **run.params.values()}
+    with lock(run.path / ".notebook.lock", wait=0):
+        engine.execute(NOTEBOOKS / job.experiment.notebook, run.path / "notebook.ipynb", values, environment)
+    if run.result is None:
+        raise ReproError(f"{run.name}: the notebook ended without result.json; its last cell must call run.finish(...)")
