@@ -1,0 +1,80 @@
+"""Strict parameters: what is wrong is refused by one line that says what was expected."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.errors import UsageError
+from repro.experiments import EXPERIMENTS, Reference, find, parse_reference
+from repro.hyperparameters import BilevelToy, CifarEval, CifarSearch
+from repro.profiles import CHANGES, PLAN, plan
+from repro.runs import resolve
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ordr": 1}, r"unknown parameter 'ordr': did you mean 'order'\?"),
+        ({"order": 3}, r"order=3 is wrong: order takes one of 1, 2, 'exact'"),
+        ({"epochs": 1.5}, r"epochs=1.5 is wrong: epochs takes a whole number"),
+        ({"epochs": True}, "epochs=True is wrong"),
+        ({"epochs": 0}, "epochs=0 is out of range: it must be at least 1"),
+        ({"lr": "1e-3"}, "lr='1e-3' is wrong: lr takes a number"),
+        ({"lr": float("nan")}, "lr=nan is wrong"),
+        ({"dataset": "mnist"}, "dataset='mnist' is wrong: dataset takes one of 'cifar10', 'digits'"),
+        ({"train_fraction": 1.0}, "train_fraction=1.0 is out of range: it must be more than 0 and less than 1"),
+        ({"momentum": 1.5}, "momentum=1.5 is out of range: it must be at least 0 and at most 1"),
+    ],
+)
+def test_wrong_values_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        CifarSearch.build(values)
+
+
+def test_texts_become_typed_values():
+    texts = {"order": "1", "lr": "1e-3", "dataset": "digits", "epochs": "7"}
+    assert CifarSearch.parse(texts) == {"order": 1, "lr": 0.001, "dataset": "digits", "epochs": 7}
+    assert CifarSearch.parse({"order": "exact"}) == {"order": "exact"}
+    assert BilevelToy.parse({"xi": "0,0.5"}) == {"xi": (0.0, 0.5)}
+    for texts in ({"epochs": "many"}, {"lr": "fast"}, {"xi": ""}):
+        with pytest.raises(UsageError, match="is wrong|unknown parameter"):
+            CifarSearch.parse(texts)
+
+
+@given(st.sampled_from(sorted(EXPERIMENTS)), st.text(), st.text())
+def test_any_text_is_taken_or_refused_by_one_line(name, key, value):
+    parameters = find(name).parameters
+    for field in (key, *parameters().values()):
+        try:
+            parameters.build(parameters.parse({field: value}))
+        except UsageError as error:
+            assert "\n" not in str(error)
+
+
+def test_parameters_survive_their_own_values():
+    for experiment in EXPERIMENTS.values():
+        params = experiment.parameters()
+        assert experiment.parameters.build(params.values()) == params
+
+
+def test_every_profile_is_made_of_known_parameters():
+    assert CHANGES.keys() == PLAN.keys()
+    for profile, changes in CHANGES.items():
+        for name in changes:
+            resolve(find(name), profile, {})
+        for experiment, overrides in plan(profile):
+            resolve(experiment, profile, overrides)
+
+
+def test_references_name_runs():
+    reference = parse_reference("run:cifar10-search/order=1,seed=3")
+    assert reference == Reference("cifar10-search", (("order", 1), ("seed", 3)))
+    assert parse_reference(str(reference)) == reference
+    assert find("cifar10-eval").needs(CifarEval(genotype="DARTS_V2")) == []
+    for text, message in {
+        "run:cifar10-serch": "did you mean 'cifar10-search'",
+        "run:cifar10-search/order": "'order' is not of the form key=value",
+        "run:cifar10-search/order=5": "order='5' is wrong",
+    }.items():
+        with pytest.raises(UsageError, match=message):
+            parse_reference(text)
