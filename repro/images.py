@@ -59,6 +59,11 @@ class Images:
     std: tuple[float, ...]
     checksum: str  # sha256 of the four arrays
 
+    @property
+    def channels(self) -> int:
+        """Return the number of colour channels C."""
+        return self.x_train.shape[1]
+
     def to(self, device: torch.device | str) -> "Images":
         """Return the same images on `device`, still as uint8 (CIFAR-10: 184 MB)."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ARRAYS})
