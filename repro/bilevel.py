@@ -1,12 +1,12 @@
 """The architecture gradient of DARTS (Sect. 2.3, Eqs. 5 to 8), for any network.
 
-Search minimises L_val(w*(alpha), alpha) over alpha, where w*(alpha) minimises L_train(w, alpha). One virtual step of SGD,
-w' = w - xi grad_w L_train(w, alpha), stands in for w*(alpha). Its gradient is
+Search minimises L_val(w*(alpha), alpha) over alpha, where w*(alpha) minimises L_train(w, alpha). One virtual step of
+SGD, w' = w - xi grad_w L_train(w, alpha), stands in for w*(alpha). Its gradient is
 
     grad_alpha L_val(w', alpha) - xi grad^2_{alpha, w} L_train(w, alpha) grad_{w'} L_val(w', alpha)
 
-Nothing here knows a network: a loss is a function of the weights and the alphas, and `Functional` turns a module into one.
-Weights, buffers and optimizers are only read.
+Nothing here knows a network: a loss is a function of the weights and the alphas, and `Functional` turns a module into
+one. Weights, buffers and optimizers are only read.
 """
 
 from collections.abc import Callable, Sequence
@@ -100,7 +100,7 @@ def virtual_step(
 def finite_difference(
     loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], vector: Sequence[Tensor], eps: float
 ) -> tuple[Tensor, ...]:
-    """Return grad^2_{alpha, w} L(w, alpha) . vector as a central difference along `vector` (Eq. 8); its error is O(eps^2)."""
+    """Return grad^2_{alpha, w} L . vector as a central difference along `vector` (Eq. 8); its error is O(eps^2)."""
     step = eps / _norm(vector)
     shift = torch._foreach_mul(list(vector), step)
     with torch.no_grad():

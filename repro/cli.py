@@ -49,7 +49,9 @@ def list_experiments(options: argparse.Namespace) -> int:
 def show_experiment(options: argparse.Namespace) -> int:
     """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
     experiment = find(options.name)
-    print(f"{experiment.name}: {experiment.title}\n{experiment.section}\npaper: {experiment.claim}\ncost: {experiment.cost}")
+    print(
+        f"{experiment.name}: {experiment.title}\n{experiment.section}\npaper: {experiment.claim}\ncost: {experiment.cost}"
+    )
     changed = profiles.changes(options.profile, experiment)
     print(f"\nparameters ({options.profile} profile where it differs from the paper's in brackets)")
     for name, (value, hint, doc) in _fields(experiment).items():
@@ -163,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     add("show", show_experiment, "show an experiment's parameters").add_argument("name")
     run = add("run", run_experiments, "run experiments; finished runs are kept, interrupted ones go on")
     run.add_argument("names", nargs="*", metavar="NAME")
-    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="key=value", help="change a parameter")
+    run.add_argument(
+        "-p", dest="parameters", action="append", default=[], metavar="key=value", help="change a parameter"
+    )
     run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")

@@ -26,7 +26,7 @@ def describe(device: torch.device) -> str:
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch on all devices."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002: libraries that draw from NumPy's global state
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from this state
     torch.manual_seed(seed)
 
 

@@ -51,7 +51,13 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
     os.environ.update(environment)
     try:
         execute_notebook(
-            source, aside, dict(values), engine_name=ENGINE, progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr
+            source,
+            aside,
+            dict(values),
+            engine_name=ENGINE,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
         )
     except PapermillExecutionError as error:
         trace = "\n".join(error.traceback) if error.traceback else str(error)
@@ -76,7 +82,9 @@ def check(path: Path, values: Mapping[str, Any]) -> None:
     notebook = read(path)
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise ReproError(f"{path} has {len(cells)} cells tagged 'parameters', expected one; restore it with: git checkout")
+        raise ReproError(
+            f"{path} has {len(cells)} cells tagged 'parameters', expected one; restore it with: git checkout"
+        )
     absent = [name for name in values if f"\n{name} = " not in f"\n{cells[0].source}"]
     if absent:
         raise ReproError(f"{path}: the parameters cell lacks {', '.join(absent)}; restore it with: git checkout")

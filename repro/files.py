@@ -21,7 +21,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise ReproError(f"cannot write {path}: {reason}; make room or choose another folder, then run again") from error
+        raise ReproError(
+            f"cannot write {path}: {reason}; make room or choose another folder, then run again"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

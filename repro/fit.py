@@ -1,7 +1,7 @@
 """The one training loop: epochs, metrics, checkpoints and resume for every experiment that trains.
 
-A run that was killed goes on after its last whole epoch and ends with the numbers of one that was not (bit for bit on the
-CPU), because everything that moves is in `state` or in the global random states, which are saved with it.
+A run that was killed goes on after its last whole epoch and ends with the numbers of one that was not (bit for bit on
+the CPU), because everything that moves is in `state` or in the global random states, which are saved with it.
 """
 
 import time

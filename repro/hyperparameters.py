@@ -70,5 +70,7 @@ class CifarEval(ImageTraining):
     channels: int = parameter(36, "channels of the first cell", low=1)
     cells: int = parameter(20, "cells; reductions at one and two thirds", low=1)
     cutout: int = parameter(16, "side of the square cut out of each image, in pixels; 0: none", low=0)
-    drop_path: float = parameter(0.2, "probability of dropping a path in the last epoch, reached linearly", low=0, high=1)
+    drop_path: float = parameter(
+        0.2, "probability of dropping a path in the last epoch, reached linearly", low=0, high=1
+    )
     auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0: no head", low=0)

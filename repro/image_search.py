@@ -106,6 +106,8 @@ def validate(search: ImageSearch, images: Tensor, labels: Tensor, prepare: Prepa
 def architecture(network: SearchNetwork) -> dict[str, Any]:
     """Return the cell derived now, softmax(alpha) of every edge, and the skip connections in each cell."""
     genotype = derive(*network.alphas)
-    shares = {kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)}
+    shares = {
+        kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)
+    }
     skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in shares}
     return {"genotype": to_json(genotype), "shares": shares, "skips": skips}

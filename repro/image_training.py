@@ -52,7 +52,9 @@ class ImageTraining:
         return loss.detach(), logits.detach()
 
 
-def train_epoch(training: ImageTraining, batches: Iterable[tuple[Tensor, Tensor]], prepare: Prepare) -> dict[str, float]:
+def train_epoch(
+    training: ImageTraining, batches: Iterable[tuple[Tensor, Tensor]], prepare: Prepare
+) -> dict[str, float]:
     """Train on every batch once; return the training loss and error."""
     training.network.train()
     average = Average()

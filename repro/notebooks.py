@@ -1,6 +1,6 @@
 """What a notebook says to the package: start a run from its parameters cell, compute it, finish it.
 
-By hand, in JupyterLab, a value left at the paper's default follows `profile`. Under `repro run` every value is injected.
+By hand, in JupyterLab, a value left at the paper's default follows `profile`; `repro run` injects every value.
 """
 
 import os
@@ -24,7 +24,9 @@ def start(name: str, namespace: Mapping[str, Any]) -> Run:
     if path := os.environ.get("REPRO_RUN"):
         run = read_run(Path(path))
         if experiment.parameters.build(values) != run.params:
-            raise ReproError("the injected parameters were lost: the notebook's first code cell needs the tag 'parameters'")
+            raise ReproError(
+                "the injected parameters were lost: the notebook's first code cell needs the tag 'parameters'"
+            )
         return run
     changed = {field: value for field, value in values.items() if value != defaults[field]}
     return open_run(experiment, namespace["profile"], changed)

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from repro.errors import UsageError, unknown
 
-
 BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)} | {
-    "high": ("at most", operator.le), "below": ("less than", operator.lt)
+    "high": ("at most", operator.le),
+    "below": ("less than", operator.lt),
 }
 
 
@@ -26,7 +26,7 @@ def parameter(default: Any, doc: str, **bounds: float) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """All parameters of an experiment; subclasses declare fields of int, float, bool, str, Literal or tuple[number, ...]."""
+    """All parameters of an experiment; fields are int, float, bool, str, Literal or tuple[number, ...]."""
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:

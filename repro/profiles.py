@@ -1,7 +1,8 @@
 """One experiment, three sizes: a profile only changes parameters, and this is the whole table.
 
-`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `smoke` is a first look on data
-that ships inside dependencies: minutes on a laptop; its numbers say that the path works, never what the papers found.
+`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `smoke` is a first look on
+data that ships inside dependencies: minutes on a laptop; its numbers say that the path works, never what the papers
+found.
 """
 
 from collections.abc import Iterator, Mapping

@@ -24,7 +24,13 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
     interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5"))
     form = "{desc}: {percentage:3.0f}% |{bar:20}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}"
     with tqdm(
-        total=total, initial=done, desc=label, mininterval=interval, maxinterval=interval, bar_format=form, file=sys.stderr
+        total=total,
+        initial=done,
+        desc=label,
+        mininterval=interval,
+        maxinterval=interval,
+        bar_format=form,
+        file=sys.stderr,
     ) as _bar:
         try:
             yield _bar

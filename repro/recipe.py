@@ -1,7 +1,7 @@
 """Run an experiment without notebooks: `python -m repro.recipe NAME [key=value ...] [profile=smoke]`.
 
-Needs neither Papermill nor Jupyter. The run directory it leaves is the one that `repro run` would make; when the notebook
-is executed on it later, here or on another machine, it is read and not computed again.
+Needs neither Papermill nor Jupyter. The run directory it leaves is the one that `repro run` would make; when the
+notebook is executed on it later, here or on another machine, it is read and not computed again.
 """
 
 import sys

@@ -1,12 +1,12 @@
 """A run directory: everything one run was asked for, did and found.
 
-    runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from its parameters
-      params.json       every value; reopening it with others is refused, naming the difference
-      provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
-      metrics.jsonl     one line per epoch
-      checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
-      notebook.ipynb    as executed
-      result.json       headline numbers; written last: it exists = done
+runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from its parameters
+  params.json       every value; reopening it with others is refused, naming the difference
+  provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
+  metrics.jsonl     one line per epoch
+  checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
+  notebook.ipynb    as executed
+  result.json       headline numbers; written last: it exists = done
 """
 
 import fcntl

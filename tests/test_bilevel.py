@@ -1,6 +1,7 @@
 """The architecture gradient against laws: closed forms, convergence order, SGD's own step, nothing touched."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -76,7 +77,7 @@ def test_finite_difference_converges_with_order_two(smooth):
         approximate = architecture_gradient(2, train, valid, weights, alphas, xi=0.2, eps=eps)
         errors.append(max((a - b).abs().max().item() for a, b in zip(approximate, exact, strict=True)))
     assert errors[0] > 1e-7
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in pairwise(errors):
         assert coarse / fine == pytest.approx(4, rel=0.05)
 
 
@@ -109,7 +110,7 @@ def test_virtual_step_is_what_sgd_does(smooth, momentum):
 
 
 def test_clipping_scales_the_implicit_term(smooth):
-    """The released recurrent code: gradient of the virtual step and v clipped, implicit term times the first coefficient."""
+    """As in the released recurrent code: the virtual step and v clipped, the implicit term times the coefficient."""
     weights, alphas, train, valid = smooth
     clip, xi = 0.01, 0.2
     tracked = [w.clone().requires_grad_() for w in weights]

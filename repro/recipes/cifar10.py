@@ -53,9 +53,7 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
     network = SearchNetwork(
         params.channels, images.classes, params.cells, params.nodes, 3, images.channels, params.alpha_init
     ).to(images.x_train.device)
-    weights = torch.optim.SGD(
-        network.weights(), params.lr, momentum=params.momentum, weight_decay=params.weight_decay
-    )
+    weights = torch.optim.SGD(network.weights(), params.lr, momentum=params.momentum, weight_decay=params.weight_decay)
     alphas = torch.optim.Adam(
         network.alphas, params.alpha_lr, betas=(0.5, 0.999), weight_decay=params.alpha_weight_decay
     )

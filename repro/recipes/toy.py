@@ -1,4 +1,4 @@
-"""Figure 2 of DARTS: L_val = alpha w - 2 alpha + 1 and L_train = (w - alpha)^2, through the package's own bilevel step."""
+"""Figure 2 of DARTS: L_val = alpha w - 2 alpha + 1 and L_train = (w - alpha)^2, through `repro.bilevel`."""
 
 from typing import Any
 
