@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
+from repro.files import make_folder
 from repro.progress import note
 from repro.settings import data_folder
 
@@ -80,22 +82,22 @@ def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
     return _images(name, arrays, SOURCES[name])
 
 
-def fetch_cifar10(folder: str | os.PathLike) -> Path:
-    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and return the cache made from it."""
+def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
+    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and return the archive made from it.
+
+    Raises ReproError when it cannot be had or its md5 sum is wrong; UsageError for any other `name`.
+    """
+    if name != "cifar10":
+        raise unknown("image data set to download", name, ["cifar10"])
     from torchvision.datasets import CIFAR10
 
-    folder = Path(folder)
+    path = make_folder(Path(folder)) / "cifar10.npz"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         CIFAR10(folder, download=True)
-    except (OSError, RuntimeError) as error:
-        raise ReproError(f"CIFAR-10 could not be downloaded ({error}); {_what_to_put(folder)}") from error
-    path = folder / "cifar10.npz"
-    try:
-        _write(path, _from_torchvision(folder))
-    except OSError as error:
-        raise ReproError(f"{path} cannot be written ({error}); free some space or choose another folder") from error
-    return path
+        _write(path, _from_torchvision(path.parent))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {_what_to_put(path.parent)}") from error
+    return [path]
 
 
 def split(n: int, fraction: float = 0.5) -> tuple[slice, slice]:
