@@ -4,11 +4,13 @@ A run that was killed goes on after its last whole epoch and ends with the numbe
 the CPU), because everything that moves is in `state` or in the global random states, which are saved with it.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from repro import checkpoints, devices, progress
+from repro.errors import ReproError
 from repro.runs import Run
 
 
@@ -31,6 +33,7 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[[i
         for index in range(start, epochs):
             began = time.perf_counter()
             row = epoch(index)
+            _refuse_non_finite(run, index, row)
             run.log({"epoch": index, **row, "seconds": round(time.perf_counter() - began, 3)})
             save(run, state, index + 1)
             bar.n = index + 1
@@ -54,3 +57,12 @@ def restore(run: Run, state: Mapping[str, Stateful]) -> int:
     devices.restore_random_state(held["random"])
     run.rewind(held["epochs"])
     return held["epochs"]
+
+
+def _refuse_non_finite(run: Run, index: int, row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ReproError(
+                f"{run.path.name}: {name} is {value} in epoch {index}; the checkpoint before it is kept: "
+                "take a smaller learning rate or a smaller clip"
+            )

@@ -20,7 +20,7 @@ _started: dict[Path, float] = {}
 
 def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
-    held = _read(path)
+    held = read(path)
     command = os.environ.get("REPRO_COMMAND") or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     session = {"command": command, "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
     facts = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "versions": _versions()}
@@ -33,17 +33,18 @@ def update(path: Path, **facts: Any) -> None:
     root = next((folder for folder in (path, *path.parents) if folder in _started), None)
     if root is None:
         return
-    held = {**_read(root), **facts}
+    held = {**read(root), **facts}
     held["sessions"][-1]["seconds"] = round(time.monotonic() - _started[root], 1)
     write_json(root / "provenance.json", held)
 
 
 def seconds(path: Path) -> float:
     """Return the seconds that all sessions on the run took together."""
-    return sum(session["seconds"] for session in _read(path).get("sessions", []))
+    return sum(session["seconds"] for session in read(path).get("sessions", []))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """Return provenance.json of the run directory `path`; empty before its first session."""
     file = path / "provenance.json"
     return read_json(file) if file.exists() else {}
 

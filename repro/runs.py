@@ -10,6 +10,7 @@ runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -182,8 +183,8 @@ def lock(path: Path, wait: float) -> Iterator[None]:
 
 def _text(value: Any) -> str:
     """Return a value as a part of a folder's name."""
-    text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
-    return quote(text, safe="+=:,")[:120]
+    text = quote("+".join(map(str, value)) if isinstance(value, list) else str(value), safe="+=:,")
+    return text if len(text) <= 80 else f"{text[:60]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _refuse_other(path: Path, asked: Mapping[str, Any], held: Mapping[str, Any]) -> None:

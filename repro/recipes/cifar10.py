@@ -67,7 +67,8 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     images, augment = _load(params, run, cutout=params.cutout)
     network = train_cell(params, run, genotype, images, augment)
     test = evaluate(network, images.x_test, images.y_test, augment.normalise, "test")
-    return {**test, "parameters": parameters(network), "epochs": params.epochs, "genotype": to_json(genotype)}
+    size = parameters(network) / 1e6
+    return {**test, "parameters_millions": size, "epochs": params.epochs, "genotype": to_json(genotype)}
 
 
 def train_cell(params: CifarEval, run: Run, genotype: ConvGenotype, images: Images, augment: Augment) -> CifarNetwork:

@@ -1,0 +1,46 @@
+"""Every data set by name: fetch it into the data folder, or check what is there."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from repro import images, text
+from repro.errors import UsageError, unknown
+from repro.settings import data_folder
+
+
+class DataSet(NamedTuple):
+    """How a data set is loaded (which checks it) and downloaded; embedded ones have no download."""
+
+    load: Callable[[], object]
+    download: Callable[[Path], Path] | None
+
+
+DATASETS: Mapping[str, DataSet] = {
+    "digits": DataSet(lambda: images.load_images("digits"), None),
+    "cifar10": DataSet(lambda: images.load_images("cifar10"), images.fetch_cifar10),
+    "english": DataSet(lambda: text.load_corpus("english"), None),
+    "ptb": DataSet(lambda: text.load_corpus("ptb"), lambda folder: text.fetch("ptb", folder)),
+    "wikitext-2": DataSet(lambda: text.load_corpus("wikitext-2"), lambda folder: text.fetch("wikitext-2", folder)),
+}
+
+
+def fetch(name: str) -> str:
+    """Download a data set into the data folder and check it; return a line that says where it is."""
+    download = _find(name).download
+    if download is None:
+        raise UsageError(f"{name} needs no download: it is part of a dependency")
+    download(data_folder())
+    return check(name)
+
+
+def check(name: str) -> str:
+    """Load a data set, which checks it, and return a line that says so; ReproError if it is missing or damaged."""
+    loaded = _find(name).load()
+    return f"{name}: complete and as expected ({loaded.checksums})"
+
+
+def _find(name: str) -> DataSet:
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS, UsageError)
+    return DATASETS[name]
