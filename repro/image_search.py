@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from repro import progress
 from repro.bilevel import Functional, architecture_gradient
-from repro.discretise import derive
+from repro.discretise import conv_genotype
 from repro.genotypes import to_json
 from repro.image_training import Average, Prepare
 from repro.images import Batches
@@ -105,7 +105,7 @@ def validate(search: ImageSearch, images: Tensor, labels: Tensor, prepare: Prepa
 
 def architecture(network: SearchNetwork) -> dict[str, Any]:
     """Return the cell derived now, softmax(alpha) of every edge, and the skip connections in each cell."""
-    genotype = derive(*network.alphas)
+    genotype = conv_genotype(*network.alphas)
     shares = {
         kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)
     }

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from repro import devices
 from repro.augment import Augment
 from repro.cost import parameters
-from repro.discretise import derive
+from repro.discretise import conv_genotype
 from repro.fit import fit
 from repro.genotypes import ConvGenotype, to_json
 from repro.hyperparameters import CifarEval, CifarSearch
@@ -43,7 +43,7 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     parts = {"network": searcher.network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
     fit(run, parts, params.epochs, epoch)
-    genotype = to_json(derive(*searcher.network.alphas))
+    genotype = to_json(conv_genotype(*searcher.network.alphas))
     run.save("genotype.json", genotype)
     return {"valid_error": run.metrics()[-1]["valid_error"], "genotype": genotype, "epochs": params.epochs}
 

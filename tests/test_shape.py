@@ -1,0 +1,103 @@
+"""The package's shape: one order of modules, a light command line, notebooks that narrate and do not compute."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill import inspect_notebook
+
+from repro.experiments import EXPERIMENTS
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "repro"
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py") if path.stem != "__init__"
+)
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+
+
+def reading_order() -> list[str]:
+    """The README's list of modules, in order."""
+    section = (ROOT / "README.md").read_text().split("## Reading order")[1].split("\n## ")[0]
+    return re.findall(r"`([a-z0-9_.]+)`", section)
+
+
+def imported(module: str) -> set[str]:
+    """The modules of this package that `module` names in an import statement at any depth."""
+    tree = ast.parse((PACKAGE / Path(*module.split("."))).with_suffix(".py").read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "repro":
+            base = node.module.removeprefix("repro").lstrip(".")
+            names |= {f"{base}.{alias.name}".lstrip(".") for alias in node.names} | {base}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.removeprefix("repro.") for alias in node.names}
+    return names & set(MODULES)
+
+
+def test_readme_lists_every_module_once():
+    assert sorted(reading_order()) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_only_from_those_before(module):
+    order = reading_order()
+    before = set(order[: order.index(module)])
+    assert imported(module) <= before, sorted(imported(module) - before)
+
+
+def test_command_line_starts_without_torch():
+    script = "import sys; from repro.cli import main; main(['list']); assert not {'torch', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("module", ["recipe", "recipes.toy", "recipes.cifar10"])
+def test_recipes_run_without_notebook_tools(module):
+    script = (
+        f"import sys; sys.modules.update(papermill=None, nbconvert=None, jupyterlab=None, IPython=None); "
+        f"import repro.{module}"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_a_clean_narration(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert notebook.cells[0].cell_type == "markdown"
+    assert "papermill" not in notebook.metadata
+    for cell in code:
+        assert not cell.outputs
+        assert cell.execution_count is None
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.While)
+            if isinstance(node, ast.For):
+                assert len(list(ast.walk(node))) < 80, cell.source
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_parameters_cell_is_the_table_of_the_defaults(experiment):
+    path = ROOT / "notebooks" / experiment.notebook
+    cell = next(c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", []))
+    values: dict = {}
+    for statement in ast.parse(cell.source).body:
+        values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    assert values == {"profile": "smoke", **experiment.parameters().values()}
+    assert inspect_notebook(str(path)).keys() == values.keys()
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_nothing_tracked_names_a_machine_or_is_too_long():
+    for path in [*PACKAGE.rglob("*.py"), *NOTEBOOKS]:
+        assert len(path.read_text().splitlines()) < 400 or path.suffix == ".ipynb", path
