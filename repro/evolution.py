@@ -31,7 +31,7 @@ class Settings:
     tries: int = 10  # for each child to be new and within the budgets
 
     def __post_init__(self) -> None:
-        if self.mutation + self.crossover > self.population or self.population < 1:
+        if self.population < 1 or (self.parents and self.mutation + self.crossover > self.population):
             raise UsageError(
                 f"{self.mutation} mutants and {self.crossover} crossings do not fit into a population of "
                 f"{self.population}: lower them or raise it"
