@@ -2,15 +2,18 @@
 
 Convolutions follow the order ReLU, convolution, BatchNorm. Depthwise separable convolutions are applied twice.
 `affine` gives BatchNorm a learned scale and shift: yes in evaluation, no in search (the alphas would compete with it).
+At the end stands how cells of any kind are stacked into a network (Sect. 2.1): one loop for all of them.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from repro.errors import ReproError, unknown
+from repro.genotypes import INPUTS
 
 
 class Identity(nn.Identity):
@@ -128,3 +131,48 @@ def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.
     if name not in OPERATIONS:
         raise unknown("operation", name, OPERATIONS, ReproError)
     return OPERATIONS[name](channels, stride, affine)
+
+
+class Shape(NamedTuple):
+    """The place of a cell in its network."""
+
+    before: int  # channels of the output of the cell before the last
+    last: int  # channels of the output of the last cell
+    channels: int  # of every state inside this cell
+    reduce: bool  # halves the resolution: the edges from its inputs have stride 2
+    reduced_before: bool  # the last cell halved it, so that the two inputs differ in resolution
+
+    def stride(self, source: int) -> int:
+        """Return the stride of the edges that leave state `source`."""
+        return 2 if self.reduce and source < INPUTS else 1
+
+
+class Preprocess(nn.Module):
+    """Bring a cell's two inputs to its width and to one resolution: 2 x (N, C_in, H, W) -> 2 x (N, C, H, W)."""
+
+    def __init__(self, shape: Shape, affine: bool) -> None:
+        super().__init__()
+        first = FactorizedReduce if shape.reduced_before else ReLUConvBN
+        self.before = first(shape.before, shape.channels, affine)
+        self.last = ReLUConvBN(shape.last, shape.channels, affine)
+
+    def forward(self, before: Tensor, last: Tensor) -> list[Tensor]:
+        """Return the first two states of the cell."""
+        return [self.before(before), self.last(last)]
+
+
+def stack(
+    make: Callable[[Shape], nn.Module], cells: int, channels: int, stem: tuple[int, int], reduced_before: bool = False
+) -> nn.ModuleList:
+    """Stack `cells` cells on the stem's two outputs; those at 1/3 and 2/3 of the depth reduce, and double the channels.
+
+    `make` returns a cell for its place; the cell says in `width` how many channels it puts out.
+    """
+    stacked = nn.ModuleList()
+    before, last = stem
+    for index in range(cells):
+        reduce = index in (cells // 3, 2 * cells // 3)
+        channels = channels * 2 if reduce else channels
+        stacked.append(make(Shape(before, last, channels, reduce, reduced_before)))
+        before, last, reduced_before = last, stacked[-1].width, reduce
+    return stacked

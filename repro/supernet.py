@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
-from repro.operations import FactorizedReduce, ReLUConvBN, odd_pixels
+from repro.operations import Preprocess, Shape, odd_pixels, stack
 
 EPS = 1e-5  # of BatchNorm
 MOMENTUM = 0.1  # of its running statistics
@@ -123,22 +123,20 @@ class MixedEdges(nn.Module):
 
 
 class SearchCell(nn.Module):
-    """A cell of mixed edges: states (N, C0, H, W) and (N, C1, H, W) -> (N, nodes * C, H', W')."""
+    """A cell of mixed edges: outputs of the two cells before it -> (N, nodes * C, H', W')."""
 
-    def __init__(self, before: int, last: int, channels: int, nodes: int, reduce: bool, reduced_before: bool) -> None:
+    def __init__(self, shape: Shape, nodes: int) -> None:
         super().__init__()
-        self.nodes, self.reduce = nodes, reduce
-        preprocess = FactorizedReduce if reduced_before else ReLUConvBN
-        self.preprocess0 = preprocess(before, channels, affine=False)
-        self.preprocess1 = ReLUConvBN(last, channels, affine=False)
+        self.nodes, self.reduce, self.width = nodes, shape.reduce, nodes * shape.channels
+        self.preprocess = Preprocess(shape, affine=False)
         self.groups = nn.ModuleList(
-            MixedEdges(channels, len(targets), 2 if reduce and source < INPUTS else 1)
+            MixedEdges(shape.channels, len(targets), shape.stride(source))
             for source, targets in enumerate(targets_by_source(nodes))
         )
 
     def forward(self, before: Tensor, last: Tensor, strengths: Tensor) -> Tensor:
         """Compute the nodes in order; `strengths` (edges, 8) has its rows grouped by source state."""
-        states = [self.preprocess0(before), self.preprocess1(last)]
+        states = self.preprocess(before, last)
         sums: list[Tensor | None] = [None] * self.nodes
         rows = strengths.split([group.edges for group in self.groups])
         for source, targets in enumerate(targets_by_source(self.nodes)):
@@ -172,15 +170,8 @@ class SearchNetwork(nn.Module):
         self.nodes = nodes
         width = stem_multiplier * channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        before = last = width
-        self.cells = nn.ModuleList()
-        reduced_before = False
-        for index in range(cells):
-            reduce = index in (cells // 3, 2 * cells // 3)
-            channels = channels * 2 if reduce else channels
-            self.cells.append(SearchCell(before, last, channels, nodes, reduce, reduced_before))
-            before, last, reduced_before = last, nodes * channels, reduce
-        self.classifier = nn.Linear(last, classes)
+        self.cells = stack(lambda shape: SearchCell(shape, nodes), cells, channels, (width, width))
+        self.classifier = nn.Linear(self.cells[-1].width, classes)
         edges = edge_number(nodes, 0)
         # Deviation: the paper starts from zeros (alpha_scale=0); the released code from 1e-3 N(0, 1), which breaks ties
         self.alphas_normal = nn.Parameter(alpha_scale * torch.randn(edges, len(SEARCH_OPERATIONS)))
