@@ -59,12 +59,18 @@ class Images:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    checksum: str  # sha256 of the four arrays
+    checksum: str  # sha256 of the four arrays, so the same for every file that holds them
 
     @property
     def channels(self) -> int:
         """Return the number of colour channels C."""
         return self.x_train.shape[1]
+
+    def head(self, count: int) -> "Images":
+        """Return the same data with the first `count` training images only; 0 keeps all."""
+        if count > len(self.x_train):
+            raise UsageError(f"images={count}, but {self.name} has {len(self.x_train)} for training: take fewer, or 0")
+        return replace(self, x_train=self.x_train[: count or None], y_train=self.y_train[: count or None])
 
     def to(self, device: torch.device | str) -> "Images":
         """Return the same images on `device`, still as uint8 (CIFAR-10: 184 MB)."""

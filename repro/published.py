@@ -22,35 +22,31 @@ SEARCH = {"search_gpu_days": "search cost (GPU days)"}
 
 @dataclass(frozen=True)
 class Published:
-    """One published table: where it stands, and the unit of each numeric column."""
+    """One published table: where it stands, and what its numeric columns are, with units."""
 
-    file: str
     source: str
     title: str
     units: dict[str, str]  # column -> heading with unit
     remark: str = ""
-    rows: str = ""  # of a file with several tables, the one named here in its column `table`
+    part: str = ""  # of spos_tables.csv, which holds several tables, the one called so
     names: dict[str, str] = field(default_factory=dict)  # columns that the file calls otherwise
 
 
 TABLES = {
-    "cifar10": Published(
-        "darts_table1_cifar10.csv",
+    "darts_table1_cifar10": Published(
         "DARTS, Table 1",
         "Image classifiers on CIFAR-10",
         {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE, **SEARCH, "ops": "operations"},
         "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
     ),
-    "ptb": Published(
-        "darts_table2_ptb.csv",
+    "darts_table2_ptb": Published(
         "DARTS, Table 2",
         "Language models on Penn Treebank",
         {**PERPLEXITY, **SIZE, **SEARCH, "ops": "operations"},
         "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
         names={"search_cost_gpu_days": "search_gpu_days"},
     ),
-    "imagenet": Published(
-        "darts_table3_imagenet.csv",
+    "darts_table3_imagenet": Published(
         "DARTS, Table 3",
         "Image classifiers on ImageNet, mobile setting",
         {
@@ -61,14 +57,12 @@ TABLES = {
             **SEARCH,
         },
     ),
-    "wikitext2": Published(
-        "darts_table4_wikitext2.csv",
+    "darts_table4_wikitext2": Published(
         "DARTS, Table 4",
         "Language models on WikiText-2",
         {**PERPLEXITY, **SIZE, **SEARCH},
     ),
-    "ablations": Published(
-        "darts_ablations.csv",
+    "darts_ablations": Published(
         "DARTS, Sect. 3.3 and appendix",
         "Alternative optimisation strategies and a deeper search, on CIFAR-10",
         {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE},
@@ -76,7 +70,6 @@ TABLES = {
     ),
 } | {
     name: Published(
-        "spos_tables.csv",
         f"SPOS, {title.lower()}",
         title,
         {
@@ -86,38 +79,40 @@ TABLES = {
             "top1_percent": "top-1 accuracy (%)",
         },
         "Rows marked as recalled were written down from memory and not checked against the paper.",
-        rows=rows,
+        part=part,
         names={"model": "architecture"},
     )
-    for name, title, rows in (
-        ("spos-blocks", "Building block search", "building blocks"),
-        ("spos-channels", "Channel search", "channels"),
-        ("spos-bits", "Mixed-precision quantisation search", "quantization"),
-        ("spos-released", "The released cell", "released cell"),
+    for name, title, part in (
+        ("spos_blocks", "Building block search", "building blocks"),
+        ("spos_channels", "Channel search", "channels"),
+        ("spos_bits", "Mixed-precision quantisation search", "quantization"),
+        ("spos_released", "The released cell", "released cell"),
     )
 }
 
 
 def table(name: str) -> "DataFrame":
-    """Return a published table: `architecture`, its numbers as floats (NaN: not given), `note` and `recalled`.
+    """Return a published table: `architecture`, its numbers as floats (NaN: not given), other columns as text.
 
-    `note` says what a number cannot ("about", another unit); `recalled` marks numbers not checked against the paper.
+    Where there is something to say, `note` says what a number cannot ("about", another unit) and `recalled` marks
+    numbers that were not checked against the paper.
     """
     if name not in TABLES:
         raise unknown("published table", name, TABLES, ReproError)
     import pandas as pd
 
     published = TABLES[name]
-    frame = pd.read_csv(FOLDER / published.file, comment="#", dtype=str, keep_default_na=False)
-    frame = frame.rename(columns=published.names)
-    if published.rows:
-        frame = frame[frame["table"] == published.rows].drop(columns="table").reset_index(drop=True)
+    file = FOLDER / ("spos_tables.csv" if published.part else f"{name}.csv")
+    frame = pd.read_csv(file, comment="#", dtype=str, keep_default_na=False).rename(columns=published.names)
+    if published.part:
+        frame = frame[frame["table"] == published.part].drop(columns="table").reset_index(drop=True)
+        frame["recalled"] = frame["source"].str.contains("recalled")
     notes = [[] for _ in frame.index]
     for column, heading in published.units.items():
         numbers = [_number(text, heading, note) for text, note in zip(frame[column], notes, strict=True)]
         frame[column] = pd.Series(numbers, dtype=float)
-    frame["note"] = ["; ".join(note) for note in notes]
-    frame["recalled"] = frame["source"].str.contains("recalled") if "source" in frame else False
+    if any(notes):
+        frame["note"] = ["; ".join(note) for note in notes]
     return frame
 
 

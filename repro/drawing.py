@@ -1,0 +1,168 @@
+"""Cells and networks as graphs (DARTS Figures 4 to 6, Sect. 3.1.1): a genotype becomes DOT, and DOT becomes a picture.
+
+The same genotype always gives the same DOT. `dot` draws it if there is one, else pygraphviz, which brings Graphviz
+along; where neither can, the DOT text itself is kept.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from graphviz import Digraph
+
+from repro.files import write_bytes
+from repro.genotypes import ConvGenotype, Edge, Genotype
+
+INK, FAINT = "#333333", "#9a9a9a"
+INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
+# Family of an operation -> (colour, line): told apart in grey by the line
+FAMILIES = {
+    "sep_conv": ("#1b5e9c", "solid"),
+    "dil_conv": ("#00695c", "solid"),
+    "conv": ("#1b5e9c", "solid"),
+    "max_pool": ("#a84300", "dashed"),
+    "avg_pool": ("#a84300", "dashed"),
+    "skip_connect": ("#555555", "dotted"),
+    "relu": ("#1b5e9c", "solid"),
+    "tanh": ("#a84300", "dashed"),
+    "sigmoid": ("#00695c", "dashed"),
+    "identity": ("#555555", "dotted"),
+}
+
+
+def operation_label(op: str) -> str:
+    """Return an operation's name for people: "sep conv 3×3"."""
+    if op in ("skip_connect", "none"):
+        return {"skip_connect": "skip", "none": "zero"}[op]
+    words = [word.replace("x", "×") if word[0].isdigit() else word for word in op.split("_")]
+    return " ".join(words).replace("7×1 1×7", "7×1, 1×7")
+
+
+def cell_graphs(genotype: Genotype) -> dict[str, str]:
+    """Return each cell of `genotype` as DOT: `normal` and `reduce`, or `recurrent`."""
+    if isinstance(genotype, ConvGenotype):
+        cells = {
+            "normal": (genotype.normal, genotype.normal_concat),
+            "reduce": (genotype.reduce, genotype.reduce_concat),
+        }
+        return {name: _conv_cell(name, *cell) for name, cell in cells.items()}
+    return {"recurrent": _recurrent_cell(genotype.recurrent, genotype.concat)}
+
+
+def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3", auxiliary: bool = False) -> str:
+    """Return the stack of `cells` cells as DOT; `channels` and `size` (pixels) are those of the first cell.
+
+    Reductions stand at one and two thirds: they halve the size and double the channels.
+    """
+    graph = _graph("network", nodesep="0.12", ranksep="0.22")
+    graph.node("stem", stem, fillcolor=INPUT)
+    reductions = {cells // 3, 2 * cells // 3}
+    states = ["stem", "stem"]
+    for index in range(cells):
+        reduction = index in reductions
+        if reduction:
+            channels, size = 2 * channels, -(-size // 2)
+        name = f"cell{index}"
+        label = f"{index + 1}\\n{'reduction' if reduction else 'normal'}\\n{channels} ch\\n{size}×{size}"
+        graph.node(
+            name, label, fillcolor=REDUCTION if reduction else NODE, penwidth="2" if reduction else "1", width="0.8"
+        )
+        for source in dict.fromkeys(states):
+            graph.edge(source, name, color=INK if source == states[1] else FAINT)
+        states = [states[1], name]
+    graph.node("head", "average pool\\nlinear\\nsoftmax", fillcolor=OUTPUT)
+    graph.edge(states[1], "head")
+    if auxiliary:
+        graph.node("auxiliary", "auxiliary\\nhead", fillcolor=OUTPUT, style="rounded,filled,dashed")
+        graph.edge(f"cell{2 * cells // 3}", "auxiliary", style="dashed")
+    return graph.source
+
+
+def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
+    """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
+    paths, reason = [], None
+    for extension in formats:
+        try:
+            picture = _draw(source, extension)
+        except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            continue
+        paths.append(stem.with_name(f"{stem.name}.{extension}"))
+        write_bytes(paths[-1], picture)
+    if reason is None:
+        return paths, None
+    dot = stem.with_name(f"{stem.name}.dot")
+    write_bytes(dot, source.encode())
+    return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
+
+
+def _draw(source: str, extension: str) -> bytes:
+    """Return the picture as bytes; raises what the drawing program raises."""
+    if dot := shutil.which("dot"):
+        answer = subprocess.run([dot, f"-T{extension}"], input=source.encode(), capture_output=True, check=False)
+        if answer.returncode:
+            raise RuntimeError(answer.stderr.decode(errors="replace"))
+        return answer.stdout
+    import pygraphviz
+
+    return pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
+
+
+def _graph(name: str, **attributes: str) -> Digraph:
+    font = {"fontname": "Helvetica,Arial,DejaVu Sans,sans-serif", "fontcolor": INK}
+    return Digraph(
+        name,
+        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.1", **attributes},
+        node_attr={
+            **font, "fontsize": "13", "shape": "box", "style": "rounded,filled", "color": INK, "height": "0.35",
+            "width": "0.4", "margin": "0.09,0.05",
+        },
+        edge_attr={**font, "fontsize": "12", "color": INK, "arrowsize": "0.7"},
+    )  # fmt: skip
+
+
+def _operation_edge(graph: Digraph, source: str, target: str, op: str) -> None:
+    """Add one labelled edge, coloured and dashed by the family of its operation."""
+    colour, line = FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
+    graph.edge(source, target, f" {operation_label(op)} ", color=colour, fontcolor=colour, style=line, penwidth="1.6")
+
+
+def _inputs(graph: Digraph, labels: dict[str, str]) -> None:
+    """Add the two inputs, the first above the second."""
+    with graph.subgraph(graph_attr={"rank": "same"}) as first:
+        for name, label in labels.items():
+            first.node(name, label, fillcolor=INPUT)
+        first.edge(*labels, style="invis")
+
+
+def _output(graph: Digraph, label: str, states: Sequence[int]) -> None:
+    """Add the cell's output and the thin edges of the states that it joins."""
+    graph.node("output", label, fillcolor=OUTPUT, penwidth="2")
+    for state in states:
+        graph.edge(str(state), "output", color=FAINT, arrowsize="0.5")
+
+
+def _conv_cell(name: str, edges: Sequence[Edge], concat: Sequence[int]) -> str:
+    """States 0 and 1 are the two cells before; node i is state 2 + i and is labelled i, as in the paper's figures."""
+    graph = _graph(name, nodesep="0.3", ranksep="0.35")
+    _inputs(graph, {"0": "<c<SUB>k-2</SUB>>", "1": "<c<SUB>k-1</SUB>>"})
+    for node in range(len(edges) // 2):
+        graph.node(str(2 + node), str(node), fillcolor=NODE, shape="circle", margin="0.02")
+    for position, (op, source) in enumerate(edges):
+        _operation_edge(graph, str(source), str(2 + position // 2), op)
+    _output(graph, "<c<SUB>k</SUB>>", concat)
+    return graph.source
+
+
+def _recurrent_cell(edges: Sequence[Edge], concat: Sequence[int]) -> str:
+    """State 0 mixes the word and the hidden state; node i is state 1 + i; the output is the mean of `concat`."""
+    graph = _graph("recurrent", nodesep="0.25", ranksep="0.4")
+    _inputs(graph, {"x": "<x<SUB>t</SUB>>", "h": "<h<SUB>t-1</SUB>>"})
+    graph.edges(["x0", "h0"])
+    for state in range(len(edges) + 1):
+        graph.node(str(state), str(state), fillcolor=NODE, shape="circle", margin="0.02")
+    for node, (op, source) in enumerate(edges):
+        _operation_edge(graph, str(source), str(1 + node), op)
+    _output(graph, "<h<SUB>t</SUB>>", concat)
+    return graph.source
