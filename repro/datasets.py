@@ -1,6 +1,7 @@
 """Every data set by name: fetch it into the data folder, or check what is there."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,12 +19,10 @@ class DataSet(NamedTuple):
 
 DATASETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda: images.load_images("digits").checksum, None),
-    "cifar10": DataSet(lambda: images.load_images("cifar10").checksum, lambda folder: images.fetch("cifar10", folder)),
+    "cifar10": DataSet(lambda: images.load_images("cifar10").checksum, partial(images.fetch, "cifar10")),
     "english": DataSet(lambda: text.load_corpus("english").checksums, None),
-    "ptb": DataSet(lambda: text.load_corpus("ptb").checksums, lambda folder: text.fetch("ptb", folder)),
-    "wikitext-2": DataSet(
-        lambda: text.load_corpus("wikitext-2").checksums, lambda folder: text.fetch("wikitext-2", folder)
-    ),
+    "ptb": DataSet(lambda: text.load_corpus("ptb").checksums, partial(text.fetch, "ptb")),
+    "wikitext-2": DataSet(lambda: text.load_corpus("wikitext-2").checksums, partial(text.fetch, "wikitext-2")),
 }
 
 
