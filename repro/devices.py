@@ -9,8 +9,13 @@ import torch
 from repro.errors import ReproError
 
 
-def pick(name: str) -> torch.device:
-    """Return the device: `auto` takes the first GPU if there is one; ReproError if `cuda` cannot be had."""
+def pick(name: str, threads: int = 0) -> torch.device:
+    """Return the device: `auto` takes the first GPU if there is one; ReproError if `cuda` cannot be had.
+
+    threads: CPU threads from now on; 0 leaves PyTorch's choice. Results are bit-identical for the same number.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
         raise ReproError("device=cuda, but PyTorch finds no GPU here; take device=auto or device=cpu")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")

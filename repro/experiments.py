@@ -95,7 +95,7 @@ EXPERIMENTS = _register(
         cost="0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",
         parameters=hyper.CifarSearch,
         notebook="01_cifar10_search.ipynb",
-        recipe="cifar10:search",
+        recipe="cifar10_search:search",
     ),
     Experiment(
         name="cifar10-eval",
@@ -105,6 +105,6 @@ EXPERIMENTS = _register(
         cost="1.5 GPU days a run on a GTX 1080Ti",
         parameters=hyper.CifarEval,
         notebook="02_cifar10_eval.ipynb",
-        recipe="cifar10:evaluate_cell",
+        recipe="cifar10_eval:evaluate_cell",
     ),
 )

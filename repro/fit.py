@@ -37,7 +37,7 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[[i
             run.log({"epoch": index, **row, "seconds": round(time.perf_counter() - began, 3)})
             save(run, state, index + 1)
             bar.n = index + 1
-            bar.set_postfix({name: value for name, value in row.items() if isinstance(value, float)})
+            bar.set_postfix({name: value for name, value in row.items() if name.endswith(("_error", "_perplexity"))})
 
 
 def save(run: Run, state: Mapping[str, Stateful], epochs: int) -> None:

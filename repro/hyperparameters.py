@@ -27,6 +27,7 @@ class Seeded(Parameters):
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0)
     device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
+    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0)
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,22 @@ class CifarSearch(ImageTraining):
 
 
 @dataclass(frozen=True)
-class CifarEval(ImageTraining):
-    """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
+class CellTraining(ImageTraining):
+    """A discrete network trained from scratch (A.2.1)."""
 
-    genotype: str = parameter("run:cifar10-search", "published name, JSON file, or run:EXPERIMENT[/key=value,...]")
-    epochs: int = parameter(600, "passes over the training images", low=1)
     batch: int = parameter(96, "images in a batch", low=2)
     channels: int = parameter(36, "channels of the first cell", low=1)
     cells: int = parameter(20, "cells; reductions at one and two thirds", low=1)
     cutout: int = parameter(16, "side of the square cut out of each image, in pixels; 0: none", low=0)
     drop_path: float = parameter(
-        0.2, "probability of dropping a path in the last epoch, reached linearly", low=0, high=1
+        0.2, "probability of dropping a path, reached linearly over the epochs", low=0, below=1
     )
     auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0: no head", low=0)
+
+
+@dataclass(frozen=True)
+class CifarEval(CellTraining):
+    """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
+
+    genotype: str = parameter("run:cifar10-search", "published name, JSON file, or run:EXPERIMENT[/key=value,...]")
+    epochs: int = parameter(600, "passes over the training images", low=1)

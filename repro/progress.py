@@ -21,7 +21,7 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
     """Show a bar of `total` epochs; `steps` moves it within an epoch. An outer bar stays as it is meanwhile."""
     global _bar
     outer = _bar
-    interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5"))
+    interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5" if sys.stderr.isatty() else "10"))
     form = "{desc}: {percentage:3.0f}% |{bar:20}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}"
     with tqdm(
         total=total,
@@ -44,4 +44,4 @@ def steps(batches: Iterable[Any], total: int | None = None) -> Iterator[Any]:
     for batch in batches:
         yield batch
         if _bar is not None and count:
-            _bar.update(1 / count)
+            _bar.update(min(1 / count, _bar.total - _bar.n))

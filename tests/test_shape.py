@@ -55,7 +55,7 @@ def test_command_line_starts_without_torch():
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("module", ["recipe", "recipes.toy", "recipes.cifar10"])
+@pytest.mark.parametrize("module", ["recipe", "recipes.toy", "recipes.cifar10_search", "recipes.cifar10_eval"])
 def test_recipes_run_without_notebook_tools(module):
     script = (
         f"import sys; sys.modules.update(papermill=None, nbconvert=None, jupyterlab=None, IPython=None); "

@@ -13,8 +13,13 @@ from repro.runs import Run
 def descend(params: BilevelToy, run: Run) -> dict[str, Any]:
     """Follow (alpha, w) for every xi; the path of each goes to trajectories.json, its end into the result."""
     paths = {xi: trajectory(params, xi) for xi in params.xi}
-    run.save("trajectories.json", [{"xi": xi, "alpha": path[0], "weight": path[1]} for xi, path in paths.items()])
-    return {"ends": [_end(xi, alphas[-1], weights[-1]) for xi, (alphas, weights) in paths.items()]}
+    rests = {xi: fixed_point(0.0 if params.order == 1 else xi) for xi in paths}  # first order is xi = 0
+    rows = [
+        {"xi": xi, "alpha": alphas, "weight": weights, "fixed_point": rests[xi]}
+        for xi, (alphas, weights) in paths.items()
+    ]
+    run.save("trajectories.json", rows)
+    return {"ends": [_end(xi, alphas[-1], weights[-1], rests[xi]) for xi, (alphas, weights) in paths.items()]}
 
 
 def fixed_point(xi: float) -> float:
@@ -49,6 +54,6 @@ def valid_loss(weights: list[Tensor], alphas: list[Tensor]) -> Tensor:
     return alphas[0] * weights[0] - 2 * alphas[0] + 1
 
 
-def _end(xi: float, alpha: float, weight: float) -> dict[str, float]:
+def _end(xi: float, alpha: float, weight: float, rest: float) -> dict[str, float]:
     loss = alpha * weight - 2 * alpha + 1
-    return {"xi": xi, "alpha": alpha, "weight": weight, "valid_loss": loss, "fixed_point": fixed_point(xi)}
+    return {"xi": xi, "alpha": alpha, "weight": weight, "valid_loss": loss, "fixed_point": rest}

@@ -1,0 +1,64 @@
+"""A cell trained from scratch on CIFAR-10 (DARTS Sect. 3.2, A.2.1, Table 1)."""
+
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from repro.augment import Augment
+from repro.cost import count_mult_adds, count_parameters
+from repro.fit import fit
+from repro.genotypes import ConvGenotype, to_json
+from repro.hyperparameters import CellTraining, CifarEval
+from repro.image_training import ImageTraining, evaluate, train_epoch
+from repro.images import Batches, Images
+from repro.network import EvaluationNetwork
+from repro.recipes.found import find_genotype
+from repro.recipes.image_data import augmentation, load
+from repro.runs import Run
+
+
+def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
+    """Train a cell from scratch; return its test error (percent) after the last epoch, and its size."""
+    genotype = find_genotype(params.genotype, run.profile)
+    run.save("genotype.json", to_json(genotype))
+    images = load(params, run)
+    augment = augmentation(params, images, params.cutout)
+    network = build_network(params, genotype, images)
+    train_cell(params, run, network, Batches(images.x_train, images.y_train, params.batch, seed=params.seed), augment)
+    return {
+        **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),
+        "parameters_millions": count_parameters(network) / 1e6,
+        "mult_adds_millions": count_mult_adds(network, *images.x_train.shape[1:]) / 1e6,
+        "epochs": params.epochs,
+        "genotype": to_json(genotype),
+    }
+
+
+def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) -> EvaluationNetwork:
+    """Return the evaluation network of a cell for `images`, on their device."""
+    return EvaluationNetwork(
+        genotype,
+        channels=params.channels,
+        classes=images.classes,
+        cells=params.cells,
+        auxiliary=params.auxiliary > 0,
+        in_channels=images.channels,
+    ).to(images.x_train.device)
+
+
+def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batches: Batches, augment: Augment) -> None:
+    """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1)."""
+    optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
+    schedule = CosineAnnealingLR(optimizer, params.epochs)
+    training = ImageTraining(network, optimizer, params.clip, params.auxiliary)
+
+    def epoch(index: int) -> dict[str, Any]:
+        rate = optimizer.param_groups[0]["lr"]
+        network.set_drop_path(params.drop_path * index / params.epochs)
+        row = train_epoch(training, batches, augment)
+        schedule.step()
+        return {"lr": rate, **row}
+
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "batches": batches, "augment": augment}
+    fit(run, parts, params.epochs, epoch)
