@@ -129,6 +129,10 @@ class ChoiceNetwork(SinglePath):
         self.apply(_initialise)
         nn.init.normal_(self.first_conv[0].weight, std=0.01)
 
+    def ends(self) -> list[nn.Module]:
+        """Return the modules before and after the layers."""
+        return [self.first_conv, self.conv_last, self.classifier]
+
     def stem(self, x: Tensor) -> Tensor:
         """Map images (N, channels, H, W) to (N, stem, H / stride, W / stride)."""
         return self.first_conv(x, self.chains[:1])

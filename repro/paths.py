@@ -105,8 +105,9 @@ class Branch(nn.Sequential):
 
 
 class SinglePath(nn.Module):
-    """A network of layers through which a gene chooses the path; subclasses give the attributes, `stem` and `head`.
+    """A network of layers through which a gene chooses the path.
 
+    Subclasses give the attributes, `stem` and `head` (tensor to tensor) and `ends`, the modules that these two use.
     A layer maps (x, *choice) to x and has `chains(*choice)`, `used(*choice)` and a `stride`.
     """
 
@@ -126,8 +127,7 @@ class SinglePath(nn.Module):
 
     def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
         """Return the parameters on the path, each with the part of it that is used: all that a step may change."""
-        inside = {id(p) for layer in self.features for p in layer.parameters()}
-        path = [(p, region(p.shape)) for p in self.parameters() if id(p) not in inside]
+        path = [(p, region(p.shape)) for module in self.ends() for p in module.parameters()]
         for layer, choice in zip(self.features, self.space.by_layer(gene), strict=True):
             path += layer.used(*choice)
         return path
@@ -144,7 +144,7 @@ class SinglePath(nn.Module):
         for index, (layer, size) in enumerate(zip(self.features, self.sizes(), strict=False)):
             for choice in np.ndindex(*counts):
                 tables[:, index, *choice] = sum(chain_cost(chain, size) for chain in layer.chains(*choice))
-        linear = next(module for module in self.modules() if isinstance(module, nn.Linear))
+        linear = next(m for end in self.ends() for m in end.modules() if isinstance(m, nn.Linear))
         fixed = np.array([sum(p.numel() for p in linear.parameters()), linear.weight.numel()])
         fixed += chain_cost(self.chains[:1], self.size) + chain_cost(self.chains[1:], self.sizes()[-1])
         names = "parameters", "multiply-adds"

@@ -78,7 +78,8 @@ class QuantisedBlock(nn.Module):
         self.downsample = Branch(self.short, affine) if self.short else None
         levels = sorted({activation for _, activation in bits})
         self.level = {activation: index for index, activation in enumerate(levels)}
-        self.clips = nn.Parameter(torch.full((2, len(levels)), FIRST_CLIP))  # before each convolution, for each bits
+        # a clip before each convolution for each number of bits; a matrix, as weight decay is for those: PACT wants it
+        self.clips = nn.Parameter(torch.full((2, len(levels)), FIRST_CLIP))
 
     def forward(self, x: Tensor, bits: int = 0, width: int = 0) -> Tensor:
         """Run the block at choices `bits` and `width`."""
@@ -163,12 +164,13 @@ class QuantisedResNet(SinglePath):
         self.conv1, self.bn1 = stem.module(), Norm(stem.out, affine=affine)
         self.space = search_space(layout, bits, scales)
         choices = None if gene is None else self.space.by_layer(gene)
+        self.stages = list(dict.fromkeys(stage for stage, *_ in layout.layers()))
+        for stage in self.stages:
+            self.add_module(stage, nn.Sequential())
         for index, (stage, inp, out, stride) in enumerate(layout.layers()):
             pairs, middles = bits, [max(1, int(out * scale)) for scale in scales]
             if choices:
                 pairs, middles = [bits[choices[index][0]]], [middles[choices[index][1]]]
-            if not hasattr(self, stage):
-                self.add_module(stage, nn.Sequential())
             getattr(self, stage).append(QuantisedBlock(inp, out, stride, pairs, middles, affine))
         if choices:
             self.space = Space(self.space.layers, {})
@@ -180,7 +182,11 @@ class QuantisedResNet(SinglePath):
     @property
     def features(self) -> list[QuantisedBlock]:
         """Return the residual blocks, in order."""
-        return [block for block in self.modules() if isinstance(block, QuantisedBlock)]
+        return [block for stage in self.stages for block in getattr(self, stage)]
+
+    def ends(self) -> list[nn.Module]:
+        """Return the modules before and after the blocks."""
+        return [self.conv1, self.bn1, self.fc]
 
     def stem(self, x: Tensor) -> Tensor:
         """Map images (N, channels, H, W) to (N, C, H / 4, W / 4), or (N, C, H, W) where they are small."""

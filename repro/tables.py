@@ -171,6 +171,10 @@ class MacroNetwork(SinglePath):
             self.space = Space(self.space.layers, {})
         self.classifier = nn.Linear(layout.head, layout.classes)
 
+    def ends(self) -> list[nn.Module]:
+        """Return the modules before and after the layers."""
+        return [self.first, self.last, self.classifier]
+
     def stem(self, x: Tensor) -> Tensor:
         """Map images (N, channels, H, W) to (N, stem, H, W)."""
         return self.first(x, self.chains[:1])
