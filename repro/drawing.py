@@ -4,8 +4,11 @@ The same genotype always gives the same DOT. `dot` draws it if there is one, els
 along; where neither can, the DOT text itself is kept.
 """
 
+import re
 import shutil
 import subprocess
+import sys
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +82,30 @@ def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3",
     return graph.source
 
 
+def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
+    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
+    for cell, source in cell_graphs(genotype).items():
+        paths, reason = render(source, stem.with_name(f"{stem.name}-{cell}"), formats)
+        if reason:
+            print(reason)
+        if "IPython" in sys.modules and paths[0].suffix == ".svg":
+            from IPython import display
+
+            display.display(display.Markdown(f"{cell} cell"), display.SVG(filename=str(paths[0])))
+
+
+def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
+    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
+    for cell, source in cell_graphs(genotype).items():
+        paths, reason = render(source, stem.with_name(f"{stem.name}-{cell}"), formats)
+        if reason:
+            print(reason)
+        if "IPython" in sys.modules and paths[0].suffix == ".svg":
+            from IPython import display
+
+            display.display(display.Markdown(f"{cell} cell"), display.SVG(filename=str(paths[0])))
+
+
 def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
     """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
     paths, reason = [], None
@@ -86,7 +113,7 @@ def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[
         try:
             picture = _draw(source, extension)
         except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            reason = _reason(error)
             continue
         paths.append(stem.with_name(f"{stem.name}.{extension}"))
         write_bytes(paths[-1], picture)
@@ -97,16 +124,35 @@ def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[
     return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
 
 
+def show(genotype: Genotype) -> None:
+    """Show each cell in a notebook under its name: as a picture, or as DOT text with the reason where none is drawn."""
+    from IPython.display import SVG, Markdown, display
+
+    for name, source in cell_graphs(genotype).items():
+        display(Markdown(f"*{name} cell*"))
+        try:
+            display(SVG(_draw(source, "svg")))
+        except Exception as error:  # as in `render`
+            display(Markdown(f"not drawn ({_reason(error)}); install Graphviz\n```dot\n{source}```"))
+
+
 def _draw(source: str, extension: str) -> bytes:
-    """Return the picture as bytes; raises what the drawing program raises."""
+    """Return the picture as bytes, without a date; raises what the drawing program raises."""
     if dot := shutil.which("dot"):
         answer = subprocess.run([dot, f"-T{extension}"], input=source.encode(), capture_output=True, check=False)
         if answer.returncode:
             raise RuntimeError(answer.stderr.decode(errors="replace"))
-        return answer.stdout
-    import pygraphviz
+        picture = answer.stdout
+    else:
+        import pygraphviz
 
-    return pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
+        picture = pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
+    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", picture)  # of the same length: offsets stay
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's last line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def _graph(name: str, **attributes: str) -> Digraph:

@@ -12,6 +12,7 @@ from repro.genotypes import CELL_OPERATIONS, PUBLISHED, RECURRENT_OPERATIONS, Co
 
 CONVOLUTIONAL = [name for name, genotype in PUBLISHED.items() if isinstance(genotype, ConvGenotype)]
 RECURRENT = [name for name in PUBLISHED if name not in CONVOLUTIONAL]
+FORMATS = ("svg", "png", "pdf")
 
 
 def operations(source):
@@ -63,15 +64,16 @@ def test_names_for_people():
 
 
 @pytest.mark.parametrize("name", ["DARTS_V2", "DARTS_V2_RNN"])
-def test_a_drawing_is_a_picture_and_always_the_same(name, tmp_path):
+def test_a_drawing_is_a_picture_and_always_the_same(name, tmp_path, monkeypatch):
     pytest.importorskip("pygraphviz")
     for kind, source in cell_graphs(PUBLISHED[name]).items():
         assert source == cell_graphs(PUBLISHED[name])[kind]
-        paths, note = render(source, tmp_path / kind, ("svg", "png"))
+        paths, note = render(source, tmp_path / kind, FORMATS)
         assert note is None
-        assert [path.suffix for path in paths] == [".svg", ".png"]
+        assert [path.suffix for path in paths] == [".svg", ".png", ".pdf"]
         assert ElementTree.fromstring(paths[0].read_bytes()).tag.endswith("svg")
-        again, _ = render(source, tmp_path / "again", ("svg", "png"))
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # another day
+        again, _ = render(source, tmp_path / "again", FORMATS)
         assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
 
 
@@ -111,3 +113,16 @@ def test_dot_is_asked_first(tmp_path, monkeypatch):
     paths, note = render(network_graph(3, 4, 8), tmp_path / "network", ("svg", "pdf"))
     assert note is None
     assert [path.read_text() for path in paths] == ["-Tsvg", "-Tpdf"]
+
+
+def test_a_notebook_shows_both_cells(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda value: shown.append(value.data))
+    drawing.show(PUBLISHED["DARTS_V2"])
+    assert shown[0] == "*normal cell*"
+    assert shown[1].startswith("<svg")
+    assert shown[2] == "*reduce cell*"
+    monkeypatch.setattr(drawing, "_draw", lambda *_: 1 / 0)
+    drawing.show(PUBLISHED["DARTS_V2_RNN"])
+    assert "not drawn (division by zero)" in shown[-1]
+    assert "digraph recurrent" in shown[-1]

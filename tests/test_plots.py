@@ -1,0 +1,123 @@
+"""Figures: what stands in them is the data, and the same data give the same bytes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repro import plots, published
+from repro.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+
+TRAJECTORIES = [
+    {"xi": xi, "alpha": [2.0, 1.5, end], "weight": [-2.0, 0.0, end], "fixed_point": end}
+    for xi, end in ((0.0, 2.0), (0.5, 1.0))
+]
+METRICS = pd.DataFrame(
+    {"epoch": [0, 1, 2], "train_loss": [3.0, 2, 1], "train_error": [90.0, 50, 20], "valid_loss": [3.5, 3, 2]}
+    | {"valid_error": [91.0, 60, 40]}
+)
+
+
+def shares(edges, operations, seed=0):
+    return np.random.default_rng(seed).dirichlet(np.ones(operations), edges).tolist()
+
+
+def lines(axes):
+    """The drawn lines by label, as arrays of points."""
+    return {line.get_label(): np.column_stack(line.get_data()) for line in axes.lines}
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path):
+    for name in ("first", "second"):
+        plots.save(plots.search_curve(METRICS), tmp_path / name)
+    for extension in ("svg", "pdf", "png"):
+        assert (tmp_path / f"first.{extension}").read_bytes() == (tmp_path / f"second.{extension}").read_bytes()
+
+
+def test_settings_of_matplotlib_stay_as_they_were():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.search_curve(METRICS)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figure_2_shows_every_step_and_the_fixed_points():
+    (axes,) = plots.bilevel_toy(TRAJECTORIES).axes
+    drawn = lines(axes)
+    assert drawn[r"$\xi = 0.5$"].tolist() == [[2, -2], [1.5, 0], [1, 1]]
+    rings = [line.get_data() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert [tuple(map(float, np.ravel(ring))) for ring in rings] == [(2, 2), (1, 1)]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert left < 1
+    assert right > 2
+    assert low < -2
+    assert high > 2
+
+
+def test_a_descent_that_diverges_does_not_hide_the_others():
+    far = {"xi": 9.0, "alpha": [2.0, 1e9], "weight": [-2.0, -1e9], "fixed_point": 0.1}
+    (axes,) = plots.bilevel_toy([*TRAJECTORIES, far]).axes
+    assert axes.get_xlim()[1] < 20
+
+
+def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
+    loss, error = plots.search_curve(METRICS).axes
+    assert lines(loss)["training"].tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert lines(error)["validation"].tolist() == [[1, 91], [2, 60], [3, 40]]
+    alone = METRICS.drop(columns=["valid_loss", "valid_error"])
+    assert list(lines(plots.training_curve(alone).axes[0])) == ["training"]
+    assert plots.search_curve(METRICS.head(1)).axes[1].get_ylim()[1] > 91
+
+
+def test_rows_of_alpha_are_named_by_node_then_source():
+    first, second = r"$c_{k-2}$", r"$c_{k-1}$"
+    assert plots.edge_labels(5, True) == [f"{first} → 0", f"{second} → 0", f"{first} → 1", f"{second} → 1", "0 → 1"]
+    assert plots.edge_labels(14, True)[-1] == "2 → 3"
+    assert plots.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
+    assert plots.edge_labels(36, False)[-1] == "7 → 8"
+
+
+@pytest.mark.parametrize(
+    ("cell", "edges", "operations"), [("normal", 14, SEARCH_OPERATIONS), ("recurrent", 36, RECURRENT_OPERATIONS)]
+)
+def test_the_strongest_operation_is_never_none(cell, edges, operations):
+    values = shares(edges, len(operations))
+    axes = plots.alpha_heatmap({cell: values}).axes[0]
+    dots = axes.collections[-1].get_offsets()
+    expected = [1 + int(np.argmax(row[1:])) for row in values]
+    assert (np.floor(dots[:, 0]) == expected).all()
+    assert axes.get_xticklabels()[0].get_text() == "zero"
+
+
+def test_progress_keeps_the_best_of_each_run():
+    snapshots = pd.DataFrame({"run": [0, 0, 1, 1], "cost": [1, 2, 1, 2], "value": [4.0, 5, 3, 2]})
+    (axes,) = plots.progress(snapshots, {"ENAS": 3.5}, cost="GPU days", measure="error (%)").axes
+    drawn = lines(axes)
+    assert drawn["median, current cell"].tolist() == [[1, 3.5], [2, 3.5]]
+    assert drawn["median, best so far"].tolist() == [[1, 3.5], [2, 3]]
+    assert "ENAS" in drawn
+
+
+def test_our_own_rows_are_told_from_the_papers():
+    table = published.table("darts_table1_cifar10").assign(source="paper")
+    ours = {"architecture": "DARTS-2nd+cutout", "test_error_percent": 2.9, "search_gpu_days": 0.02}
+    ours |= {"search_method": "gradient", "source": "this package, short"}
+    figure = plots.cost_against_error(pd.concat([table, pd.DataFrame([ours])], ignore_index=True))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][-1] == "gradient, this package"
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert len(texts) == 14  # DenseNet-BC has no search
+    assert "AmoebaNet-A + cutout (their setup)" in texts
+
+
+def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
+    import IPython
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    plots.save(plots.search_curve(METRICS), tmp_path / "a")
+    assert not shown
+    monkeypatch.setattr(IPython, "get_ipython", lambda: True)
+    plots.save(plots.search_curve(METRICS), tmp_path / "a")
+    assert shown[0].data == (tmp_path / "a.png").read_bytes()
+    assert shown[0].width == 720
