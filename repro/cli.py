@@ -49,9 +49,8 @@ def list_experiments(options: argparse.Namespace) -> int:
 def show_experiment(options: argparse.Namespace) -> int:
     """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
     experiment = find(options.name)
-    print(
-        f"{experiment.name}: {experiment.title}\n{experiment.section}\npaper: {experiment.claim}\ncost: {experiment.cost}"
-    )
+    print(f"{experiment.name}: {experiment.title}\n{experiment.section}")
+    print(f"paper: {experiment.claim}\ncost: {experiment.cost}")
     changed = profiles.changes(options.profile, experiment)
     print(f"\nparameters ({options.profile} profile where it differs from the paper's in brackets)")
     for name, (value, hint, doc) in _fields(experiment).items():

@@ -4,12 +4,13 @@ The same genotype always gives the same DOT. `dot` draws it if there is one, els
 along; where neither can, the DOT text itself is kept.
 """
 
+import os
 import re
 import shutil
 import subprocess
 import sys
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from graphviz import Digraph
@@ -94,18 +95,6 @@ def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> N
             display.display(display.Markdown(f"{cell} cell"), display.SVG(filename=str(paths[0])))
 
 
-def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
-    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
-    for cell, source in cell_graphs(genotype).items():
-        paths, reason = render(source, stem.with_name(f"{stem.name}-{cell}"), formats)
-        if reason:
-            print(reason)
-        if "IPython" in sys.modules and paths[0].suffix == ".svg":
-            from IPython import display
-
-            display.display(display.Markdown(f"{cell} cell"), display.SVG(filename=str(paths[0])))
-
-
 def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
     """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
     paths, reason = [], None
@@ -124,18 +113,6 @@ def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[
     return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
 
 
-def show(genotype: Genotype) -> None:
-    """Show each cell in a notebook under its name: as a picture, or as DOT text with the reason where none is drawn."""
-    from IPython.display import SVG, Markdown, display
-
-    for name, source in cell_graphs(genotype).items():
-        display(Markdown(f"*{name} cell*"))
-        try:
-            display(SVG(_draw(source, "svg")))
-        except Exception as error:  # as in `render`
-            display(Markdown(f"not drawn ({_reason(error)}); install Graphviz\n```dot\n{source}```"))
-
-
 def _draw(source: str, extension: str) -> bytes:
     """Return the picture as bytes, without a date; raises what the drawing program raises."""
     if dot := shutil.which("dot"):
@@ -146,13 +123,27 @@ def _draw(source: str, extension: str) -> bytes:
     else:
         import pygraphviz
 
-        picture = pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
+        with _quiet():
+            picture = pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
     return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", picture)  # of the same length: offsets stay
 
 
 def _reason(error: Exception) -> str:
     """Return an error's last line."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep quiet what the Graphviz library prints: its own fontconfig does not know every system's settings."""
+    held = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(held, 2)
+        os.close(held)
 
 
 def _graph(name: str, **attributes: str) -> Digraph:

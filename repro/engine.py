@@ -46,7 +46,7 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
     Raises ReproError with the failing cell's error, or when the notebook is damaged or has no parameters cell.
     """
     check(source, values)
-    aside = target.with_name(f".{target.name}.partial")
+    aside = target.with_name(f".partial.{target.name}")
     held = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

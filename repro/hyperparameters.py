@@ -13,7 +13,9 @@ class BilevelToy(Parameters):
     """Figure 2: gradient descent on alpha through one virtual step of w."""
 
     xi: tuple[float, ...] = parameter((0.0, 0.01, 0.1, 0.5, 1.0), "rates of the virtual step, one run each", low=0)
-    order: Literal[1, 2, "exact"] = parameter("exact", "1: xi = 0; 2: finite difference; exact: double backward")
+    order: Literal[1, 2, "exact"] = parameter(
+        "exact", "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward"
+    )
     alpha: float = parameter(2.0, "start of alpha")
     weight: float = parameter(-2.0, "start of w")
     alpha_lr: float = parameter(0.1, "learning rate of alpha", low=0)
@@ -46,7 +48,7 @@ class ImageTraining(Seeded):
 class CifarSearch(ImageTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    order: Literal[1, 2, "exact"] = parameter(2, "1: xi = 0; 2: finite difference (Eq. 8); exact: double backward")
+    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     epochs: int = parameter(50, "passes over the half of the images that trains w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
@@ -79,5 +81,7 @@ class CellTraining(ImageTraining):
 class CifarEval(CellTraining):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
-    genotype: str = parameter("run:cifar10-search", "published name, JSON file, or run:EXPERIMENT[/key=value,...]")
+    genotype: str = parameter(
+        "run:cifar10-search", "a published cell, a JSON file, or run:EXPERIMENT for the cell it found"
+    )
     epochs: int = parameter(600, "passes over the training images", low=1)

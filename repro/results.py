@@ -58,10 +58,13 @@ def beside_paper(table: str, experiment: str, label: Label, measures: dict[str, 
     """
     paper = published.table(table)
     name = paper.columns[0]
-    paper["source"] = "paper"
+    paper["made by"] = "the paper"
     ours = []
     for runs in groups(experiment).values():
-        row: dict[str, Any] = {name: label(runs[0]) or _cell_name(runs[0]), "source": f"this package, {runs[0].profile}"}
+        row: dict[str, Any] = {
+            name: label(runs[0]) or _cell_name(runs[0]),
+            "made by": f"this package, {runs[0].profile}",
+        }
         values = runs[0].params.values()
         row |= {"data": values.get("dataset"), "epochs": values.get("epochs"), "runs": len(runs)}
         row["hours"] = round(sum(provenance.seconds(run.path) for run in runs) / 3600, 3)

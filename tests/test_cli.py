@@ -44,7 +44,7 @@ def test_usage_errors_are_one_line_and_status_2(command, message, capsys, tmp_pa
     ("command", "message"),
     [
         (["run", "cifar10-eval"], "is needed and not finished; make it with: repro run cifar10-search"),
-        (["data", "check", "cifar10"], "does not exist"),
+        (["data", "check", "cifar10"], "CIFAR-10 is not in"),
         (["data", "check", "ptb"], "ptb"),
     ],
 )
@@ -80,7 +80,10 @@ def test_recipe_command_line():
     command = [sys.executable, "-m", "repro.recipe", "bilevel-toy"]
     answer = subprocess.run([*command, "steps=5", "xi=0.5"], capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("bilevel-toy/smoke,xi=0.5,steps=5: ")
-    for arguments, message in {("steps=x",): "steps takes a whole number", ("steps",): "not of the form key=value"}.items():
+    for arguments, message in {
+        ("steps=x",): "steps takes a whole number",
+        ("steps",): "not of the form key=value",
+    }.items():
         answer = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         assert answer.returncode == 2
         assert message in answer.stderr

@@ -46,7 +46,7 @@ def test_run_is_executed_once_and_then_left_alone(folder, capfd):
 
 def test_result_made_elsewhere_is_read_not_computed(folder):
     run = open_run(find("bilevel-toy"), "smoke", {"steps": 7})
-    run.save("trajectories.json", [{"xi": 0.0, "alpha": [2.0, 1.0], "weight": [-2.0, 1.0]}])
+    run.save("trajectories.json", [{"xi": 0.0, "alpha": [2.0, 1.0], "weight": [-2.0, 1.0], "fixed_point": 1.0}])
     run.finish({"ends": [{"xi": 0.0, "alpha": 123.0}]})
     assert main(["run", "bilevel-toy", "-p", "steps=7"]) == 0
     assert "123.0" in (run.path / "notebook.ipynb").read_text()
