@@ -4,19 +4,19 @@ The same genotype always gives the same DOT. `dot` draws it if there is one, els
 along; where neither can, the DOT text itself is kept.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from graphviz import Digraph
 
 from repro.files import write_bytes
 from repro.genotypes import ConvGenotype, Edge, Genotype
+from repro.progress import note
 
 INK, FAINT = "#333333", "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
@@ -33,6 +33,12 @@ FAMILIES = {
     "sigmoid": ("#00695c", "dashed"),
     "identity": ("#555555", "dotted"),
 }
+# In a process of its own, as `dot` is: its C library may write warnings to the terminal
+PYGRAPHVIZ = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
+"""
 
 
 def operation_label(op: str) -> str:
@@ -88,11 +94,17 @@ def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> N
     for cell, source in cell_graphs(genotype).items():
         paths, reason = render(source, stem.with_name(f"{stem.name}-{cell}"), formats)
         if reason:
-            print(reason)
-        if "IPython" in sys.modules and paths[0].suffix == ".svg":
-            from IPython import display
+            note(reason)
+        show({"text/markdown": f"{cell} cell"})
+        if paths[0].suffix == ".svg":
+            show({"image/svg+xml": paths[0].read_text(encoding="utf-8")})
 
-            display.display(display.Markdown(f"{cell} cell"), display.SVG(filename=str(paths[0])))
+
+def show(bundle: dict[str, str], **metadata: Any) -> None:
+    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        ipython.display.display(bundle, raw=True, metadata=metadata)
 
 
 def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
@@ -115,35 +127,18 @@ def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[
 
 def _draw(source: str, extension: str) -> bytes:
     """Return the picture as bytes, without a date; raises what the drawing program raises."""
-    if dot := shutil.which("dot"):
-        answer = subprocess.run([dot, f"-T{extension}"], input=source.encode(), capture_output=True, check=False)
-        if answer.returncode:
-            raise RuntimeError(answer.stderr.decode(errors="replace"))
-        picture = answer.stdout
-    else:
-        import pygraphviz
-
-        with _quiet():
-            picture = pygraphviz.AGraph(string=source).draw(format=extension, prog="dot")
-    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", picture)  # of the same length: offsets stay
+    dot = shutil.which("dot")
+    command = [dot, f"-T{extension}"] if dot else [sys.executable, "-c", PYGRAPHVIZ, extension]
+    answer = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(answer.stderr.decode(errors="replace"))
+    # A date of the same length, so that the offsets in the file stay right
+    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", answer.stdout)
 
 
 def _reason(error: Exception) -> str:
     """Return an error's last line."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep quiet what the Graphviz library prints: its own fontconfig does not know every system's settings."""
-    held = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(held, 2)
-        os.close(held)
 
 
 def _graph(name: str, **attributes: str) -> Digraph:

@@ -7,7 +7,7 @@ import functools
 import io
 import itertools
 import re
-import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from repro.drawing import operation_label
+from repro.drawing import operation_label, show
 from repro.files import write_bytes
 from repro.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
@@ -69,12 +69,8 @@ def save(figure: Figure, stem: Path) -> None:
         with mpl.rc_context(STYLE):
             figure.savefig(buffer, format=extension, metadata=metadata)
         write_bytes(stem.with_name(f"{stem.name}.{extension}"), buffer.getvalue())
-    if "IPython" in sys.modules:
-        from IPython import display, get_ipython
-
-        if get_ipython():
-            width = round(figure.get_figwidth() * PIXELS_PER_INCH)
-            display.display(display.Image(data=buffer.getvalue(), format="png", width=width))
+    width = round(figure.get_figwidth() * PIXELS_PER_INCH)
+    show({"image/png": b64encode(buffer.getvalue()).decode()}, **{"image/png": {"width": width}})
 
 
 def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -1,7 +1,6 @@
 """Drawings: every edge of a cell is in its graph, the same DOT every time, and a file even where nothing can draw."""
 
 import re
-import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -79,7 +78,7 @@ def test_a_drawing_is_a_picture_and_always_the_same(name, tmp_path, monkeypatch)
 
 def test_without_any_graphviz_the_graph_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing.shutil, "which", lambda _: None)
-    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setattr(drawing, "PYGRAPHVIZ", "import sys; sys.modules['pygraphviz'] = None\n" + drawing.PYGRAPHVIZ)
     source = cell_graphs(PUBLISHED["DARTS_V1"])["normal"]
     paths, note = render(source, tmp_path / "cell")
     assert paths == [tmp_path / "cell.dot"]
@@ -115,14 +114,22 @@ def test_dot_is_asked_first(tmp_path, monkeypatch):
     assert [path.read_text() for path in paths] == ["-Tsvg", "-Tpdf"]
 
 
-def test_a_notebook_shows_both_cells(monkeypatch):
+def test_saving_draws_every_cell_and_shows_it_in_a_notebook(tmp_path, monkeypatch):
+    import IPython
+
     shown = []
-    monkeypatch.setattr("IPython.display.display", lambda value: shown.append(value.data))
-    drawing.show(PUBLISHED["DARTS_V2"])
-    assert shown[0] == "*normal cell*"
-    assert shown[1].startswith("<svg")
-    assert shown[2] == "*reduce cell*"
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, **_: shown.append(bundle))
+    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cell-normal.svg", "cell-reduce.svg"]
+    assert not shown
+    monkeypatch.setattr(IPython, "get_ipython", lambda: True)
+    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell")
+    assert [bundle.get("text/markdown") for bundle in shown] == ["normal cell", None, "reduce cell", None]
+    assert shown[1]["image/svg+xml"] == (tmp_path / "cell-normal.svg").read_text()
+
+
+def test_saving_without_graphviz_says_so_and_goes_on(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(drawing, "_draw", lambda *_: 1 / 0)
-    drawing.show(PUBLISHED["DARTS_V2_RNN"])
-    assert "not drawn (division by zero)" in shown[-1]
-    assert "digraph recurrent" in shown[-1]
+    drawing.save(PUBLISHED["DARTS_V2_RNN"], tmp_path / "cell")
+    assert [path.name for path in tmp_path.iterdir()] == ["cell-recurrent.dot"]
+    assert "install Graphviz" in capfd.readouterr().err

@@ -1,5 +1,7 @@
 """Figures: what stands in them is the data, and the same data give the same bytes."""
 
+from base64 import b64decode
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,10 +116,11 @@ def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
     import IPython
 
     shown = []
-    monkeypatch.setattr(IPython.display, "display", shown.append)
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, **options: shown.append((bundle, options)))
     plots.save(plots.search_curve(METRICS), tmp_path / "a")
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
     plots.save(plots.search_curve(METRICS), tmp_path / "a")
-    assert shown[0].data == (tmp_path / "a.png").read_bytes()
-    assert shown[0].width == 720
+    ((bundle, options),) = shown
+    assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
+    assert options["metadata"] == {"image/png": {"width": 720}}
