@@ -18,7 +18,9 @@ from repro.parameters import expected
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.line = " ".join(["repro", *arguments])
     for name in ("runs", "data"):
         if value := getattr(options, name, None):
             os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
@@ -67,8 +69,7 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
-    command = " ".join(["repro", *sys.argv[1:]])
-    runner.run_all(jobs, command)
+    runner.run_all(jobs, options.line)
     return _summary(jobs, options.debug)
 
 

@@ -19,7 +19,7 @@ class Task:
     """A small noisy regression: all kinds of state and all random generators take part."""
 
     def __init__(self):
-        torch.manual_seed(5), random.seed(5), np.random.seed(5)
+        torch.manual_seed(5), random.seed(5), np.random.seed(5)  # noqa: NPY002
         self.network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.3))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.01)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, 6)
@@ -29,7 +29,7 @@ class Task:
     def epoch(self, index):
         total = 0.0
         for x, _ in self.batches:
-            loss = self.network(x).square().mean() * random.random() * np.random.rand()
+            loss = self.network(x).square().mean() * random.random() * np.random.rand()  # noqa: NPY002
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
