@@ -68,7 +68,8 @@ def test_the_lock_names_versions_only():
             assert re.fullmatch(r"==[\w.+!]+", str(requirement.specifier)), requirement
 
 
-def test_ci_runs_the_tests():
+def test_ci_runs_what_the_readme_calls_the_tests():
+    assert re.search(r"^make test\b.*tests", (ROOT / "README.md").read_text(), re.MULTILINE)
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in script.read_text()
