@@ -114,7 +114,7 @@ def test_the_module_starts_without_torch():
     import subprocess
     import sys
 
-    code = "import sys, repro.evolution; sys.exit('torch' in sys.modules)"
+    code = "import sys, repro.evolution, repro.tables; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

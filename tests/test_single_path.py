@@ -14,10 +14,10 @@ from repro.choice_blocks import WIDTHS, ChoiceNetwork, Layout
 from repro.errors import UsageError
 from repro.image_training import train_epoch
 from repro.images import Batches, load_images
+from repro.macro import MacroLayout, MacroNetwork
 from repro.quantise import QuantisedResNet, ResidualLayout
 from repro.search_space import Cost, PathSampler
 from repro.single_path import Judge, PathSGD, accuracy, balanced_split, measure_latency, path_training, recalibrate
-from repro.tables import MacroLayout, MacroNetwork
 
 TINY = Layout(8, 1, 10, stem=4, stem_stride=1, widths=(8, 20), repeats=(2, 2), strides=(1, 2), head=12)
 NETWORKS = {

@@ -11,13 +11,12 @@ import torch
 
 from repro.errors import ReproError, UsageError
 from repro.evolution import Settings, search
+from repro.macro import MacroLayout, MacroNetwork
 from repro.search_space import Budget
 from repro.tables import (
     COLUMNS_201,
     MACRO_SPACE,
     OPERATIONS_201,
-    MacroLayout,
-    MacroNetwork,
     kendall_tau,
     nas_bench_201,
     nas_bench_macro,
