@@ -4,14 +4,14 @@ Stem (N, 16, 112, 112) -> 20 layers, each shuffle 3x3, 5x5, 7x7 or xception, per
 channels -> (N, 640, 7, 7) -> (N, 1024). Names of parameters are those of the authors' checkpoints.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from repro.errors import UsageError, unknown
+from repro.errors import ReproError, UsageError, unknown
 from repro.paths import Branch, Chain, Choices, Conv, Norm, Region, SinglePath
 from repro.search_space import Space
 
@@ -158,3 +158,30 @@ def _initialise(module: nn.Module) -> None:
         nn.init.constant_(module.bias, 1e-4)
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
+
+
+def load_released(network: ChoiceNetwork, state: Mapping[str, Tensor]) -> None:
+    """Copy the authors' weights (supernet, or the cell they released) into a network; ReproError if they do not fit.
+
+    `state` is what `repro.released.read_state_dict` returns; these weights want their images from `bgr_255`.
+    """
+    own = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
+    state = {name: value for name, value in state.items() if "num_batches" not in name}
+    for problem, names in (("lacks", own.keys() - state.keys()), ("has in excess", state.keys() - own.keys())):
+        if names:
+            raise ReproError(
+                f"the checkpoint {problem} {min(names)} and {len(names) - 1} more: "
+                "it is of a supernet where one network was asked for, the other way round, or of another gene"
+            )
+    for name, value in own.items():
+        if value.shape != state[name].shape:
+            raise ReproError(
+                f"the checkpoint's {name} has shape {tuple(state[name].shape)}, the network's {tuple(value.shape)}: "
+                "use its own gene and layout"
+            )
+    network.load_state_dict(state, strict=False)
+
+
+def bgr_255(x: Tensor) -> Tensor:
+    """Return images (N, 3, H, W) of uint8 RGB as the authors' weights want them: BGR floats, 0 to 255."""
+    return x.flip(1).float()

@@ -1,6 +1,8 @@
 """The block and channel supernet: laws, then the original's numbers, then small sizes."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from repro.choice_blocks import BLOCKS, WIDTHS, ChoiceNetwork, Layout, search_space
+from repro.choice_blocks import BLOCKS, WIDTHS, ChoiceNetwork, Layout, bgr_255, load_released, search_space
 from repro.errors import ReproError, UsageError
 from repro.paths import Branch, Conv, Norm
+from repro.released import read_state_dict
 
 REFERENCE = Path(__file__).parent / "reference"
 COUNTS = json.loads((REFERENCE / "counts.json").read_text())["single_path_one_shot"]
@@ -143,6 +146,40 @@ def test_the_supernet_is_the_original_to_rounding():
     norms = {n: np.nan if p.grad is None else p.grad.norm().item() for n, p in network.named_parameters()}
     assert list(norms) == data["param_names"].tolist()
     assert np.allclose(list(norms.values()), data["grad_norms"], equal_nan=True, **near)
+
+
+def test_the_authors_checkpoints_load_and_evaluate(tmp_path):
+    """Written as their code does: under "state_dict", every name with "module." before it, BatchNorm's counters too."""
+    data = np.load(REFERENCE / "spos_supernet.npz")
+    gene = data["architecture"].tolist()
+    weights = {name[7:]: torch.from_numpy(data[name]) for name in data.files if name.startswith("weight/")}
+    layout = Layout(classes=12, stem=4, widths=(8, 20, 40, 80), head=24)
+    chosen = re.compile("|".join(rf"features\.{layer}\.{block}\." for layer, block in enumerate(gene)))
+    cell = {}  # the path of the supernet, named as the authors name a stand-alone network
+    for name, value in weights.items():
+        if not name.startswith("features") or chosen.match(name):
+            cell[re.sub(r"(features\.\d+)\.\d+", r"\1", name)] = value
+    for state, network, path in (
+        (weights, ChoiceNetwork(layout), gene),
+        (cell, ChoiceNetwork(layout, gene=gene), ()),
+    ):
+        counters = {"first_conv.1.num_batches_tracked": torch.tensor(5)}
+        file = tmp_path / "checkpoint.pth.tar"
+        torch.save({"state_dict": {f"module.{name}": value for name, value in {**state, **counters}.items()}}, file)
+        load_released(network, read_state_dict(file))
+        logits = network.double().eval()(torch.from_numpy(data["x"]).double(), path)
+        assert np.allclose(logits.detach(), data["logits_eval"], rtol=1e-9, atol=1e-12)
+    with pytest.raises(ReproError, match=r"the checkpoint lacks features\.0\.0\.branch_main\.0\.weight and \d+ more"):
+        load_released(ChoiceNetwork(layout), cell)
+    with pytest.raises(ReproError, match="the checkpoint has in excess"):
+        load_released(ChoiceNetwork(layout, gene=gene), cell | {"other": torch.zeros(1)})
+    with pytest.raises(ReproError, match=r"classifier.0.weight has shape \(12, 24\), the network's \(10, 24\)"):
+        load_released(ChoiceNetwork(replace(layout, classes=10), gene=gene), cell)
+
+
+def test_the_authors_images_are_bgr_and_not_normalised():
+    x = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2) * 20
+    assert bgr_255(x).tolist() == [[[[160, 180], [200, 220]], [[80, 100], [120, 140]], [[0, 20], [40, 60]]]]
 
 
 def test_odd_inputs_are_refused_in_one_line():
