@@ -1,54 +1,71 @@
 """A real search, killed with SIGKILL at twenty random moments, ends bit-identical to one that was left alone."""
 
 import json
+import multiprocessing
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
 from repro import checkpoints
 
-SEARCH = ["cifar10-search", "epochs=8", "images=96", "batch=16", "channels=2", "nodes=1", "device=cpu"]
+SEARCH = {"epochs": "30", "images": "64", "batch": "16", "channels": "2", "nodes": "1", "device": "cpu"}
 KILLS = 20
 
 
-def start(folder):
-    command = [sys.executable, "-m", "repro.recipe", *SEARCH]
-    environment = {"REPRO_RUNS": str(folder), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that start with PyTorch imported, so that a kill costs moments."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["repro.recipes.cifar10_search"])
+    return context
 
 
-def finish(folder):
-    process = start(folder)
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error
+def search(folder):
+    os.environ["REPRO_RUNS"] = str(folder)
+    from repro.recipe import run_recipe
+
+    run_recipe("cifar10-search", "smoke", SEARCH)
+
+
+def finish(processes, folder):
+    process = processes.Process(target=search, args=(folder,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
     return next(folder.glob("cifar10-search/*"))
+
+
+def lines(folder):
+    return sum(path.read_text().count("\n") for path in folder.glob("*/*/metrics.jsonl"))
 
 
 def without_times(run):
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
 
 
-def test_killed_twenty_times_ends_bit_identical(tmp_path):
-    began = time.monotonic()
-    whole = finish(tmp_path / "whole")
-    seconds = time.monotonic() - began
+def test_killed_twenty_times_ends_bit_identical(processes, tmp_path):
+    whole = finish(processes, tmp_path / "whole")
+    epoch = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
     dice = random.Random(20)
-    kills = 0
     for _ in range(KILLS):
-        process = start(tmp_path / "killed")
-        # a run starts up in about half of its seconds; kill across that and the training
-        try:
-            process.wait(timeout=dice.uniform(0.4, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-    killed = finish(tmp_path / "killed")
-    assert kills >= 5
+        process = processes.Process(target=search, args=(tmp_path / "killed",))
+        before = lines(tmp_path / "killed")
+        process.start()
+        if dice.random() < 0.75:  # else the kill comes at some moment of the start
+            while lines(tmp_path / "killed") <= before and process.is_alive():
+                time.sleep(0.002)
+        time.sleep(dice.uniform(0, 1.5 * epoch))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the search ended before it was killed: give it more epochs"
+    killed = finish(processes, tmp_path / "killed")
+    assert len(json.loads((killed / "provenance.json").read_text())["sessions"]) > KILLS / 2
     assert (killed / "result.json").read_bytes() == (whole / "result.json").read_bytes()
     assert without_times(killed) == without_times(whole)
     ours, theirs = checkpoints.load(killed), checkpoints.load(whole)
@@ -56,17 +73,15 @@ def test_killed_twenty_times_ends_bit_identical(tmp_path):
         assert torch.equal(value, ours["state"]["network"][name]), name
 
 
-def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path):
-    process = start(tmp_path)
-    metrics = None
-    while process.poll() is None and not metrics:
-        metrics = [path for path in tmp_path.glob("*/*/metrics.jsonl") if path.stat().st_size]
-        time.sleep(0.02)
+def test_interrupt_stops_cleanly_and_says_how_to_go_on(processes, tmp_path):
+    command = [sys.executable, "-m", "repro.recipe", "cifar10-search", *(f"{k}={v}" for k, v in SEARCH.items())]
+    environment = {**os.environ, "REPRO_RUNS": str(tmp_path)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not lines(tmp_path) and process.poll() is None:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    if process.returncode == 0:
-        return  # it finished first
     assert process.returncode == 130
     assert error.rstrip().endswith("stopped; the same command goes on from the last whole epoch")
     assert "Traceback" not in error
-    finish(tmp_path)
+    assert (finish(processes, tmp_path) / "result.json").exists()

@@ -15,7 +15,9 @@ from repro.experiments import EXPERIMENTS
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "repro"
 MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py") if path.stem != "__init__"
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "__init__"
 )
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
