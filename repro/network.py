@@ -55,19 +55,33 @@ def drop_images(x: Tensor, rate: Tensor) -> Tensor:
     return x * (kept / keep).to(x.dtype)
 
 
-class AuxiliaryHead(nn.Module):
-    """A small classifier that feeds gradient into the middle of the network: (N, C, H, W) -> (N, classes).
+class PoolTo2x2(nn.Module):
+    """Average (N, C, H, W) to (N, C, 2, 2).
 
-    The paper's inputs are 8x8 on CIFAR-10 (pooling stride 3) and 7x7 on ImageNet (stride 2): 2x2 is left of either.
-    Images of any other size are averaged to 2x2.
+    The paper's maps are 8x8 on CIFAR-10, pooled with stride 3, and 7x7 on ImageNet, pooled with stride 2.
     """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        if min(x.shape[2:]) >= 5 + self.stride:
+            x = functional.avg_pool2d(x, 5, self.stride)
+        return x if x.shape[2:] == (2, 2) else functional.adaptive_avg_pool2d(x, 2)
+
+
+class AuxiliaryHead(nn.Module):
+    """A small classifier that feeds gradient into the middle of the network: (N, C, H, W) -> (N, classes)."""
 
     def __init__(self, channels: int, classes: int, stride: int, last_norm: bool) -> None:
         super().__init__()
-        self.stride = stride
         # Released code: the ImageNet head was trained without its last BatchNorm
         norm = [nn.BatchNorm2d(768)] if last_norm else []
         self.features = nn.Sequential(
+            nn.ReLU(),
+            PoolTo2x2(stride),
             nn.Conv2d(channels, 128, 1, bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(),
@@ -79,11 +93,6 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        x = torch.relu(x)
-        if min(x.shape[2:]) >= 5 + self.stride:
-            x = functional.avg_pool2d(x, 5, self.stride)
-        if x.shape[2:] != (2, 2):
-            x = functional.adaptive_avg_pool2d(x, 2)
         return self.classifier(self.features(x).flatten(1))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from repro import kernels
 from repro.errors import ReproError, unknown
 from repro.genotypes import INPUTS
 
@@ -20,17 +21,12 @@ class Identity(nn.Identity):
     """The skip connection at stride 1: drop path leaves it alone."""
 
 
-class ReLUConvBN(nn.Module):
+class ReLUConvBN(nn.Sequential):
     """ReLU, 1x1 convolution, BatchNorm: (N, C_in, H, W) -> (N, C_out, H, W), a cell's preprocessing."""
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
-        return self.norm(self.conv(torch.relu(x)))
+        conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        super().__init__(nn.ReLU(), conv, nn.BatchNorm2d(channels_out, affine=affine))
 
 
 class FactorizedReduce(nn.Module):
@@ -58,17 +54,23 @@ def odd_pixels(x: Tensor) -> Tensor:
     return (functional.pad(x, (0, columns, 0, rows)) if rows or columns else x)[..., 1:, 1:]
 
 
-def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """Return a k x k convolution of every channel by itself, that keeps the resolution at stride 1."""
-    padding = dilation * (kernel // 2)
-    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+class DepthwiseConv(nn.Conv2d):
+    """A k x k convolution of every channel by itself, which keeps the resolution at stride 1."""
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+        padding = dilation * (kernel // 2)
+        super().__init__(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it."""
+        return kernels.depthwise(x, self.weight, self.stride[0], self.dilation[0])
 
 
 def separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
     """Return ReLU, depthwise and pointwise convolution, BatchNorm."""
     return [
         nn.ReLU(),
-        depthwise(channels, kernel, stride, dilation),
+        DepthwiseConv(channels, kernel, stride, dilation),
         nn.Conv2d(channels, channels, 1, bias=False),
         nn.BatchNorm2d(channels, affine=affine),
     ]
