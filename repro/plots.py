@@ -143,9 +143,6 @@ def search_curve(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
-training_curve = search_curve  # an evaluation has the same columns, without those of the validation images
-
-
 @_styled
 def alpha_heatmap(shares: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """softmax(alpha) of every edge (rows) and operation (columns), one panel a cell; a dot marks an edge's strongest.

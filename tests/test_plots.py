@@ -67,7 +67,7 @@ def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
     assert lines(loss)["training"].tolist() == [[1, 3], [2, 2], [3, 1]]
     assert lines(error)["validation"].tolist() == [[1, 91], [2, 60], [3, 40]]
     alone = METRICS.drop(columns=["valid_loss", "valid_error"])
-    assert list(lines(plots.training_curve(alone).axes[0])) == ["training"]
+    assert list(lines(plots.search_curve(alone).axes[0])) == ["training"]
     assert plots.search_curve(METRICS.head(1)).axes[1].get_ylim()[1] > 91
 
 
