@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -34,7 +35,8 @@ class Engine(NBClientEngine):
             coalesce_streams=True,
             startup_timeout=120,
         )
-        return client.execute(transport_encryption="auto")
+        with open(options["kernel_log"], "wb") as log:  # what the kernel's process says beside the notebook's streams
+            return client.execute(transport_encryption="auto", stderr=log)
 
 
 papermill_engines.register(ENGINE, Engine)
@@ -46,7 +48,7 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
     Raises ReproError with the failing cell's error, or when the notebook is damaged or has no parameters cell.
     """
     check(source, values)
-    aside = target.with_name(f".partial.{target.name}")
+    aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
     held = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
@@ -58,7 +60,14 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
+            kernel_log=log,
         )
+        log.unlink()
+    except DeadKernelError:
+        raise ReproError(
+            f"the kernel died while executing {target} (out of memory, or killed); {log} holds its last words, "
+            "and the same command goes on from the last whole epoch"
+        ) from None
     except PapermillExecutionError as error:
         trace = "\n".join(error.traceback) if error.traceback else str(error)
         raise NotebookError(_message(target, error), trace) from None
