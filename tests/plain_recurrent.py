@@ -1,5 +1,5 @@
-"""The recurrent network as the paper writes it down (DARTS Sect. 2.1, 3.1.2, A.1.2): one step, one node, one primitive at a
-time. Slow and obvious: the oracle of `repro.recurrent` and the baseline of its benchmark.
+"""The recurrent network as the paper writes it down (DARTS Sect. 2.1, 3.1.2, A.1.2): one step, one node, one primitive
+at a time. Slow and obvious: the oracle of `repro.recurrent` and the baseline of its benchmark.
 
 Weights are a dict under the released code's names: encoder.weight (V, H), rnns.0._W0 (2H, 2H), rnns.0._Ws.i (H, 2H),
 decoder.bias (V,). Masks (already scaled by 1 / (1 - rate)) may be None; `word` is (V, 1), the others (B, H).

@@ -1,0 +1,249 @@
+"""Training recurrent language models by truncated back-propagation (DARTS Sect. 3.2, A.2.2).
+
+A text is a tensor of streams (rows, B), read in windows of random length; the hidden state goes on from window to
+window, the gradient does not. The learning rate of a window is scaled by its length. Training is SGD, then averaged SGD
+once the validation loss has stopped falling; from then on it is the averaged weights that are validated.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro import progress
+from repro.errors import ReproError, UsageError
+from repro.fit import Stateful
+from repro.recurrent import LanguageModel
+from repro.text import batchify
+
+Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
+CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
+RETRIES = 3
+
+
+class NotFinite(ReproError):
+    """A loss is infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One step on w: the window's usual length, the largest gradient norm, and what regularises the states."""
+
+    bptt: int = 35
+    clip: float = 0.25
+    slowness: float = 1e-3  # TAR: mean square of the difference of a state and the one before
+    activation: float = 0.0  # AR: mean square of the states after dropout
+
+    def step(
+        self, network: LanguageModel, optimizer: torch.optim.Optimizer, train: Window, hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Move w; return the loss without regularisation, and the hidden state (B, H) after the window."""
+        optimizer.zero_grad()
+        output = network(*train, hidden)
+        loss = output.loss
+        if self.activation:
+            loss = loss + self.activation * output.dropped.square().mean()
+        if self.slowness and len(output.states) > 1:
+            loss = loss + self.slowness * output.states.diff(dim=0).square().mean()
+        loss.backward(inputs=network.weights())
+        torch.nn.utils.clip_grad_norm_(network.weights(), self.clip)
+        optimizer.step()
+        return output.loss.detach(), output.hidden.detach()
+
+
+@dataclass
+class LanguageTraining:
+    """An evaluation network with its optimizer, first SGD, then averaged SGD, and the best weights so far."""
+
+    network: LanguageModel
+    descent: Descent
+    lr: float = 20.0
+    weight_decay: float = 8e-7
+    patience: int = 5  # validations: the trigger compares with the best of all but the last so many
+    losses: list[float] = field(default_factory=list)  # validation losses before the trigger
+    trigger: int | None = None  # epoch after which averaging began
+    best: dict[str, Any] | None = None  # loss, epoch and weights of the best validation
+
+    def __post_init__(self) -> None:
+        self.weights = self.network.weights()
+        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.weights, self.lr, weight_decay=self.weight_decay)
+
+    def validated(self, loss: float, epoch: int) -> None:
+        """Note a validation: keep the best weights; begin to average where `patience` validations have not improved."""
+        if self.best is None or loss < self.best["loss"]:
+            self.best = {"loss": loss, "epoch": epoch, "weights": [weight.detach().clone() for weight in self.weights]}
+        if self.trigger is None:
+            before = self.losses[: -self.patience]
+            self.losses.append(loss)
+            if before and loss > min(before):
+                self.trigger = epoch
+                self._average()
+
+    def _average(self) -> None:
+        # PyTorch's ASGD moves by the rate of the step before, as it did for the paper
+        self.optimizer = torch.optim.ASGD(self.weights, self.lr, lambd=0.0, t0=0.0, weight_decay=self.weight_decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the network, if there are any, for as long as this lasts."""
+        held = [weight.detach().clone() for weight in self.weights]
+        if self.trigger is not None and self.optimizer.state:
+            _copy([self.optimizer.state[weight]["ax"] for weight in self.weights], self.weights)
+        try:
+            yield
+        finally:
+            _copy(held, self.weights)
+
+    def load_best(self) -> None:
+        """Put the weights of the best validation into the network: what is tested."""
+        if self.best is not None:
+            _copy(self.best["weights"], self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that moves, but the random states."""
+        progress_made = {"losses": list(self.losses), "trigger": self.trigger, "best": self.best}
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), **progress_made}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken, in SGD or in averaged SGD."""
+        self.network.load_state_dict(state["network"])
+        self.losses, self.trigger, self.best = list(state["losses"]), state["trigger"], state["best"]
+        self.__post_init__()
+        if self.trigger is not None:
+            self._average()
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def train_epoch(training: LanguageTraining, train: Tensor, valid: Tensor, epoch: int) -> dict[str, Any]:
+    """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
+
+    def once() -> dict[str, Any]:
+        training.network.train()
+        hidden, average = training.network.initial(train.shape[1]), Average()
+        averaging = training.trigger is not None
+        for start, length in windows(train, training_length, training.descent.bptt):
+            training.optimizer.param_groups[0]["lr"] = training.lr * length / training.descent.bptt
+            batch = window(train, start, length)
+            loss, hidden = training.descent.step(training.network, training.optimizer, batch, hidden)
+            average.add(loss, batch[0].numel())
+        with training.averaged():
+            valid_loss = evaluate(training.network, valid, training.descent.bptt)
+            training.validated(valid_loss, epoch)
+        row = {"train_perplexity": perplexity(average.loss()), "valid_perplexity": perplexity(valid_loss)}
+        return {**row, "best_valid_perplexity": perplexity(training.best["loss"]), "averaging": averaging}
+
+    return retried(training, training.lr, once)
+
+
+@torch.no_grad()
+def evaluate(network: LanguageModel, text: Tensor, bptt: int = 35) -> float:
+    """Return the mean negative log-likelihood (nats) of streams (rows, B), in evaluation mode.
+
+    Raises NotFinite. Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
+    """
+    training, hidden, average = network.training, network.initial(text.shape[1]), Average()
+    network.eval()
+    try:
+        for start in range(0, len(text) - 1, bptt):
+            tokens, targets = window(text, start, bptt)
+            output = network(tokens, targets, hidden)
+            hidden = output.hidden
+            average.add(output.loss, tokens.numel())
+        return average.loss()
+    finally:
+        network.train(training)
+
+
+def retried(state: Stateful, lr: float, epoch: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what `epoch` returns; where a loss is not finite, go back to its start and draw other windows and masks.
+
+    Raises ReproError after RETRIES such returns. The number of them is in the row, as `restarts`.
+    """
+    good = copy.deepcopy(state.state_dict())
+    for restarts in range(RETRIES + 1):
+        try:
+            return {**epoch(), "restarts": restarts}
+        except NotFinite as error:
+            progress.note(f"{error}; going back to the start of the epoch")
+            state.load_state_dict(copy.deepcopy(good))
+    raise ReproError(f"the loss was not finite in {RETRIES + 1} tries of one epoch at lr={lr}: lower the learning rate")
+
+
+class Average:
+    """The mean loss of windows, summed on the device and looked at now and then."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count = self.windows = 0
+
+    def add(self, loss: Tensor, count: int) -> None:
+        """Add the mean loss of `count` tokens; NotFinite if what was added until now is not."""
+        self.total = self.total + loss.double() * count
+        self.count += count
+        self.windows += 1
+        if self.windows % CHECK == 0:
+            self.loss()
+
+    def loss(self) -> float:
+        """Return the mean loss of all tokens; NotFinite if it is not."""
+        mean = float(self.total) / self.count
+        if not math.isfinite(mean):
+            raise NotFinite(f"the loss is {mean} after {self.windows} windows")
+        return mean
+
+
+def perplexity(loss: float) -> float:
+    """Return exp(loss), at most 1e300."""
+    return math.exp(min(loss, 690.0))
+
+
+def streams(network: LanguageModel, tokens: Tensor, batch: int) -> Tensor:
+    """Return tokens (T,) as streams (T // batch, batch) on the network's device.
+
+    Raises ReproError for a text with words that the network does not know, UsageError for one that is too short.
+    """
+    known = len(network.embedding)
+    if (last := int(tokens.max())) >= known:
+        raise ReproError(
+            f"the text has a word numbered {last:,}, the network knows {known:,}: take the text it was made for"
+        )
+    return batchify(tokens, batch).to(network.embedding.device)
+
+
+def window(text: Tensor, start: int, length: int) -> Window:
+    """Return at most `length` rows of streams (rows, B) from `start` on, and the same one row later."""
+    end = min(start + length, len(text) - 1)
+    return text[start:end], text[start + 1 : end + 1]
+
+
+def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
+    """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
+    if len(text) < 3:
+        raise UsageError(
+            f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
+        )
+
+    def places() -> Iterator[tuple[int, int]]:
+        start = 0
+        while start < len(text) - 2:
+            length = draw(bptt)
+            yield start, length
+            start += length
+
+    yield from progress.steps(places(), total=-(-len(text) // bptt))
+
+
+def training_length(bptt: int) -> int:
+    """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
+    mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
+    return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
+
+
+def _copy(values: Sequence[Tensor], into: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        torch._foreach_copy_(list(into), list(values))
