@@ -61,9 +61,10 @@ def architecture_gradient(
     """
     if order not in (1, 2, "exact"):
         raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
-    weights = [weight.detach().requires_grad_() for weight in weights]
+    weights = [weight.detach() for weight in weights]
     if order == 1:
         return torch.autograd.grad(valid_loss(weights, alphas), alphas)
+    weights = [weight.requires_grad_() for weight in weights]
     exact = order == "exact"
     slope = _grad(train_loss(weights, alphas), weights, create_graph=exact)
     step, coefficient = _clipped([part.detach() for part in slope], clip)
