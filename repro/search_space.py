@@ -7,7 +7,7 @@ gives the exact parameters, multiply-adds, BitOps or latency of any gene at once
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,15 +89,17 @@ class Cost:
         index = np.broadcast_to(np.arange(layers), (len(genes), layers))
         return self.fixed + self.table[(index, *choices)].sum(axis=1)
 
-    def extreme(self, pick: Any = np.argmin) -> Gene:
-        """Return the cheapest gene, or the dearest with `pick=np.argmax`."""
-        rows = self.table.reshape(len(self.table), -1)
-        choices = np.unravel_index(pick(rows, axis=1), self.table.shape[1:])
-        return tuple(np.concatenate(choices).tolist())
+    def cheapest(self) -> Gene:
+        """Return the gene that costs least."""
+        return self._choose(np.argmin)
+
+    def dearest(self) -> Gene:
+        """Return the gene that costs most."""
+        return self._choose(np.argmax)
 
     def bins(self, count: int = 7) -> list[float]:
         """Return the `count` + 1 edges of equal bins from the cheapest to the dearest network."""
-        return np.linspace(self(self.extreme()), self(self.extreme(np.argmax)), count + 1).tolist()
+        return np.linspace(self(self.cheapest()), self(self.dearest()), count + 1).tolist()
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
@@ -108,6 +110,11 @@ class Cost:
         """Rebuild a saved table."""
         return cls(value["name"], value["fixed"], np.asarray(value["table"]))
 
+    def _choose(self, pick: Callable[..., np.ndarray]) -> Gene:
+        rows = self.table.reshape(len(self.table), -1)
+        choices = np.unravel_index(pick(rows, axis=1), self.table.shape[1:])
+        return tuple(np.concatenate(choices).tolist())
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -117,7 +124,7 @@ class Budget:
     limit: float
 
     def __post_init__(self) -> None:
-        cheapest = self.cost.extreme()
+        cheapest = self.cost.cheapest()
         if not self.limit >= (least := self.cost(cheapest)):
             raise ReproError(
                 f"a budget of {self.limit:,.12g} {self.cost.name} is below the cheapest network, {list(cheapest)}, "

@@ -39,7 +39,7 @@ def test_it_beats_random_search_on_the_same_number_of_networks():
 
 def test_it_finds_the_constrained_optimum():
     """More cost, more score: the best network within the budget spends nearly all of it."""
-    budget = Budget(COST, (COST(COST.extreme()) + COST(COST.extreme(np.argmax))) / 2)
+    budget = Budget(COST, (COST(COST.cheapest()) + COST(COST.dearest())) / 2)
     best = search(SPACE, COST, seed=1, budgets=[budget]).best(1)[0]
     assert 0.99 * budget.limit < COST(best) <= budget.limit
 
@@ -49,7 +49,7 @@ def test_no_candidate_is_ever_over_a_budget(seed, one, two):
     costs = COST, Cost("parameters", 0, TABLE + TABLE.T.reshape(20, 4)[::-1] % 7)
     budgets = []
     for cost, share in zip(costs, (one, two), strict=True):
-        least, most = cost(cost.extreme()), cost(cost.extreme(np.argmax))
+        least, most = cost(cost.cheapest()), cost(cost.dearest())
         budgets.append(Budget(cost, least + (0.3 + share) * (most - least)))
     state = search(SPACE, score, seed=seed, settings=SMALL, budgets=budgets)
     assert len(state.scores) == 4 * 12
@@ -61,14 +61,14 @@ def test_no_candidate_is_ever_over_a_budget(seed, one, two):
 @pytest.mark.parametrize("above", [0, 1, 5])
 def test_a_budget_that_only_few_networks_meet_is_met(above):
     """Uniform draws would never hit it: 4^-20 of the networks cost as little as the cheapest."""
-    budget = Budget(COST, COST(COST.extreme()) + above)
+    budget = Budget(COST, COST(COST.cheapest()) + above)
     gene = random_gene(SPACE, np.random.default_rng(0), [budget])
     assert COST(gene) <= budget.limit
 
 
 def test_budgets_that_exclude_each_other_are_one_clear_line():
     opposite = Cost("parameters", 0, 100 - TABLE)
-    budgets = [Budget(cost, cost(cost.extreme())) for cost in (COST, opposite)]
+    budgets = [Budget(cost, cost(cost.cheapest())) for cost in (COST, opposite)]
     with pytest.raises(ReproError, match=r"found no network within \d+ multiply-adds and \d+ parameters"):
         search(SPACE, score, seed=0, budgets=budgets)
 

@@ -32,8 +32,8 @@ def test_cost_is_the_sum_over_layers():
 
 def test_extremes_are_those_of_the_whole_space():
     costs = [COST(gene) for gene in SPACE.genes()]
-    assert COST(COST.extreme()) == min(costs)
-    assert COST(COST.extreme(np.argmax)) == max(costs)
+    assert COST(COST.cheapest()) == min(costs)
+    assert COST(COST.dearest()) == max(costs)
     assert COST.bins(2) == [min(costs), (min(costs) + max(costs)) / 2, max(costs)]
 
 
@@ -60,7 +60,7 @@ def test_a_wrong_gene_is_one_clear_line(gene, message):
 
 
 def test_a_budget_below_the_cheapest_network_names_it():
-    cheapest = COST.extreme()
+    cheapest = COST.cheapest()
     Budget(COST, COST(cheapest))
     with pytest.raises(ReproError, match="below the cheapest network") as caught:
         Budget(COST, COST(cheapest) - 1)
