@@ -3,6 +3,7 @@
 Nothing here imports torch: a recipe is named, and imported when it runs.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,13 +16,16 @@ from repro.parameters import Parameters
 
 @dataclass(frozen=True)
 class Reference:
-    """A run of another experiment in the same profile: `run:NAME` or `run:NAME/key=value,...`."""
+    """A run of another experiment in the same profile: `run:NAME` or `run:NAME/key=value,...`.
+
+    A value that has commas itself, such as another reference, stands in parentheses.
+    """
 
     experiment: str
     changes: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        changes = ",".join(f"{key}={value}" for key, value in self.changes)
+        changes = ",".join(f"{key}={f'({value})' if ',' in str(value) else value}" for key, value in self.changes)
         return f"run:{self.experiment}" + (f"/{changes}" if changes else "")
 
     def seeded(self, seed: int) -> "Reference":
@@ -53,16 +57,25 @@ def parse_reference(text: str) -> Reference:
     """Read `run:NAME/key=value,...`; UsageError names what is wrong in it."""
     name, _, changes = text.removeprefix("run:").partition("/")
     experiment = find(name)
-    pairs = [pair.partition("=") for pair in changes.split(",") if pair]
+    pairs = [pair.partition("=") for pair in re.split(r",(?![^(]*\))", changes) if pair]
     if bad := next((key for key, equals, _ in pairs if not equals), None):
         raise UsageError(f"{text!r}: {bad!r} is not of the form key=value")
-    return Reference(name, tuple(experiment.parameters.parse({key: value for key, _, value in pairs}).items()))
+    return Reference(
+        name,
+        tuple(
+            experiment.parameters.parse(
+                {key: value.removeprefix("(").removesuffix(")") for key, _, value in pairs}
+            ).items()
+        ),
+    )
 
 
 def references(params: Parameters) -> list[Reference]:
-    """Return the runs that the parameters name."""
+    """Return the runs that the parameters name, one for each of `search_seeds` where there are such."""
     texts = [value for value in params.values().values() if isinstance(value, str) and value.startswith("run:")]
-    return [parse_reference(text) for text in texts]
+    named = [parse_reference(text) for text in texts]
+    seeds = getattr(params, "search_seeds", None)
+    return named if seeds is None else [reference.seeded(seed) for reference in named for seed in seeds]
 
 
 def find(name: str) -> Experiment:
@@ -98,13 +111,53 @@ EXPERIMENTS = _register(
         recipe="cifar10_search:search",
     ),
     Experiment(
+        name="cifar10-joint",
+        title="The alternatives: alpha and w trained on the same images",
+        section="DARTS Sect. 3.3",
+        claim="cells with 4.16 +- 0.16 % (coordinate descent) and 3.56 +- 0.10 % (one step for both) test error",
+        cost="about that of a first-order search",
+        parameters=hyper.CifarJoint,
+        notebook="05_cifar10_joint.ipynb",
+        recipe="cifar10_search:search_jointly",
+    ),
+    Experiment(
+        name="cifar10-select",
+        title="The best of four searches on CIFAR-10",
+        section="DARTS Sect. 3.2",
+        claim="one of four cells, chosen by validation error after 100 epochs",
+        cost="1 GPU day",
+        parameters=hyper.CifarSelect,
+        notebook="02_cifar10_select.ipynb",
+        recipe="cifar10_selection:select",
+    ),
+    Experiment(
+        name="cifar10-random",
+        title="The best of random cells on CIFAR-10",
+        section="DARTS Sect. 3.2, Table 1",
+        claim="test error 3.29 +- 0.15 %: the best of 24 random cells, chosen as the searched cells are",
+        cost="4 GPU days",
+        parameters=hyper.CifarRandom,
+        notebook="04_cifar10_random.ipynb",
+        recipe="cifar10_selection:draw_randomly",
+    ),
+    Experiment(
+        name="cifar10-progress",
+        title="Figure 3, left: how the cells get better as the search goes on",
+        section="DARTS Sect. 3.2, Figure 3",
+        claim="the cells improve over the search and level off near NASNet-A's and AmoebaNet-A's error",
+        cost="a short training for every snapshot of four searches",
+        parameters=hyper.CifarProgress,
+        notebook="06_cifar10_progress.ipynb",
+        recipe="cifar10_selection:follow_progress",
+    ),
+    Experiment(
         name="cifar10-eval",
         title="The found cell trained from scratch on CIFAR-10",
         section="DARTS Sect. 3.2, A.2.1, Table 1",
         claim="test error 3.00 +- 0.14 % (first order), 2.76 +- 0.09 % (second order), 3.3M parameters, 10 runs",
         cost="1.5 GPU days a run on a GTX 1080Ti",
         parameters=hyper.CifarEval,
-        notebook="02_cifar10_eval.ipynb",
+        notebook="03_cifar10_eval.ipynb",
         recipe="cifar10_eval:evaluate_cell",
     ),
 )

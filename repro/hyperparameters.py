@@ -45,22 +45,36 @@ class ImageTraining(Seeded):
 
 
 @dataclass(frozen=True)
-class CifarSearch(ImageTraining):
-    """DARTS Sect. 3.1.1: search for convolutional cells."""
+class SearchNetworkTraining(ImageTraining):
+    """What every search on CIFAR-10 has (A.1.1)."""
 
-    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
-    epochs: int = parameter(50, "passes over the half of the images that trains w", low=1)
+    epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
-    train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     channels: int = parameter(16, "channels of the first cell", low=1)
     cells: int = parameter(8, "cells; reductions at one and two thirds", low=1)
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
-    lr_min: float = parameter(0.001, "SGD's last learning rate (paper: 0; released code: 0.001)", low=0)
+    lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
+    alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha", low=0)
+    alpha_init: float = parameter(1e-3, "deviation of alpha's start (0 in the paper, 1e-3 in the released code)", low=0)
+
+
+@dataclass(frozen=True)
+class CifarSearch(SearchNetworkTraining):
+    """DARTS Sect. 3.1.1: search for convolutional cells."""
+
+    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
-    alpha_weight_decay: float = parameter(1e-3, "Adam's weight decay for alpha", low=0)
-    alpha_init: float = parameter(1e-3, "standard deviation of alpha's start (paper: 0; released code: 1e-3)", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w", low=0)
-    eps: float = parameter(0.01, "finite difference: step times the norm of the gradient (Eq. 8)", low=1e-12)
+    eps: float = parameter(0.01, "step of the finite difference times the gradient's norm (Eq. 8)", low=1e-12)
+
+
+@dataclass(frozen=True)
+class CifarJoint(SearchNetworkTraining):
+    """DARTS Sect. 3.3: alpha and w trained on the same images, all of them."""
+
+    strategy: Literal["coordinate", "simultaneous"] = parameter("coordinate", "alpha and w in turn, or in one step")
+    alpha_lr: float = parameter(3e-4, "learning rate of alpha (Adam in turn, SGD in one step)", low=0)
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,39 @@ class CifarEval(CellTraining):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
     genotype: str = parameter(
-        "run:cifar10-search", "a published cell, a JSON file, or run:EXPERIMENT for the cell it found"
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
+
+
+@dataclass(frozen=True)
+class ShortTraining(CellTraining):
+    """DARTS Sect. 3.2: cells compared by validation error after a short training; no test image is touched."""
+
+    epochs: int = parameter(100, "passes over the images that train", low=1)
+    train_fraction: float = parameter(0.5, "share of the images that trains; the rest validates", above=0, below=1)
+
+
+@dataclass(frozen=True)
+class CifarSelect(ShortTraining):
+    """DARTS Sect. 3.2: the best of the cells that several searches found."""
+
+    search: str = parameter("run:cifar10-search", "the search whose cells are compared")
+    search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
+
+
+@dataclass(frozen=True)
+class CifarRandom(ShortTraining):
+    """DARTS Sect. 3.2: the best of randomly drawn cells."""
+
+    samples: int = parameter(24, "cells drawn", low=1)
+    nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
+
+
+@dataclass(frozen=True)
+class CifarProgress(ShortTraining):
+    """DARTS Figure 3, left: the cells of a search at snapshots, each trained briefly."""
+
+    search: str = parameter("run:cifar10-search", "the search whose cells are trained")
+    search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
+    snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from repro import progress
@@ -65,13 +65,18 @@ class ImageSearch:
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
         """One step of clipped SGD on w; return the loss and the logits (N, classes)."""
+        loss, logits = self.weight_gradient(train, self.weights)
+        self.weight_optimizer.step()
+        return loss, logits
+
+    def weight_gradient(self, train: Batch, inputs: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
+        """Leave the loss's gradient in `inputs`, that of w clipped; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
         logits = self.network(images)
         loss = cross_entropy(logits, labels)
-        loss.backward(inputs=self.weights)
-        torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
-        self.weight_optimizer.step()
+        loss.backward(inputs=inputs)
+        nn.utils.clip_grad_norm_(self.weights, self.clip)
         return loss.detach(), logits.detach()
 
     @torch.no_grad()
@@ -82,6 +87,18 @@ class ImageSearch:
     def _loss(self, batch: Batch) -> Any:
         images, labels = batch
         return lambda weights, alphas: cross_entropy(self.functional(weights, alphas, images), labels)
+
+
+class SimultaneousSearch(ImageSearch):
+    """The second alternative of Sect. 3.3: alpha and w follow the gradient of one loss in one step."""
+
+    def step(self, train: Batch, valid: Batch) -> tuple[Tensor, Tensor]:
+        """Move alpha and w on `train`; `valid` is not used."""
+        self.alpha_optimizer.zero_grad()
+        loss, logits = self.weight_gradient(train, [*self.weights, *self.alphas])
+        self.alpha_optimizer.step()
+        self.weight_optimizer.step()
+        return loss, logits
 
 
 def search_epoch(search: ImageSearch, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:

@@ -13,42 +13,74 @@ from repro.experiments import Experiment, find
 
 # One thread: networks this small gain nothing from more, and on a busy machine lose by waiting for each other.
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
-TINY_SEARCH = {**DIGITS, "epochs": 4, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
+TINY_SEARCH = {**DIGITS, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
 TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
 
 CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "smoke": {
-        "cifar10-search": TINY_SEARCH,
+        "cifar10-search": {**TINY_SEARCH, "epochs": 4},
+        "cifar10-select": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1)},
         "cifar10-eval": {**TINY_TRAINING, "epochs": 6},
+        "cifar10-random": {**TINY_TRAINING, "epochs": 2, "samples": 3, "nodes": 2},
+        "cifar10-joint": {**TINY_SEARCH, "epochs": 2},
+        "cifar10-progress": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1), "snapshots": (1, 2, 4)},
     },
     "short": {
         "cifar10-search": {"epochs": 25},
+        "cifar10-select": {"epochs": 10},
         "cifar10-eval": {"epochs": 100},
+        "cifar10-random": {"epochs": 10, "samples": 4},
+        "cifar10-joint": {"epochs": 25},
+        "cifar10-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20, 25)},
     },
     "paper": {},
 }
 
+FOUR, TEN = tuple(range(4)), tuple(range(10))
 # What `repro run --all` runs: experiment, changes to the profile's parameters, seeds (None: the experiment has none).
 PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] = {
     "smoke": (
         ("bilevel-toy", {}, ()),
         ("cifar10-search", {"order": 1}, (0,)),
-        ("cifar10-search", {}, (0,)),
-        ("cifar10-eval", {"genotype": "run:cifar10-search/order=1"}, (0,)),
-        ("cifar10-eval", {}, (0,)),
+        ("cifar10-search", {}, (0, 1)),
+        ("cifar10-select", {}, (0,)),
+        ("cifar10-eval", {}, (0, 1)),
+        ("cifar10-random", {}, (0,)),
+        ("cifar10-joint", {}, (0,)),
+        ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
+        ("cifar10-progress", {}, (0,)),
     ),
     "short": (
         ("bilevel-toy", {}, ()),
-        ("cifar10-search", {"order": 1}, (0,)),
-        ("cifar10-search", {}, (0,)),
+        ("cifar10-search", {"order": 1}, (0, 1)),
+        ("cifar10-search", {}, (0, 1, 2, 3)),
+        ("cifar10-select", {}, (0,)),
         ("cifar10-eval", {}, (0,)),
+        ("cifar10-random", {}, (0,)),
+        ("cifar10-joint", {}, (0,)),
+        ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
+        ("cifar10-progress", {}, (0,)),
     ),
     "paper": (
         ("bilevel-toy", {}, ()),
-        ("cifar10-search", {"order": 1}, (0, 1, 2, 3)),
-        ("cifar10-search", {}, (0, 1, 2, 3)),
-        ("cifar10-eval", {"genotype": "run:cifar10-search/order=1"}, tuple(range(10))),
-        ("cifar10-eval", {}, tuple(range(10))),
+        ("cifar10-search", {"order": 1}, FOUR),
+        ("cifar10-search", {}, FOUR),
+        ("cifar10-select", {"search": "run:cifar10-search/order=1"}, (0,)),
+        ("cifar10-select", {}, (0,)),
+        ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-search/order=1"}, TEN),
+        ("cifar10-eval", {}, TEN),
+        ("cifar10-random", {}, (0,)),
+        ("cifar10-eval", {"genotype": "run:cifar10-random"}, TEN),
+        ("cifar10-joint", {}, FOUR),
+        ("cifar10-joint", {"strategy": "simultaneous"}, FOUR),
+        ("cifar10-select", {"search": "run:cifar10-joint"}, (0,)),
+        ("cifar10-select", {"search": "run:cifar10-joint/strategy=simultaneous"}, (0,)),
+        ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-joint"}, TEN),
+        ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-joint/strategy=simultaneous"}, TEN),
+        ("cifar10-search", {"cells": 20, "channels": 6}, FOUR),
+        ("cifar10-select", {"search": "run:cifar10-search/cells=20,channels=6"}, (0,)),
+        ("cifar10-eval", {"genotype": "run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6)"}, TEN),
+        ("cifar10-progress", {}, (0,)),
     ),
 }
 

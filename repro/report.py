@@ -13,7 +13,7 @@ from repro import engine
 from repro.files import make_folder, write_bytes
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
 
-SOURCE = NOTEBOOKS / "09_report.ipynb"
+SOURCE = NOTEBOOKS / "90_report.ipynb"
 TRIGGERS = ("params.json", "metrics.jsonl", "result.json", "notebook.ipynb")
 
 

@@ -70,6 +70,9 @@ def test_references_name_runs():
     reference = parse_reference("run:cifar10-search/order=1,seed=3")
     assert reference == Reference("cifar10-search", (("order", 1), ("seed", 3)))
     assert parse_reference(str(reference)) == reference
+    nested = parse_reference("run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6),epochs=5")
+    assert nested.changes == (("search", "run:cifar10-search/cells=20,channels=6"), ("epochs", 5))
+    assert parse_reference(str(nested)) == nested
     assert find("cifar10-eval").needs(CifarEval(genotype="DARTS_V2")) == []
     for text, message in {
         "run:cifar10-serch": "did you mean 'cifar10-search'",

@@ -1,25 +1,51 @@
-"""The search for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1)."""
+"""The searches for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1), and the alternatives to them (Sect. 3.3)."""
 
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro.augment import Augment
 from repro.fit import fit
-from repro.hyperparameters import CifarSearch
-from repro.image_search import ImageSearch, architecture, search_epoch, validate
-from repro.images import Images
+from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
+from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
+from repro.images import Batches, Images
 from repro.recipes.image_data import augmentation, halves, load
 from repro.runs import Run
 from repro.supernet import SearchNetwork
 
 
 def search(params: CifarSearch, run: Run) -> dict[str, Any]:
-    """Search for a cell; return it with the last validation error (percent)."""
+    """Search for a cell, w on one half of the images and alpha on the other (Alg. 1)."""
     images = load(params, run)
-    searcher = build_search(params, images)
+    network = build_network(params, images)
+    alphas = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=params.alpha_weight_decay)
+    searcher = ImageSearch(
+        network, sgd(params, network), alphas, params.order, params.xi_scale, params.eps, params.clip
+    )
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
-    augment = augmentation(params, images)
+    return run_search(params, run, searcher, train, valid, augmentation(params, images))
+
+
+def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
+    """Search for a cell with alpha and w on the same images, all of them: in turn, or in one step (Sect. 3.3)."""
+    images = load(params, run)
+    network = build_network(params, images)
+    decay = {"weight_decay": params.alpha_weight_decay}
+    if params.strategy == "coordinate":
+        alphas = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), **decay)
+        searcher = ImageSearch(network, sgd(params, network), alphas, order=1, clip=params.clip)
+    else:
+        alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
+        searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.clip)
+    whole = [Batches(images.x_train, images.y_train, params.batch, seed=params.seed + offset) for offset in (0, 1)]
+    return run_search(params, run, searcher, *whole, augmentation(params, images))
+
+
+def run_search(
+    params: SearchNetworkTraining, run: Run, searcher: ImageSearch, train: Batches, valid: Batches, augment: Augment
+) -> dict[str, Any]:
+    """Search for all epochs, checkpointed; return the cell with the last validation error (percent)."""
     optimizer = searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
 
@@ -38,9 +64,9 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs}
 
 
-def build_search(params: CifarSearch, images: Images) -> ImageSearch:
-    """Return the search network for `images`, on their device, with its optimizers (A.1.1)."""
-    network = SearchNetwork(
+def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwork:
+    """Return the search network for `images`, on their device (A.1.1)."""
+    return SearchNetwork(
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
@@ -48,6 +74,8 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
         in_channels=images.channels,
         alpha_scale=params.alpha_init,
     ).to(images.x_train.device)
-    weights = torch.optim.SGD(network.weights(), params.lr, params.momentum, weight_decay=params.weight_decay)
-    alphas = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=params.alpha_weight_decay)
-    return ImageSearch(network, weights, alphas, params.order, params.xi_scale, params.eps, params.clip)
+
+
+def sgd(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.SGD:
+    """Return the optimizer of w."""
+    return torch.optim.SGD(network.weights(), params.lr, params.momentum, weight_decay=params.weight_decay)
