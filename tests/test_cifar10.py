@@ -1,0 +1,182 @@
+"""The experiments on CIFAR-10: laws of the search step, of selection and of random cells, at the smallest sizes."""
+
+import dataclasses
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro import profiles
+from repro.errors import ReproError, UsageError
+from repro.experiments import find
+from repro.genotypes import PUBLISHED, from_json, to_json
+from repro.image_search import ImageSearch, SimultaneousSearch
+from repro.recipes import cifar10_selection, image_data
+from repro.recipes.cifar10_selection import random_genotype
+from repro.recipes.found import find_genotype
+from repro.runs import open_run
+from repro.supernet import SearchNetwork
+
+TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2}
+
+
+@pytest.fixture(autouse=True)
+def _runs_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+
+
+def run(name, **overrides):
+    experiment = find(name)
+    opened = open_run(experiment, "smoke", overrides)
+    result = experiment.compute(opened.params, opened)
+    opened.finish(result)
+    return opened
+
+
+def searcher(kind=ImageSearch, alpha_optimizer=torch.optim.Adam, **options):
+    torch.manual_seed(0)
+    network = SearchNetwork(channels=2, cells=3, nodes=1, in_channels=1).double()
+    weights = torch.optim.SGD(network.weights(), 0.1, momentum=0.9, weight_decay=3e-4)
+    return kind(network, weights, alpha_optimizer(network.alphas, 0.1), **options)
+
+
+def batch(seed, count=6):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 1, 8, 8, generator=generator, dtype=torch.float64)
+    return images, torch.arange(count) % 10
+
+
+@pytest.mark.parametrize("order", [1, 2, "exact"])
+def test_alpha_step_leaves_weights_buffers_and_momentum_alone(order):
+    search = searcher(order=order)
+    search.step(batch(1), batch(2))
+    before = {name: value.clone() for name, value in search.network.state_dict().items()}
+    momentum = [search.weight_optimizer.state[w]["momentum_buffer"].clone() for w in search.weights]
+    search.alpha_step(batch(1), batch(2))
+    moved = {name for name, value in search.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"alphas_normal", "alphas_reduce"}
+    for weight, buffer in zip(search.weights, momentum, strict=True):
+        assert torch.equal(search.weight_optimizer.state[weight]["momentum_buffer"], buffer)
+
+
+def test_weight_step_leaves_alpha_alone():
+    search = searcher()
+    before = [alpha.clone() for alpha in search.alphas]
+    search.weight_step(batch(1))
+    assert all(torch.equal(alpha, old) for alpha, old in zip(search.alphas, before, strict=True))
+
+
+def test_validation_moves_nothing():
+    search = searcher()
+    before = {name: value.clone() for name, value in search.network.state_dict().items()}
+    search.logits(batch(1)[0])
+    assert all(torch.equal(value, before[name]) for name, value in search.network.state_dict().items())
+
+
+def test_finite_difference_of_a_search_network_approaches_the_exact_gradient():
+    exact = searcher(order="exact").gradient(batch(1), batch(2))
+    near = searcher(order=2, eps=1e-6).gradient(batch(1), batch(2))
+    for ours, truth in zip(near, exact, strict=True):
+        torch.testing.assert_close(ours, truth, rtol=1e-5, atol=1e-9)
+
+
+def test_simultaneous_step_moves_both_along_one_gradient():
+    search = searcher(SimultaneousSearch, torch.optim.SGD)
+    images, labels = batch(1)
+    loss = torch.nn.functional.cross_entropy(search.network(images), labels)
+    expected = torch.autograd.grad(loss, search.alphas)
+    before = [alpha.clone() for alpha in search.alphas]
+    weight = search.weights[0].clone()
+    search.step((images, labels), None)
+    for alpha, old, gradient in zip(search.alphas, before, expected, strict=True):
+        torch.testing.assert_close(alpha, old - 0.1 * gradient, rtol=1e-9, atol=1e-12)
+    assert not torch.equal(search.weights[0], weight)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_random_cells_are_valid_and_reproducible(seed, nodes):
+    genotype = random_genotype(random.Random(seed), nodes)
+    assert genotype == random_genotype(random.Random(seed), nodes)
+    assert from_json(to_json(genotype)) == genotype
+    for edges in (genotype.normal, genotype.reduce):
+        assert all(edges[i].source != edges[i + 1].source for i in range(0, len(edges), 2))
+        assert all(edge.op != "none" for edge in edges)
+
+
+def test_random_cells_reach_every_operation_and_source():
+    dice = random.Random(0)
+    edges = [edge for _ in range(200) for edge in random_genotype(dice, 4).normal]
+    assert {edge.source for edge in edges} == set(range(5))
+    assert len({edge.op for edge in edges}) == 7
+
+
+def test_selection_takes_the_lowest_error_and_never_sees_a_test_image(monkeypatch):
+    for seed in (0, 1):
+        run("cifar10-search", seed=seed, epochs=1, nodes=1, **TINY)
+    search = "run:cifar10-search/epochs=1,nodes=1,images=48,batch=12,channels=2,cells=2"
+    chosen = run("cifar10-select", search=search, epochs=1, **TINY)
+    assert chosen.result["valid_error"] == min(chosen.result["valid_errors"])
+    assert chosen.load("genotype.json") == chosen.result["genotype"]
+    loaded = image_data.load_images
+
+    def without_test_images(name):
+        images = loaded(name)
+        return dataclasses.replace(images, x_test=torch.zeros(0), y_test=torch.zeros(0))
+
+    monkeypatch.setattr(image_data, "load_images", without_test_images)
+    again = run("cifar10-select", search=search, epochs=1, lr=0.02500000001, **TINY)
+    assert again.result["seeds"] == chosen.result["seeds"]
+
+
+def test_interrupted_selection_goes_on_with_the_next_cell(monkeypatch):
+    whole = run("cifar10-random", epochs=1, samples=3, nodes=1, **TINY)
+    train = cifar10_selection.train_cell
+    calls = []
+
+    def stop_at_second(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        train(*arguments)
+
+    monkeypatch.setattr(cifar10_selection, "train_cell", stop_at_second)
+    overrides = {"epochs": 1, "samples": 3, "nodes": 1, "momentum": 0.8999999999999999, **TINY}
+    with pytest.raises(KeyboardInterrupt):
+        run("cifar10-random", **overrides)
+    monkeypatch.setattr(cifar10_selection, "train_cell", train)
+    resumed = run("cifar10-random", **overrides)
+    assert resumed.result["valid_errors"] == whole.result["valid_errors"]
+
+
+def test_equal_cells_are_trained_once(monkeypatch):
+    run("cifar10-search", epochs=2, nodes=1, alpha_lr=0.0, **TINY)
+    search = "run:cifar10-search/epochs=2,nodes=1,alpha_lr=0,images=48,batch=12,channels=2,cells=2"
+    followed = run("cifar10-progress", search=search, search_seeds=(0,), snapshots=(1, 2), epochs=1, **TINY)
+    rows = followed.load("snapshots.json")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[0]["genotype"] == rows[1]["genotype"]
+    assert len(list(followed.path.glob("cell-*"))) == 1 + len(cifar10_selection.REFERENCES)
+    assert followed.result["references"].keys() == {"NASNET", "AMOEBANET"}
+
+
+def test_genotypes_come_by_name_file_or_run(tmp_path):
+    assert find_genotype("DARTS_V2", "smoke") == PUBLISHED["DARTS_V2"]
+    (tmp_path / "cell.json").write_text('{"normal": [["none", 0]], "normal_concat": [2]}')
+    for name, message in {"DARTS_V9": "DARTS_V9", str(tmp_path / "cell.json"): "reduce"}.items():
+        with pytest.raises(ReproError, match=message):
+            find_genotype(name, "smoke")
+
+
+def test_too_many_images_and_impossible_fractions_are_refused_before_training():
+    with pytest.raises(UsageError, match="images=2000, but digits has 1497"):
+        run("cifar10-search", images=2000)
+    with pytest.raises(UsageError, match="train_fraction=1.5 is out of range"):
+        run("cifar10-search", train_fraction=1.5)
+
+
+def test_smoke_profile_never_names_real_data():
+    for name, changes in profiles.CHANGES["smoke"].items():
+        if "dataset" in find(name).parameters().values():
+            assert changes["dataset"] not in ("cifar10", "imagenet", "ptb", "wikitext-2"), name
