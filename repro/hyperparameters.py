@@ -99,6 +99,7 @@ class CifarEval(CellTraining):
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
+    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train")
 
 
 @dataclass(frozen=True)

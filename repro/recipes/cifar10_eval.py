@@ -15,6 +15,7 @@ from repro.images import Batches, Images
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
 from repro.recipes.image_data import augmentation, load
+from repro.released import load_released, read_state_dict
 from repro.runs import Run
 
 
@@ -25,7 +26,11 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     images = load(params, run)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)
-    train_cell(params, run, network, Batches(images.x_train, images.y_train, params.batch, seed=params.seed), augment)
+    if params.weights:
+        load_released(network, read_state_dict(params.weights))
+    else:
+        batches = Batches(images.x_train, images.y_train, params.batch, seed=params.seed)
+        train_cell(params, run, network, batches, augment)
     return {
         **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),
         "parameters_millions": count_parameters(network) / 1e6,
