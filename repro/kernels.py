@@ -1,13 +1,14 @@
 """Convolutions of a cell, laid out for the CPU: the same numbers as `torch.nn.functional`, several times sooner.
 
 Maps are (N, C, H, W) in channels-last memory, so that they also are matrices (N * H * W, C), called rows. Avoided is
-what is slow in the library: its gradients of dilated and of 5x5 depthwise convolutions (up to a hundred times slower than
-the forward pass), and the passes over memory that BatchNorm and a weighted sum need.
+what is slow in the library: its gradients of dilated and of 5x5 depthwise convolutions (up to a hundred times slower
+than the forward pass), and the passes over memory that BatchNorm and a weighted sum need.
 
 Every function can be differentiated any number of times: the fast backward pass serves first derivatives, and when
 autograd records it (`create_graph=True`), the plain formula is differentiated instead.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -106,12 +107,12 @@ def _phases(x: Tensor, dilation: int) -> Tensor:
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the means (C,) and covariances (C, C) of the channels of (N, C, H, W)."""
+    """Return the means (C,) and covariances (C, C) of the channels of (N, C, H, W), in float64."""
     return _Moments.apply(x)
 
 
 def _plain_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    x = rows(x)
+    x = rows(x).double()
     mean = x.mean(dim=0)
     return mean, (x - mean).mT @ (x - mean) / len(x)
 
@@ -121,7 +122,8 @@ class _Moments(torch.autograd.Function):
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         x = rows(x)
         mean = _sum(x) / len(x)
-        return mean, x.mT @ x / len(x) - torch.outer(mean, mean)
+        parts = _parts(x)
+        return mean, (parts.mT @ parts).sum(0, dtype=torch.float64) / len(x) - torch.outer(mean, mean)
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
@@ -134,7 +136,7 @@ class _Moments(torch.autograd.Function):
             return _differentiate(_plain_moments, (x,), (for_mean, for_covariance))[0]
         matrix = (for_covariance + for_covariance.mT) * (x.shape[1] / x.numel())
         bias = for_mean * (x.shape[1] / x.numel()) - matrix @ mean
-        return maps(torch.addmm(bias, rows(x), matrix), like=x)
+        return maps(torch.addmm(bias.to(x.dtype), rows(x), matrix.to(x.dtype)), like=x)
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -190,12 +192,17 @@ class _Mixture(torch.autograd.Function):
         for index, plane in enumerate(tensors[2 * ctx.count :]):
             for_planes.append(gradient * strengths[index])
             for_strengths[index] = torch.dot(slope.flatten(), rows(plane).flatten())
-        return _sum(slope), for_strengths, None, *for_inputs, *for_weights, *for_planes
+        return _sum(slope).to(bias.dtype), for_strengths, None, *for_inputs, *for_weights, *for_planes
 
 
 def _sum(x: Tensor) -> Tensor:
-    """Sum over rows: (R, C) -> (C,); as a product it is several times faster than `sum`."""
-    return (x.new_ones(1, len(x)) @ x).squeeze(0)
+    """Sum over rows, in float64: (R, C) -> (C,)."""
+    return _parts(x).sum(1).sum(0, dtype=torch.float64)
+
+
+def _parts(x: Tensor) -> Tensor:
+    """Divide (R, C) into up to 64 parts, (P, R / P, C): sums over parts lose fewer digits than one sum over all rows."""
+    return x.unflatten(0, (math.gcd(len(x), 64), -1))
 
 
 def _differentiate(

@@ -80,7 +80,8 @@ class AuxiliaryHead(nn.Module):
         # Released code: the ImageNet head was trained without its last BatchNorm
         norm = [nn.BatchNorm2d(768)] if last_norm else []
         self.features = nn.Sequential(
-            nn.ReLU(),
+            # Released code: in place, so in training the classifier sees rectified maps if no cell follows this head
+            nn.ReLU(inplace=True),
             PoolTo2x2(stride),
             nn.Conv2d(channels, 128, 1, bias=False),
             nn.BatchNorm2d(128),

@@ -48,8 +48,9 @@ class Statistics(nn.Module):
 
     def update(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Move towards a batch's means and (biased) variances over `count` values each."""
-        self.running_mean.lerp_(mean.detach(), MOMENTUM)
-        self.running_var.lerp_(var.detach() * (count / max(count - 1, 1)), MOMENTUM)
+        dtype = self.running_mean.dtype
+        self.running_mean.lerp_(mean.detach().to(dtype), MOMENTUM)
+        self.running_var.lerp_((var.detach() * (count / max(count - 1, 1))).to(dtype), MOMENTUM)
 
     def normalise(self, x: Tensor, index: int) -> Tensor:
         """Apply BatchNorm `index` to (N, C, H, W); with a further dimension (E,), E at once to (N, E * C, H, W)."""
@@ -128,7 +129,7 @@ class MixedEdges(nn.Module):
         return inputs, [each.unbind() for each in weight.unbind(1)], bias.sum(0).unbind()
 
     def _folded(self, inputs: Sequence[Tensor], weight: Tensor, norm: Statistics) -> tuple[Tensor, Tensor]:
-        """Fold the BatchNorm after 1x1 convolutions into their weights (ops, E, C, C), and return also biases (ops, E, C).
+        """Fold the BatchNorm after 1x1 convolutions into them: return their weights (ops, E, C, C), biases (ops, E, C).
 
         The mean of y = W x is W mean(x), and its variance the diagonal of W cov(x) W': y itself is not needed.
         """
@@ -137,13 +138,14 @@ class MixedEdges(nn.Module):
                 torch.stack(each).unflatten(0, weight.shape[:2])
                 for each in zip(*map(kernels.moments, inputs), strict=True)
             )
-            mean = (weight @ mean[..., None]).squeeze(-1)
-            var = (weight @ covariance * weight).sum(-1)
+            exact = weight.double()
+            mean = (exact @ mean[..., None]).squeeze(-1)
+            var = (exact @ covariance * exact).sum(-1)
             norm.update(mean, var, inputs[0].numel() // self.channels)
         else:
             mean, var = norm.running_mean, norm.running_var
         scale = (var + EPS).rsqrt()
-        return weight * scale[..., None], -mean * scale
+        return weight * scale[..., None].to(weight.dtype), (-mean * scale).to(weight.dtype)
 
     def _pooled(self, index: int, x: Tensor) -> list[Tensor]:
         """Normalise for each edge: in training all have the same statistics, so one result serves them all."""

@@ -1,0 +1,80 @@
+"""`repro verify`: this package against numbers that the original implementations computed, in float64 on the CPU.
+
+A checker knows one kind of network: it takes an archive and yields findings, (array name, largest relative difference,
+tolerance). `CHECKERS` finds it by a key that only the config of that kind has.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from repro import verify_single_path
+from repro.errors import ReproError
+from repro.reference import Archive, Finding, read
+from repro.verify_convolutional import check_evaluation, check_search
+
+Checker = Callable[[Archive], Iterable[Finding]]
+CHECKERS: dict[str, Checker] = {
+    "kind": check_evaluation,
+    "nodes": check_search,
+    "stage_channels": verify_single_path.check,
+}
+
+
+class Row(NamedTuple):
+    """The verdict on one array."""
+
+    name: str
+    difference: float
+    tolerance: float
+    ok: bool
+
+
+def main(files: Sequence[str]) -> int:
+    """Print one line for every array of every file; 0 if all hold, 1 if one does not, 2 if a file cannot be read."""
+    status = 0
+    for file in files:
+        try:
+            found = verify(file)
+        except ReproError as error:
+            print(error, file=sys.stderr)
+            status = 2
+            continue
+        print(table(file, found))
+        status = max(status, int(not all(row.ok for row in found)))
+    return status
+
+
+def verify(path: str | Path) -> list[Row]:
+    """Run this package on a reference file and return a row for each of its arrays; ReproError if it is not one."""
+    archive = read(path)
+    try:
+        findings = list(checker(archive)(archive))
+    except ReproError as error:
+        raise ReproError(f"cannot check {path}: {error}") from error
+    except KeyError as error:
+        raise ReproError(f"cannot check {path}: it has no {error.args[0]!r}") from error
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ReproError(f"cannot check {path}: its arrays do not fit together: {reason}") from error
+    return [Row(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
+
+
+def table(path: str | Path, found: Iterable[Row]) -> str:
+    """Return one line for each row, under the name of the file."""
+    lines = [
+        f"  {row.name:28} {row.difference:9.1e}  (at most {row.tolerance:.0e})  {'ok' if row.ok else 'NOT OK'}"
+        for row in found
+    ]
+    return "\n".join([str(path), *lines])
+
+
+def checker(archive: Archive) -> Checker:
+    """Return the checker for the kind of network that the archive's config describes."""
+    config = json.loads(str(archive["config"]))
+    for key, check in CHECKERS.items():
+        if key in config:
+            return check
+    raise ReproError(f"its config has the keys {', '.join(config)}: expected one of {', '.join(CHECKERS)} among them")

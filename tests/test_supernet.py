@@ -1,0 +1,166 @@
+"""The batched search network against the plain one, in float64: values, first and second derivatives, statistics."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_supernet import PlainSearchNetwork
+from torch.nn.functional import cross_entropy
+
+from repro import kernels
+from repro.released import load_released, places, released_view
+from repro.supernet import SearchNetwork, edge_number, targets_by_source
+
+CLASSES = 5
+
+
+def pair(channels, cells, nodes, in_channels, seed=0):
+    """The two networks with the same random weights, statistics and alphas."""
+    torch.manual_seed(seed)
+    plain = PlainSearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels).double()
+    for name, value in plain.state_dict().items():
+        if "running" in name:
+            value.uniform_(0.5, 1.5)
+    network = SearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels).double()
+    load_released(network, plain.state_dict())
+    plain.alphas = [alpha.detach().normal_().requires_grad_() for alpha in network.alphas]
+    with torch.no_grad():
+        for alpha, value in zip(network.alphas, plain.alphas, strict=True):
+            alpha.copy_(value)
+    return network, plain
+
+
+def relative(value, expected):
+    return ((value - expected).abs().max() / expected.abs().max()).item()
+
+
+sizes = st.fixed_dictionaries(
+    {
+        "channels": st.sampled_from([2, 4, 6]),
+        "cells": st.integers(3, 5),
+        "nodes": st.integers(1, 4),
+        "in_channels": st.sampled_from([1, 3]),
+        "seed": st.integers(0, 1000),
+    }
+)
+
+
+@settings(max_examples=12)
+@given(sizes, st.integers(3, 5), st.integers(5, 12), st.integers(5, 12))
+def test_equals_the_plain_network(size, batch, height, width):
+    network, plain = pair(**size)
+    x, y = torch.randn(batch, size["in_channels"], height, width).double(), torch.randint(CLASSES, (batch,))
+    assert relative(network.eval()(x), plain.eval()(x)) < 1e-9
+    expected = plain.train()(x)
+    logits = network.train()(x)
+    assert relative(logits, expected) < 1e-9
+    cross_entropy(expected, y).backward()
+    cross_entropy(logits, y).backward()
+    for alpha, value in zip(network.alphas, plain.alphas, strict=True):
+        assert relative(alpha.grad, value.grad) < 1e-9
+    parameters, released, state = dict(network.named_parameters()), places(network), network.state_dict()
+    gradients = {name: parameter.grad for name, parameter in parameters.items()}
+    for name, parameter in plain.named_parameters():
+        found = released_view(gradients, released[name]).reshape(parameter.shape)
+        assert relative(found, parameter.grad) < 1e-9, name
+    for name, value in plain.state_dict().items():
+        if "running" in name:
+            assert relative(released_view(state, released[name]), value) < 1e-9, name
+
+
+def test_second_derivatives_equal_those_of_the_plain_network():
+    network, plain = pair(4, 4, 3, 3)
+    x, y = torch.randn(4, 3, 9, 8).double(), torch.randint(CLASSES, (4,))
+    found = []
+    for each, weights in ((network, network.weights()), (plain, list(plain.parameters()))):
+        slope = torch.autograd.grad(cross_entropy(each(x), y), weights, create_graph=True)
+        found.append(torch.autograd.grad(sum((part**2).sum() for part in slope), each.alphas))
+    for value, expected in zip(*found, strict=True):
+        assert relative(value, expected) < 1e-9
+
+
+def test_every_edge_of_alpha_belongs_to_one_source():
+    for nodes in range(1, 6):
+        edges = [edge_number(n, source) for source, targets in enumerate(targets_by_source(nodes)) for n in targets]
+        assert sorted(edges) == list(range(sum(2 + node for node in range(nodes))))
+        assert len(targets_by_source(nodes)) == nodes + 1
+
+
+def test_alphas_are_in_the_state_dict_and_apart_from_the_weights():
+    network = SearchNetwork(4, CLASSES, 3, 2)
+    assert {"alphas_normal", "alphas_reduce"} <= set(network.state_dict())
+    assert not {id(alpha) for alpha in network.alphas} & {id(weight) for weight in network.weights()}
+    assert len(network.weights()) + 2 == len(list(network.parameters()))
+    assert not any(alpha.any() for alpha in SearchNetwork(4, CLASSES, 3, 2, alpha_scale=0).alphas)
+
+
+def test_swapped_parameters_and_buffers_leave_the_network_untouched():
+    network = SearchNetwork(4, CLASSES, 3, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x = torch.randn(2, 3, 8, 8)
+    swapped = {name: value.clone() for name, value in before.items()}
+    torch.func.functional_call(network, swapped, (x,))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not torch.equal(swapped["stem.1.running_mean"], before["stem.1.running_mean"])
+    network(x)
+    assert all(torch.equal(value, swapped[name]) for name, value in network.state_dict().items())
+
+
+def test_single_precision_loses_as_little_as_the_plain_network():
+    """BatchNorm from second moments must not cancel digits: both differ from double precision by rounding alone."""
+    network, plain = pair(8, 3, 2, 3)
+    x = 3 + torch.randn(16, 3, 16, 16).double()  # means far from zero are what would cancel
+    exact = network(x)
+    plain.alphas = [alpha.detach().float() for alpha in plain.alphas]
+    errors = [relative(each.float()(x.float()).double(), exact) for each in (network, plain)]
+    assert errors[0] < max(10 * errors[1], 2e-6)
+
+
+# ---- kernels
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from([1, 3, 5, 7]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1, 2]),
+    st.integers(1, 9),
+    st.integers(1, 9),
+)
+def test_depthwise_equals_the_library(kernel, stride, dilation, height, width):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, height, width).double().requires_grad_()
+    weight = torch.randn(3, 1, kernel, kernel).double().requires_grad_()
+    check(lambda: kernels.depthwise(x, weight, stride, dilation), (x, weight))
+    padding = dilation * (kernel // 2)
+    expected = torch.nn.functional.conv2d(x, weight, None, stride, padding, dilation, groups=3)
+    assert torch.allclose(kernels.depthwise(x, weight, stride, dilation), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_moments_and_mixture_equal_the_plain_formulas():
+    torch.manual_seed(0)
+    x, z = (torch.randn(2, 3, 4, 3).double().requires_grad_() for _ in "xz")
+    plane = torch.randn(2, 5, 4, 3).double().requires_grad_()
+    weight, other = (torch.randn(5, 3).double().requires_grad_() for _ in "ab")
+    bias, strength = (torch.randn(size).double().requires_grad_() for size in (5, 1))
+    mean, covariance = kernels.moments(x)
+    rows = x.transpose(0, 1).flatten(1)
+    assert torch.allclose(mean, rows.mean(1), rtol=1e-12)
+    assert torch.allclose(covariance, rows.cov(correction=0), rtol=1e-12)
+    check(lambda: torch.cat([part.flatten() for part in kernels.moments(x)]), (x,))
+    result = kernels.mixture([x, z], [weight, other], bias, [plane], strength)
+    products = torch.einsum("nchw,mc->nmhw", x, weight) + torch.einsum("nchw,mc->nmhw", z, other)
+    assert torch.allclose(result, products + bias[:, None, None] + strength * plane, rtol=1e-12)
+    tensors = (x, z, weight, other, bias, plane, strength)
+    check(lambda: kernels.mixture([x, z], [weight, other], bias, [plane], strength), tensors)
+
+
+def check(function, inputs):
+    """First derivatives by the fast path and by the recorded one agree, and both with finite differences."""
+    output = function()
+    slope = torch.randn_like(output)
+    fast = torch.autograd.grad(output, inputs, slope, retain_graph=True)
+    recorded = torch.autograd.grad(output, inputs, slope, create_graph=True)
+    for value, expected in zip(fast, recorded, strict=True):
+        assert torch.allclose(value, expected, rtol=1e-10, atol=1e-10)
+    assert torch.autograd.gradcheck(lambda *_: function(), inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda *_: function(), inputs, fast_mode=True)
