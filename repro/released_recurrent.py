@@ -1,15 +1,20 @@
 """The authors' recurrent checkpoints: a pickled module, read as data, or a state dict (DARTS, Penn Treebank).
 
-PyTorch's reader of tensors alone (`weights_only=True`) reads the file. The released classes are known to it as `Inert`,
-which keeps what it is given and does nothing; a file that names any other class or function is refused.
+A pickle is a program that calls what it names. Here it can name no more than the released classes and PyTorch's makers
+of tensors, and all of these are `Inert`: they keep what they are given and do nothing. What is left is turned into
+tensors. (PyTorch's own safe reader reads no modules in the format of the release's time.)
 """
 
+import io
 import pickle
-import warnings
+import struct
+import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +22,7 @@ from repro.errors import ReproError
 from repro.genotypes import RecurrentGenotype
 from repro.recurrent import LanguageModel
 
-RELEASED = (
+INERT = (
     "model.RNNModel",
     "model.DARTSCell",
     "model_search.RNNModelSearch",
@@ -30,16 +35,22 @@ RELEASED = (
     "torch.nn.modules.container.ModuleList",
     "torch.nn.modules.container.ParameterList",
     "torch.nn.backends.thnn._get_thnn_function_backend",
+    "torch.nn.parameter.Parameter",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "__builtin__.xrange",
+    "__builtin__.set",
     "builtins.range",
+    "builtins.set",
 )
+TYPES = {"Half": "<f2", "Float": "<f4", "Double": "<f8", "Long": "<i8", "Int": "<i4", "Byte": "u1", "Bool": "?"}
+MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of PyTorch before 1.6
 MOST = 100  # states of a cell
-DEPTH = 8  # of modules in modules
 
 
 class Inert:
-    """Stands for a class or function of the released code: it holds its arguments and its state."""
-
-    dump_patches = False  # PyTorch asks this of a module's class
+    """Stands for a class or a function: it holds its arguments and its state."""
 
     def __new__(cls, *arguments: Any) -> "Inert":
         """Keep the arguments."""
@@ -54,23 +65,58 @@ class Inert:
         self.state = state
 
 
+class Storage(NamedTuple):
+    """The memory that a tensor looks at: NumPy's name of its type, and its key in the file."""
+
+    type: str
+    key: str
+
+
+class Reader(pickle.Unpickler):
+    """Reads a pickle as data; UnpicklingError if it names anything but INERT and the types of storages."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self.storages: dict[str, Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a global name."""
+        kind = name.removesuffix("Storage")
+        if module in ("torch", "torch.cuda") and kind != name and kind in TYPES:
+            return TYPES[kind]
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if f"{module}.{name}" in INERT:
+            return Inert
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of the released network")
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Return a class that was saved with its source, or a storage."""
+        if pid[0] == "module":
+            return pid[1]
+        if pid[0] == "storage" and (len(pid) < 6 or pid[5] is None):  # else it is a part of another storage
+            return self.storages.setdefault(str(pid[2]), Storage(pid[1], str(pid[2])))
+        raise pickle.UnpicklingError(f"it refers to {str(pid)[:60]}: expected a class or a whole storage")
+
+
 def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype | None]:
     """Return the state dict, under its released names, and the genotype that a released file holds.
 
-    The file is the whole module, as the authors saved it, or a state dict, which has no genotype. ReproError says why a
-    file is refused.
+    The file is the whole module, as the authors saved it, or a state dict, which has no genotype. ReproError says why
+    a file is refused.
     """
-    held = _read(Path(path))
-    if isinstance(held, Mapping):
-        state, genotype = dict(held), None
-    else:
-        try:
-            state, genotype = dict(_tensors(held)), _genotype(held)
-        except (TypeError, ValueError, AttributeError) as error:  # the right classes around the wrong things
-            raise ReproError(f"{path} does not have the layout of the released network: {error}") from error
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ReproError(f"{path} holds neither the released recurrent network nor its state dict")
-    return state, genotype
+    try:
+        with open(path, "rb") as file:
+            held, memory = _read_zip(file) if zipfile.is_zipfile(file) else _read_stream(file)
+        if isinstance(held, Mapping):
+            return {name: _tensor(value, memory) for name, value in held.items()}, None
+        return {name: _tensor(value, memory) for name, value in _named(held)}, _genotype(held)
+    except FileNotFoundError as error:
+        raise ReproError(f"{path} does not exist") from error
+    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ReproError(f"{path} is refused: {_line(error)}") from error
+    except (RuntimeError, ArithmeticError, EOFError, OSError, MemoryError, struct.error, zipfile.BadZipFile) as error:
+        raise ReproError(f"{path} is refused: it is damaged: {_line(error)}") from error
 
 
 def load_model(path: str | Path, types: int, genotype: RecurrentGenotype | None = None) -> LanguageModel:
@@ -107,42 +153,62 @@ def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "maps": torch.stack([state[name] for name in maps])}
 
 
-def _read(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in RELEASED]):
-            warnings.simplefilter("ignore")  # that the source of a class is another one
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ReproError(f"{path} does not exist") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = next((line for line in lines if "GLOBAL" in line or "global" in line), (lines or ["damaged"])[0])
-        raise ReproError(f"{path} is refused: {reason[:200]}") from error
+def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
+    """Read the format of PyTorch since 1.6: an archive of a pickle and a file for each storage."""
+    with zipfile.ZipFile(file) as archive:
+        names = {name.partition("/")[2]: name for name in archive.namelist()}
+        reader = Reader(io.BytesIO(archive.read(names["data.pkl"])))
+        held = reader.load()
+        contents = {key: archive.read(names[f"data/{key}"]) for key in reader.storages}
+    return held, {key: np.frombuffer(contents[key], storage.type) for key, storage in reader.storages.items()}
 
 
-def _tensors(module: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+def _read_stream(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
+    """Read the format before: magic number, version, machine, object and keys as pickles, then the storages."""
+    file.seek(0)
+    magic, *_ = (Reader(file).load() for _ in range(3))
+    if magic != MAGIC:
+        raise pickle.UnpicklingError("it is no file of PyTorch")
+    reader = Reader(file)
+    held, memory = reader.load(), {}
+    for key in Reader(file).load():
+        (count,) = struct.unpack("<q", file.read(8))
+        type = np.dtype(reader.storages[key].type)
+        memory[key] = np.frombuffer(file.read(count * type.itemsize), type, count)
+    return held, memory
+
+
+def _named(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the parameters and buffers of an inert module and its children, by their names in a state dict."""
-    state = getattr(module, "state", None)
-    if not isinstance(state, Mapping) or prefix.count(".") > DEPTH:
-        return
     for kind in ("_parameters", "_buffers"):
-        for name, value in (state.get(kind) or {}).items():
-            if isinstance(value, Tensor):
-                yield f"{prefix}{name}", value.detach()
-    for name, child in (state.get("_modules") or {}).items():
-        yield from _tensors(child, f"{prefix}{name}.")
+        for name, value in module.state.get(kind, {}).items():
+            if value is not None:
+                yield f"{prefix}{name}", value
+    for name, child in module.state.get("_modules", {}).items():
+        yield from _named(child, f"{prefix}{name}.")
+
+
+def _tensor(value: Any, memory: Mapping[str, np.ndarray]) -> Tensor:
+    """Return what an inert tensor, or a parameter around one, looks at."""
+    if not isinstance(value, Inert):
+        raise TypeError(f"it holds {type(value).__name__} where a tensor is expected")
+    first, *rest = value.arguments
+    if isinstance(first, Inert):
+        return _tensor(first, memory)
+    offset, size, stride = rest[:3]
+    return torch.from_numpy(memory[first.key].copy()).as_strided(size, stride, offset)
 
 
 def _genotype(model: Any) -> RecurrentGenotype | None:
-    """Return the genotype of the cell at rnns.0, if it has one."""
-    module = model
-    for name in ("rnns", "0"):
-        module = (module.state.get("_modules") or {}).get(name)
-        if not isinstance(module, Inert):
-            return None
-    genotype = module.state.get("genotype")
-    if not isinstance(genotype, Inert) or len(genotype.arguments) != 2:
+    """Return the genotype of the cell at rnns.0; none in the search network."""
+    genotype = model.state["_modules"]["rnns"].state["_modules"]["0"].state.get("genotype")
+    if genotype is None:
         return None
     recurrent, concat = genotype.arguments
     concat = range(*concat.arguments) if isinstance(concat, Inert) else concat
     return RecurrentGenotype(tuple(recurrent), tuple(concat[:MOST]))
+
+
+def _line(error: Exception) -> str:
+    reason = str(error).strip().partition("\n")[0][:150]
+    return f"{type(error).__name__} {reason}" if isinstance(error, LookupError) else reason or type(error).__name__
