@@ -1,0 +1,51 @@
+"""A recurrent cell trained from scratch, on Penn Treebank or WikiText-2 (DARTS A.2.2, A.2.4, Tables 2 and 4)."""
+
+from typing import Any
+
+import torch
+
+from repro.fit import fit
+from repro.genotypes import RecurrentGenotype, to_json
+from repro.hyperparameters_language import CellTraining, PtbEval
+from repro.language import Descent, LanguageTraining, evaluate, perplexity, streams, train_epoch
+from repro.recipes.found import find_genotype
+from repro.recipes.language_data import dropout, load
+from repro.recurrent import LanguageModel
+from repro.released_recurrent import load_model
+from repro.runs import Run
+from repro.text import Corpus
+
+VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
+
+
+def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
+    """Train a cell from scratch, take the weights of the best validation and return both perplexities."""
+    genotype = find_genotype(params.genotype, run.profile)
+    corpus, device = load(params, run)
+    if params.weights:
+        network, facts = load_model(params.weights, corpus.types, genotype).to(device), {}
+    else:
+        network, facts = train_cell(params, run, genotype, corpus, device)
+    run.save("genotype.json", to_json(genotype))
+    valid, test = streams(network, corpus.valid, VALID_BATCH), streams(network, corpus.test, TEST_BATCH)
+    return {
+        "valid_perplexity": perplexity(evaluate(network, valid, params.bptt)),
+        "test_perplexity": perplexity(evaluate(network, test, params.bptt)),
+        "parameters_millions": sum(weight.numel() for weight in network.weights()) / 1e6,
+        "epochs": params.epochs,
+        **facts,
+        "genotype": to_json(genotype),
+    }
+
+
+def train_cell(
+    params: CellTraining, run: Run, genotype: RecurrentGenotype, corpus: Corpus, device: torch.device
+) -> tuple[LanguageModel, dict[str, Any]]:
+    """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
+    network = LanguageModel(corpus.types, params.size, genotype, dropout=dropout(params)).to(device)
+    descent = Descent(params.bptt, params.clip, params.slowness)
+    training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
+    train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
+    fit(run, {"training": training}, params.epochs, lambda index: train_epoch(training, train, valid, index))
+    training.load_best()
+    return network, {"averaging_began": training.trigger, "best_epoch": training.best["epoch"]}

@@ -1,0 +1,41 @@
+"""The search for recurrent cells on Penn Treebank (DARTS Sect. 3.1.2, A.1.2)."""
+
+from typing import Any
+
+import torch
+
+from repro.fit import fit
+from repro.hyperparameters_language import PtbSearch
+from repro.language import Descent, evaluate, perplexity, streams
+from repro.language_search import LanguageSearch, architecture, search_epoch
+from repro.recipes.language_data import dropout, load
+from repro.recurrent import LanguageModel
+from repro.runs import Run
+
+
+def search(params: PtbSearch, run: Run) -> dict[str, Any]:
+    """Search for a cell; return it with the last validation perplexity of the search network."""
+    corpus, device = load(params, run)
+    network = LanguageModel(
+        corpus.types, params.size, nodes=params.nodes, dropout=dropout(params), alpha_init=params.alpha_init
+    ).to(device)
+    searcher = LanguageSearch(
+        network,
+        torch.optim.SGD(network.weights(), params.lr, weight_decay=params.weight_decay),
+        torch.optim.Adam(network.alphas, params.alpha_lr, weight_decay=params.alpha_weight_decay),
+        Descent(params.bptt, params.clip, params.slowness),
+        params.order,
+        params.eps,
+        params.frozen_masks,
+        params.moves_embedding,
+    )
+    train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
+
+    def epoch(index: int) -> dict[str, Any]:
+        row = search_epoch(searcher, train, valid)
+        return {**row, "valid_perplexity": perplexity(evaluate(network, valid, params.bptt)), **architecture(network)}
+
+    fit(run, {"search": searcher}, params.epochs, epoch)
+    last = run.metrics()[-1]
+    run.save("genotype.json", last["genotype"])
+    return {"valid_perplexity": last["valid_perplexity"], "genotype": last["genotype"], "epochs": params.epochs}
