@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from repro import verify_single_path
+from repro import verify_recurrent, verify_single_path
 from repro.errors import ReproError
 from repro.reference import Archive, Finding, read
 from repro.verify_convolutional import check_evaluation, check_search
@@ -19,6 +19,7 @@ Checker = Callable[[Archive], Iterable[Finding]]
 CHECKERS: dict[str, Checker] = {
     "kind": check_evaluation,
     "nodes": check_search,
+    "ntoken": verify_recurrent.check,
     "stage_channels": verify_single_path.check,
 }
 
