@@ -18,14 +18,13 @@ from repro.released import places, released_view
 from repro.verify import main, table, verify
 
 REFERENCE = Path(__file__).parent / "reference"
-CONVOLUTIONAL = ["cnn_supernet", "cnn_cifar_darts_v2", "cnn_cifar_nasnet", "cnn_imagenet_darts_v2"]
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
+@pytest.mark.parametrize("name", [path.stem for path in sorted(REFERENCE.glob("*.npz"))])
 def test_the_original_numbers_hold(name):
     found = verify(REFERENCE / f"{name}.npz")
     assert all(row.ok for row in found), table(name, found)
-    assert len(found) >= 5
+    assert len(found) >= 4
 
 
 def changed(tmp_path, name, **arrays):
