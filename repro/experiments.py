@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from repro import hyperparameters as hyper
+from repro import hyperparameters_language as language
 from repro.errors import UsageError, unknown
 from repro.parameters import Parameters
 
@@ -159,5 +160,65 @@ EXPERIMENTS = _register(
         parameters=hyper.CifarEval,
         notebook="03_cifar10_eval.ipynb",
         recipe="cifar10_eval:evaluate_cell",
+    ),
+    Experiment(
+        name="ptb-search",
+        title="Search for recurrent cells on Penn Treebank",
+        section="DARTS Sect. 3.1.2, A.1.2",
+        claim="four searches and their selection took 0.5 (first order) and 1 (second order) GPU days",
+        cost="6 hours on a GTX 1080Ti",
+        parameters=language.PtbSearch,
+        notebook="10_ptb_search.ipynb",
+        recipe="ptb_search:search",
+    ),
+    Experiment(
+        name="ptb-select",
+        title="The best of four searches on Penn Treebank",
+        section="DARTS Sect. 3.2",
+        claim="one of four cells, chosen by validation perplexity after 300 epochs",
+        cost="1 GPU day",
+        parameters=language.PtbSelect,
+        notebook="11_ptb_select.ipynb",
+        recipe="ptb_selection:select",
+    ),
+    Experiment(
+        name="ptb-eval",
+        title="The found cell trained from scratch on Penn Treebank",
+        section="DARTS Sect. 3.2, A.2.2, Table 2",
+        claim="test perplexity 57.6 (first order), 55.7 (second order), 23M parameters",
+        cost="3 GPU days on a GTX 1080Ti",
+        parameters=language.PtbEval,
+        notebook="12_ptb_eval.ipynb",
+        recipe="ptb_eval:evaluate_cell",
+    ),
+    Experiment(
+        name="ptb-random",
+        title="The best of random cells on Penn Treebank",
+        section="DARTS Sect. 3.2, Table 2",
+        claim="test perplexity 59.4: the best of 8 random cells, chosen as the searched cells are",
+        cost="2 GPU days",
+        parameters=language.PtbRandom,
+        notebook="13_ptb_random.ipynb",
+        recipe="ptb_selection:draw_randomly",
+    ),
+    Experiment(
+        name="ptb-progress",
+        title="Figure 3, right: how the recurrent cells get better as the search goes on",
+        section="DARTS Sect. 3.2, Figure 3",
+        claim="the cells improve over the search and come close to the ENAS cell's perplexity",
+        cost="a short training for every snapshot of four searches",
+        parameters=language.PtbProgress,
+        notebook="14_ptb_progress.ipynb",
+        recipe="ptb_selection:follow_progress",
+    ),
+    Experiment(
+        name="wikitext2-eval",
+        title="The cell found on Penn Treebank, trained on WikiText-2",
+        section="DARTS Sect. 3.3, A.2.4, Table 4",
+        claim="test perplexity 69.6, 33M parameters",
+        cost="not stated",
+        parameters=language.WikiText2Eval,
+        notebook="15_wikitext2_eval.ipynb",
+        recipe="ptb_eval:evaluate_cell",
     ),
 )

@@ -59,6 +59,7 @@ NO_DATES = {
 }
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
 # Line of each part of the data: told apart without colour
+UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
 PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s"), "test": ("#009e73", ":", "^")}
 
 
@@ -126,9 +127,10 @@ def _limits(paths: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 @_styled
 def search_curve(metrics: pd.DataFrame) -> Figure:
-    """Loss (nats) and error (percent) over the epochs, for each part with columns `<part>_loss` and `<part>_error`."""
-    figure = Figure(figsize=(8, 3.2))
-    for axes, measure, unit in zip(figure.subplots(1, 2), ("loss", "error"), ("nats", "%"), strict=True):
+    """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`."""
+    measures = [measure for measure in UNITS if any(f"{part}_{measure}" in metrics for part in PARTS)]
+    figure = Figure(figsize=(4 * len(measures), 3.2))
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for part, (colour, line, marker) in PARTS.items():
             if (column := f"{part}_{measure}") in metrics:
                 every = max(1, len(metrics) // 12)
@@ -137,7 +139,7 @@ def search_curve(metrics: pd.DataFrame) -> Figure:
                     markevery=every, label={"train": "training", "valid": "validation"}.get(part, part),
                 )  # fmt: skip
         top = max((line.get_ydata().max() for line in axes.lines), default=1)
-        axes.set(xlabel="epochs", ylabel=f"{measure} ({unit})", ylim=(0, 1.08 * top or 1))
+        axes.set(xlabel="epochs", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.legend()
     return figure

@@ -15,6 +15,8 @@ from repro.experiments import Experiment, find
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
 TINY_SEARCH = {**DIGITS, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
 TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
+ENGLISH = {"corpus": "english", "threads": 1, "tokens": 20_000, "bptt": 20}
+TINY_RECURRENT = {**ENGLISH, "batch": 32, "size": 64}
 
 CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "smoke": {
@@ -24,6 +26,12 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-random": {**TINY_TRAINING, "epochs": 2, "samples": 3, "nodes": 2},
         "cifar10-joint": {**TINY_SEARCH, "epochs": 2},
         "cifar10-progress": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1), "snapshots": (1, 2, 4)},
+        "ptb-search": {**TINY_RECURRENT, "nodes": 4, "epochs": 3, "alpha_lr": 0.03},
+        "ptb-select": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1)},
+        "ptb-eval": {**TINY_RECURRENT, "epochs": 5, "patience": 1},
+        "ptb-random": {**TINY_RECURRENT, "nodes": 4, "epochs": 1, "samples": 2},
+        "ptb-progress": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1), "snapshots": (1, 3)},
+        "wikitext2-eval": {**TINY_RECURRENT, "epochs": 3, "patience": 1},
     },
     "short": {
         "cifar10-search": {"epochs": 25},
@@ -32,6 +40,12 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-random": {"epochs": 10, "samples": 4},
         "cifar10-joint": {"epochs": 25},
         "cifar10-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20, 25)},
+        "ptb-search": {"epochs": 20},
+        "ptb-select": {"epochs": 20},
+        "ptb-eval": {"epochs": 200},
+        "ptb-random": {"epochs": 20, "samples": 4},
+        "ptb-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20)},
+        "wikitext2-eval": {"epochs": 50},
     },
     "paper": {},
 }
@@ -49,6 +63,12 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {}, (0,)),
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
+        ("ptb-search", {}, (0, 1)),
+        ("ptb-select", {}, (0,)),
+        ("ptb-eval", {}, (0,)),
+        ("ptb-random", {}, (0,)),
+        ("ptb-progress", {}, (0,)),
+        ("wikitext2-eval", {}, (0,)),
     ),
     "short": (
         ("bilevel-toy", {}, ()),
@@ -60,6 +80,12 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {}, (0,)),
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
+        ("ptb-search", {}, (0, 1, 2, 3)),
+        ("ptb-select", {}, (0,)),
+        ("ptb-eval", {}, (0,)),
+        ("ptb-random", {}, (0,)),
+        ("ptb-progress", {}, (0,)),
+        ("wikitext2-eval", {}, (0,)),
     ),
     "paper": (
         ("bilevel-toy", {}, ()),
@@ -81,6 +107,18 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-select", {"search": "run:cifar10-search/cells=20,channels=6"}, (0,)),
         ("cifar10-eval", {"genotype": "run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6)"}, TEN),
         ("cifar10-progress", {}, (0,)),
+        ("ptb-search", {"order": 1}, FOUR),
+        ("ptb-search", {}, FOUR),
+        ("ptb-select", {"search": "run:ptb-search/order=1"}, (0,)),
+        ("ptb-select", {}, (0,)),
+        ("ptb-eval", {"genotype": "run:ptb-select/search=run:ptb-search/order=1"}, (0,)),
+        ("ptb-eval", {}, (0,)),
+        ("ptb-random", {}, (0,)),
+        ("ptb-eval", {"genotype": "run:ptb-random"}, (0,)),
+        ("ptb-eval", {"genotype": "ENAS_RNN"}, (0,)),
+        ("ptb-progress", {}, (0,)),
+        ("wikitext2-eval", {}, (0,)),
+        ("wikitext2-eval", {"genotype": "ENAS_RNN"}, (0,)),
     ),
 }
 

@@ -117,7 +117,7 @@ def test_selection_takes_the_lowest_error_and_never_sees_a_test_image(monkeypatc
         run("cifar10-search", seed=seed, epochs=1, nodes=1, **TINY)
     search = "run:cifar10-search/epochs=1,nodes=1,images=48,batch=12,channels=2,cells=2"
     chosen = run("cifar10-select", search=search, epochs=1, **TINY)
-    assert chosen.result["valid_error"] == min(chosen.result["valid_errors"])
+    assert chosen.result["valid_error"] == min(chosen.result["values"])
     assert chosen.load("genotype.json") == chosen.result["genotype"]
     loaded = image_data.load_images
 
@@ -147,7 +147,7 @@ def test_interrupted_selection_goes_on_with_the_next_cell(monkeypatch):
         run("cifar10-random", **overrides)
     monkeypatch.setattr(cifar10_selection, "train_cell", train)
     resumed = run("cifar10-random", **overrides)
-    assert resumed.result["valid_errors"] == whole.result["valid_errors"]
+    assert resumed.result["values"] == whole.result["values"]
 
 
 def test_equal_cells_are_trained_once(monkeypatch):

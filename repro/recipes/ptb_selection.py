@@ -7,7 +7,6 @@ import torch
 from repro import devices
 from repro.genotypes import PUBLISHED, RecurrentGenotype
 from repro.hyperparameters_language import PtbProgress, PtbRandom, PtbSelect, ShortTraining
-from repro.language import perplexity
 from repro.language_search import random_cell
 from repro.recipes import selection
 from repro.recipes.language_data import load

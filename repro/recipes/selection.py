@@ -1,7 +1,7 @@
 """Cells compared after a short training (DARTS Sect. 3.2): selection, random search and Figure 3, for any kind of cell.
 
-What a short training is, a `Judge` says: it trains one cell in its own part of the run, from the same seed for every cell,
-and returns a validation measure, lower is better. No test data is touched.
+What a short training is, a `Judge` says: it trains one cell in its own part of the run, from the same seed for every
+cell, and returns a validation measure, lower is better. No test data is touched.
 """
 
 import hashlib
@@ -69,4 +69,4 @@ def compare(run: Run, cells: Sequence[dict[str, Any]], judge: Judge, measure: st
 def _best(run: Run, cells: Sequence[dict[str, Any]], values: Sequence[float], measure: str) -> dict[str, Any]:
     best = cells[values.index(min(values))]
     run.save("genotype.json", best)
-    return {measure: min(values), "genotype": best, f"{measure}s": list(values)}
+    return {measure: min(values), "genotype": best, "values": list(values)}
