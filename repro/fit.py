@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from repro import checkpoints, devices, progress
+import torch
+
+from repro import checkpoints, devices, parallel, progress
 from repro.errors import ReproError
 from repro.runs import Run
 
@@ -28,10 +30,11 @@ class Stateful(Protocol):
 
 def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[[int], dict[str, Any]]) -> None:
     """Run `epoch(0)` to `epoch(epochs - 1)`, from the last checkpoint on; log each returned row and checkpoint."""
-    start = restore(run, state)
+    start, seed = restore(run, state), torch.initial_seed()
     with progress.bar(run.path.name, start, epochs) as bar:
         for index in range(start, epochs):
             began = time.perf_counter()
+            parallel.diverge(seed, index)
             row = epoch(index)
             _refuse_non_finite(run, index, row)
             run.log({"epoch": index, **row, "seconds": round(time.perf_counter() - began, 3)})
@@ -41,21 +44,23 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[[i
 
 
 def save(run: Run, state: Mapping[str, Stateful], epochs: int) -> None:
-    """Checkpoint `state` and the random states after `epochs` whole epochs."""
+    """Checkpoint `state` and the random states after `epochs` whole epochs, in the first process of several."""
+    if not run.writes:
+        return
     parts = {name: part.state_dict() for name, part in state.items()}
     checkpoints.save(run.path, {"epochs": epochs, "state": parts, "random": devices.random_state()})
 
 
 def restore(run: Run, state: Mapping[str, Stateful]) -> int:
     """Put back the newest whole checkpoint and return how many epochs it covers; 0 if there is none."""
-    held = checkpoints.load(run.path)
+    held, rows = parallel.from_leader(lambda: (checkpoints.load(run.path), run.metrics()))
     if held is None:
-        run.rewind(0)
+        run.restart([])
         return 0
     for name, part in state.items():
         part.load_state_dict(held["state"][name])
     devices.restore_random_state(held["random"])
-    run.rewind(held["epochs"])
+    run.restart(rows[: held["epochs"]])
     return held["epochs"]
 
 

@@ -6,7 +6,7 @@ import operator
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from repro.errors import UsageError, unknown
 
@@ -16,17 +16,20 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
 }
 
 
-def parameter(default: Any, doc: str, **bounds: float) -> Any:
+def parameter(default: Any, doc: str, *, identifies: bool = True, **bounds: float) -> Any:
     """Declare a field of a `Parameters` class: its default, one line with its unit, and its bounds.
 
+    identifies: False where another value does not make another run, so that it may change from session to session.
     bounds: `low` and `high` are inclusive, `above` and `below` exclusive.
     """
-    return dataclasses.field(default=default, metadata={"doc": doc, "bounds": bounds})
+    return dataclasses.field(default=default, metadata={"doc": doc, "identifies": identifies, "bounds": bounds})
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
     """All parameters of an experiment; fields are int, float, bool, str, Literal or tuple[number, ...]."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values of the parameter `preset`: other defaults
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -41,6 +44,11 @@ class Parameters:
         return cls(**checked)
 
     @classmethod
+    def preset_of(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the defaults that the preset among `values` changes."""
+        return cls.PRESETS.get(values.get("preset", ""), {})
+
+    @classmethod
     def parse(cls, texts: Mapping[str, str]) -> dict[str, Any]:
         """Turn the texts of a command line (`order=1`) into values of the declared types."""
         hints = _hints(cls)
@@ -52,6 +60,11 @@ class Parameters:
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists: what params.json holds."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that make the run what it is, by name: two runs with the same ones are one."""
+        names = {field.name for field in dataclasses.fields(self) if field.metadata["identifies"]}
+        return {name: value for name, value in self.values().items() if name in names}
 
 
 def expected(hint: Any) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from repro.settings import leads
+
 _bar: tqdm | None = None
 
 
 def note(text: str) -> None:
-    """Say one line beside the bar."""
-    tqdm.write(text, file=sys.stderr)
+    """Say one line beside the bar; of several processes, the first one speaks."""
+    if leads():
+        tqdm.write(text, file=sys.stderr)
 
 
 @contextmanager
@@ -31,6 +34,7 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
         maxinterval=interval,
         bar_format=form,
         file=sys.stderr,
+        disable=not leads(),
     ) as _bar:
         try:
             yield _bar

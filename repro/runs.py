@@ -15,10 +15,10 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from repro import profiles, provenance
@@ -26,7 +26,7 @@ from repro.errors import ReproError
 from repro.experiments import Experiment, Reference, find, parse_reference
 from repro.files import make_folder, read_json, write_json
 from repro.parameters import Parameters
-from repro.settings import runs_folder
+from repro.settings import leads, runs_folder
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Run:
     experiment: str
     profile: str
     params: Parameters
+    writes: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -70,9 +71,8 @@ class Run:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
-    def rewind(self, epochs: int) -> None:
-        """Keep the first `epochs` lines of metrics.jsonl: those that a checkpoint covers."""
-        rows = self.metrics()[:epochs]
+    def restart(self, rows: list[dict[str, Any]]) -> None:
+        """Let metrics.jsonl hold `rows`: those that a checkpoint covers."""
         partial = self.path / "metrics.jsonl.partial"
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         os.replace(partial, self.path / "metrics.jsonl")
@@ -104,15 +104,57 @@ class Run:
                 provenance.update(self.path)
 
 
+@dataclass
+class Follower(Run):
+    """The run as the other processes of a group have it: they compute, and leave the writing to the first."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    writes: ClassVar[bool] = False
+    result: ClassVar[None] = None  # whether the run is done is for the first process to say
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Add one row to the metrics, in memory."""
+        self.rows.append(dict(row))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows so far."""
+        return list(self.rows)
+
+    def restart(self, rows: list[dict[str, Any]]) -> None:
+        """Go on from `rows`."""
+        self.rows = list(rows)
+
+    def save(self, name: str, value: Any) -> None:
+        """Write nothing."""
+
+    def child(self, name: str) -> "Follower":
+        """Return a part of this run."""
+        return Follower(self.path / name, self.experiment, self.profile, self.params)
+
+    def record(self, **facts: Any) -> None:
+        """Write nothing."""
+
+    def session(self) -> AbstractContextManager[None]:
+        """Hold nothing."""
+        return nullcontext()
+
+
 def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
-    """Create the run directory, or reopen it if its parameters are the same."""
+    """Create the run directory, or reopen it if its parameters are the same, but for those that do not identify it."""
     params = resolve(experiment, profile, overrides)
-    run = Run(locate(experiment, profile, params), experiment.name, profile, params)
+    place = locate(experiment, profile, params)
+    if not leads():
+        return Follower(place, experiment.name, profile, params)
+    run = Run(place, experiment.name, profile, params)
     asked = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
     path = make_folder(run.path) / "params.json"
-    if path.exists():
-        _refuse_other(path, asked["parameters"], read_json(path).get("parameters", {}))
-    else:
+    held = read_json(path) if path.exists() else None
+    if held is not None:
+        _refuse_other(path, params, held.get("parameters", {}))
+    if held != asked:
         write_json(path, asked)
     return run
 
@@ -148,15 +190,17 @@ def find_needed(reference: Reference | str, profile: str) -> Run:
 
 def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
     """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
-    params = experiment.parameters.build({**profiles.changes(profile, experiment), **overrides})
+    changed = {**profiles.changes(profile, experiment), **overrides}
+    params = experiment.parameters.build({**experiment.parameters.preset_of(changed), **changed})
     experiment.needs(params)
     return params
 
 
 def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
     """Return the run's folder, named by the profile and what differs from the profile's parameters."""
-    usual = experiment.parameters.build(profiles.changes(profile, experiment)).values()
-    changed = [f"{key}={_text(value)}" for key, value in params.values().items() if value != usual[key]]
+    preset = experiment.parameters.preset_of(params.values())
+    usual = experiment.parameters.build({**preset, **profiles.changes(profile, experiment)}).values()
+    changed = [f"{key}={_text(value)}" for key, value in params.identity().items() if value != usual[key]]
     return runs_folder() / experiment.name / ",".join([profile, *changed])
 
 
@@ -187,8 +231,9 @@ def _text(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _refuse_other(path: Path, asked: Mapping[str, Any], held: Mapping[str, Any]) -> None:
-    names = sorted(asked.keys() | held.keys())
+def _refuse_other(path: Path, params: Parameters, held: Mapping[str, Any]) -> None:
+    asked = params.identity()
+    names = sorted(asked.keys() | (held.keys() - params.values().keys()))
     other = [f"{n}={held.get(n)!r} there, {asked.get(n)!r} asked" for n in names if asked.get(n) != held.get(n)]
     if other:
         raise ReproError(

@@ -1,4 +1,4 @@
-"""Where things are: the runs folder, the data folder, the notebooks."""
+"""Where things are: the runs folder, the data folder, the notebooks; and which process of several this is."""
 
 import os
 from pathlib import Path
@@ -15,3 +15,13 @@ def runs_folder() -> Path:
 def data_folder() -> Path:
     """Return the folder of data sets: REPRO_DATA (set by --data), else the repository's `data/`."""
     return Path(os.environ.get("REPRO_DATA") or ROOT / "data").absolute()
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def leads() -> bool:
+    """Whether this process writes the run's files and messages: the first of torchrun's, or the only one."""
+    return not under_torchrun() or os.environ["RANK"] == "0"
