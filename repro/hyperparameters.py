@@ -33,6 +33,15 @@ class Seeded(Parameters):
 
 
 @dataclass(frozen=True)
+class Divided(Seeded):
+    """What every experiment has that several processes can share."""
+
+    processes: int = parameter(
+        1, "processes that share every batch, on GPUs each with its own; the numbers stay", identifies=False, low=1
+    )
+
+
+@dataclass(frozen=True)
 class ImageTraining(Seeded):
     """What search and evaluation on small images share."""
 
@@ -45,7 +54,7 @@ class ImageTraining(Seeded):
 
 
 @dataclass(frozen=True)
-class SearchNetworkTraining(ImageTraining):
+class SearchNetworkTraining(ImageTraining, Divided):
     """What every search on CIFAR-10 has (A.1.1)."""
 
     epochs: int = parameter(50, "passes over the images that train w", low=1)
@@ -92,7 +101,7 @@ class CellTraining(ImageTraining):
 
 
 @dataclass(frozen=True)
-class CifarEval(CellTraining):
+class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
     genotype: str = parameter(

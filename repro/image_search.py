@@ -1,5 +1,6 @@
 """The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro import progress
+from repro import parallel, progress
 from repro.bilevel import Functional, architecture_gradient
 from repro.discretise import conv_genotype
 from repro.genotypes import to_json
@@ -20,7 +21,10 @@ Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 
 @dataclass
 class ImageSearch:
-    """A search network with its two optimizers, and the step that moves both (Alg. 1)."""
+    """A search network with its two optimizers, and the step that moves both (Alg. 1).
+
+    Of several processes, each is given its part of every batch, and all move alpha and w alike.
+    """
 
     network: SearchNetwork
     weight_optimizer: torch.optim.SGD
@@ -75,7 +79,8 @@ class ImageSearch:
         self.weight_optimizer.zero_grad()
         logits = self.network(images)
         loss = cross_entropy(logits, labels)
-        loss.backward(inputs=inputs)
+        parallel.mean(loss, len(labels)).backward(inputs=inputs)
+        parallel.sum_gradients(inputs)
         nn.utils.clip_grad_norm_(self.weights, self.clip)
         return loss.detach(), logits.detach()
 
@@ -86,7 +91,12 @@ class ImageSearch:
 
     def _loss(self, batch: Batch) -> Any:
         images, labels = batch
-        return lambda weights, alphas: cross_entropy(self.functional(weights, alphas, images), labels)
+
+        def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
+            weights, alphas = parallel.replicate(weights), parallel.replicate(alphas)
+            return parallel.mean(cross_entropy(self.functional(weights, alphas, images), labels), len(labels))
+
+        return loss
 
 
 class SimultaneousSearch(ImageSearch):
@@ -106,8 +116,9 @@ def search_epoch(search: ImageSearch, train: Batches, valid: Batches, prepare: P
     average = Average()
     for images, labels in progress.steps(train):
         valid_images, valid_labels = valid.next()
-        batch = (prepare(images), labels)
-        average.add(*search.step(batch, (prepare(valid_images), valid_labels)), labels)
+        batch = (parallel.mine(prepare(images)), parallel.mine(labels))
+        valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
+        average.add(*search.step(batch, valid_batch), batch[1])
     return average.row("train")
 
 
@@ -115,7 +126,8 @@ def validate(search: ImageSearch, images: Tensor, labels: Tensor, prepare: Prepa
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
     average = Average()
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        logits = search.logits(prepare(x))
+        x, y = parallel.mine(prepare(x)), parallel.mine(y)
+        logits = search.logits(x)
         average.add(cross_entropy(logits, y), logits, y)
     return average.row("valid")
 

@@ -1,34 +1,41 @@
 """Training a discrete image network from scratch and testing it (DARTS Sect. 3.2, A.2.1)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro import progress
+from repro import parallel, progress
 
 Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
 
 
 class Average:
-    """Mean loss and error over an epoch, summed on the device: one transfer at the end."""
+    """Mean loss and errors over an epoch and over all processes, summed on the device: one transfer at the end.
 
-    def __init__(self) -> None:
+    top: an image is in the error's count when its class is not among so many of the largest logits.
+    """
+
+    def __init__(self, top: Sequence[int] = (1,)) -> None:
         self.loss: Tensor | float = 0.0
-        self.wrong: Tensor | float = 0.0
+        self.wrong: dict[int, Tensor | float] = dict.fromkeys(top, 0.0)
         self.count = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add the mean loss and the logits (N, classes) of one batch."""
         self.loss = self.loss + loss.detach() * len(labels)
-        self.wrong = self.wrong + (logits.argmax(dim=1) != labels).sum()
+        for top in self.wrong:
+            best = logits.topk(min(top, logits.shape[1])).indices if top > 1 else logits.argmax(dim=1, keepdim=True)
+            self.wrong[top] = self.wrong[top] + (best != labels[:, None]).all(dim=1).sum()
         self.count += len(labels)
 
     def row(self, part: str) -> dict[str, float]:
-        """Return `<part>_loss` (nats) and `<part>_error` (percent)."""
-        return {f"{part}_loss": float(self.loss) / self.count, f"{part}_error": 100 * float(self.wrong) / self.count}
+        """Return `<part>_loss` (nats), `<part>_error` and, for the top 5, `<part>_top5_error` (percent)."""
+        count, loss, *wrong = parallel.sums(self.count, self.loss, *self.wrong.values())
+        names = [f"{part}_error" if top == 1 else f"{part}_top{top}_error" for top in self.wrong]
+        return {f"{part}_loss": loss / count, **{n: 100 * w / count for n, w in zip(names, wrong, strict=True)}}
 
 
 @dataclass
@@ -39,14 +46,23 @@ class ImageTraining:
     optimizer: torch.optim.Optimizer
     clip: float
     auxiliary: float  # weight of the auxiliary head's loss
+    label_smoothing: float = 0.0
+    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one clipped step on images (N, C, H, W); return the loss without the auxiliary part, and the logits."""
+        """Take one clipped step on this process's part of a batch (N, C, H, W), in all processes together.
+
+        Returns the loss on that part without the auxiliary head's, and the logits.
+        """
         self.optimizer.zero_grad()
-        logits, side = self.network(images)
-        loss = cross_entropy(logits, labels)
-        total = loss if side is None else loss + self.auxiliary * cross_entropy(side, labels)
-        total.backward()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            logits, side = self.network(images)
+            loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+            total = loss
+            if side is not None:
+                total = loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
+        parallel.mean(total, len(labels)).backward()
+        parallel.sum_gradients(self.network.parameters())
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimizer.step()
         return loss.detach(), logits.detach()
@@ -59,18 +75,25 @@ def train_epoch(
     training.network.train()
     average = Average()
     for images, labels in progress.steps(batches):
-        average.add(*training.step(prepare(images), labels), labels)
+        images, labels = parallel.mine(prepare(images)), parallel.mine(labels)
+        average.add(*training.step(images, labels), labels)
     return average.row("train")
 
 
-@torch.no_grad()
 def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, prepare: Prepare, part: str, batch: int = 256
 ) -> dict[str, float]:
     """Return `<part>_loss` and `<part>_error` of the network in evaluation mode."""
+    images, labels = parallel.mine(images), parallel.mine(labels)
+    batches = ((prepare(x), y) for x, y in zip(images.split(batch), labels.split(batch), strict=True))
+    return measure(network, batches, Average()).row(part)
+
+
+@torch.no_grad()
+def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: Average) -> Average:
+    """Add what the network in evaluation mode makes of this process's batches, as floats, to `average`."""
     network.eval()
-    average = Average()
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        logits, _ = network(prepare(x))
-        average.add(cross_entropy(logits, y), logits, y)
-    return average.row(part)
+    for images, labels in batches:
+        logits, _ = network(images)
+        average.add(cross_entropy(logits, labels), logits, labels)
+    return average

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from repro import launcher
 from repro.errors import ReproError
 from repro.experiments import find
 from repro.runs import Run, open_run, read_run
@@ -33,8 +34,13 @@ def start(name: str, namespace: Mapping[str, Any]) -> Run:
 
 
 def compute(run: Run) -> dict[str, Any]:
-    """Return the result of `run`: read if it is done, else computed from its last checkpoint on."""
+    """Return the result of `run`: read if it is done, else computed from its last checkpoint on.
+
+    Several processes are started where the run asks for them; in each of those, this computes its part.
+    """
     if (result := run.result) is not None:
         return result
-    with run.session():
+    if launcher.wanted(run):
+        return launcher.compute(run)
+    with launcher.group(run), run.session():
         return find(run.experiment).compute(run.params, run)

@@ -145,6 +145,7 @@ def batch_norm(
     """Apply `torch.nn.functional.batch_norm` to (N, C, ...) as if the images of all processes were one batch."""
     if not training or size() == 1:
         return functional.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    x = x if x.dtype == torch.float64 else x.float()
     axes, per_channel = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
     sums = _total(torch.cat([x.sum(axes), x.new_tensor([x.numel() // x.shape[1]])]))
     centre, count = sums[:-1] / sums[-1], sums[-1].detach()

@@ -21,11 +21,15 @@ _started: dict[Path, float] = {}
 def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
-    command = os.environ.get("REPRO_COMMAND") or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    session = {"command": command, "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
+    session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
     facts = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "versions": _versions()}
     _started[path] = time.monotonic()
     write_json(path / "provenance.json", {**held, **facts, "sessions": [*held.get("sessions", []), session]})
+
+
+def command() -> str:
+    """Return the command that makes this run: the user's where it started another process."""
+    return os.environ.get("REPRO_COMMAND") or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def update(path: Path, **facts: Any) -> None:

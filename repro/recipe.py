@@ -1,11 +1,13 @@
 """Run an experiment without notebooks: `python -m repro.recipe NAME [key=value ...] [profile=smoke]`.
 
-Needs neither Papermill nor Jupyter. The run directory it leaves is the one that `repro run` would make; when the
-notebook is executed on it later, here or on another machine, it is read and not computed again.
+Needs neither Papermill nor Jupyter, and torchrun may start it in several processes. The run directory it leaves is the
+one that `repro run` would make; when the notebook is executed on it later, here or on another machine, it is read and
+not computed again.
 """
 
 import sys
 
+from repro import launcher
 from repro.errors import ReproError, UsageError
 from repro.experiments import find
 from repro.notebooks import compute
@@ -15,6 +17,7 @@ from repro.runs import Run, find_needed, open_run
 def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     """Make or finish the run and return it."""
     experiment = find(name)
+    texts = launcher.counted(texts, experiment.parameters)
     run = open_run(experiment, profile, experiment.parameters.parse(texts))
     if run.result is None:
         for reference in experiment.needs(run.params):
@@ -39,7 +42,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("repro: stopped; the same command goes on from the last whole epoch", file=sys.stderr)
         return 130
-    print(f"{run.name}: {run.result}")
+    if run.writes:
+        print(f"{run.name}: {run.result}")
     return 0
 
 

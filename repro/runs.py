@@ -110,7 +110,6 @@ class Follower(Run):
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     writes: ClassVar[bool] = False
-    result: ClassVar[None] = None  # whether the run is done is for the first process to say
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write nothing."""

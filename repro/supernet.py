@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repro import kernels
+from repro import kernels, parallel
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
 from repro.operations import Preprocess, Shape, odd_pixels, stack
 
@@ -55,7 +55,7 @@ class Statistics(nn.Module):
     def normalise(self, x: Tensor, index: int) -> Tensor:
         """Apply BatchNorm `index` to (N, C, H, W); with a further dimension (E,), E at once to (N, E * C, H, W)."""
         mean, var = self.running_mean[index].view(-1), self.running_var[index].view(-1)
-        return functional.batch_norm(x, mean, var, None, None, self.training, MOMENTUM, EPS)
+        return parallel.batch_norm(x, mean, var, None, None, self.training, MOMENTUM, EPS)
 
 
 def _weight(*shape: int, fan_in: int) -> nn.Parameter:
@@ -138,10 +138,11 @@ class MixedEdges(nn.Module):
                 torch.stack(each).unflatten(0, weight.shape[:2])
                 for each in zip(*map(kernels.moments, inputs), strict=True)
             )
+            mean, covariance, count = parallel.moments(mean, covariance, inputs[0].numel() // self.channels)
             exact = weight.double()
             mean = (exact @ mean[..., None]).squeeze(-1)
             var = (exact @ covariance * exact).sum(-1)
-            norm.update(mean, var, inputs[0].numel() // self.channels)
+            norm.update(mean, var, count)
         else:
             mean, var = norm.running_mean, norm.running_var
         scale = (var + EPS).rsqrt()
@@ -156,7 +157,7 @@ class MixedEdges(nn.Module):
                 functional.batch_norm(x, m, v, None, None, False, MOMENTUM, EPS) for m, v in zip(mean, var, strict=True)
             ]
         mean, var = x.new_empty(2, self.channels)
-        y = functional.batch_norm(x, mean.zero_(), var.zero_(), None, None, True, 1.0, EPS)
+        y = parallel.batch_norm(x, mean.zero_(), var.zero_(), None, None, True, 1.0, EPS)
         norm.running_mean[index].lerp_(mean, MOMENTUM)
         norm.running_var[index].lerp_(var, MOMENTUM)
         return [y] * self.edges

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro import parallel
 from repro.augment import Augment
 from repro.cost import count_mult_adds, count_parameters
 from repro.fit import fit
@@ -26,6 +27,7 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     images = load(params, run)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)
+    parallel.synchronise(network)
     if params.weights:
         load_released(network, read_state_dict(params.weights))
     else:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro import parallel
 from repro.augment import Augment
 from repro.fit import fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
@@ -66,7 +67,7 @@ def run_search(
 
 def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwork:
     """Return the search network for `images`, on their device (A.1.1)."""
-    return SearchNetwork(
+    network = SearchNetwork(
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
@@ -74,6 +75,8 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
         in_channels=images.channels,
         alpha_scale=params.alpha_init,
     ).to(images.x_train.device)
+    parallel.synchronise(network, differentiable_twice=True)
+    return network
 
 
 def sgd(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.SGD:
