@@ -66,7 +66,8 @@ def architecture_gradient(
         return torch.autograd.grad(valid_loss(weights, alphas), alphas)
     weights = [weight.requires_grad_() for weight in weights]
     exact = order == "exact"
-    slope = _grad(train_loss(weights, alphas), weights, create_graph=exact)
+    held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
+    slope = _grad(train_loss(weights, held), weights, create_graph=exact)
     step, coefficient = _clipped([part.detach() for part in slope], clip)
     ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
     direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))

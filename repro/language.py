@@ -44,13 +44,14 @@ class Descent:
     ) -> tuple[Tensor, Tensor]:
         """Move w; return the loss without regularisation, and the hidden state (B, H) after the window."""
         optimizer.zero_grad()
-        output = network(*train, hidden)
+        with _fixed(network.alphas):
+            output = network(*train, hidden)
         loss = output.loss
         if self.activation:
             loss = loss + self.activation * output.dropped.square().mean()
         if self.slowness and len(output.states) > 1:
             loss = loss + self.slowness * output.states.diff(dim=0).square().mean()
-        loss.backward(inputs=network.weights())
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.weights(), self.clip)
         optimizer.step()
         return output.loss.detach(), output.hidden.detach()
@@ -242,6 +243,18 @@ def training_length(bptt: int) -> int:
     """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
     mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
     return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
+
+
+@contextmanager
+def _fixed(alphas: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Take no gradient of the architecture."""
+    for alpha in alphas:
+        alpha.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for alpha in alphas:
+            alpha.requires_grad_()
 
 
 def _copy(values: Sequence[Tensor], into: Sequence[Tensor]) -> None:
