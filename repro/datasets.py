@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from repro import images, text
+from repro import image_folder, images, text
 from repro.errors import UsageError, unknown
 from repro.settings import data_folder
 
@@ -17,9 +17,17 @@ class DataSet(NamedTuple):
     download: Callable[[Path], list[Path]] | None
 
 
+def _get_imagenet(folder: Path) -> list[Path]:
+    raise UsageError(
+        f"ImageNet is to be had at https://image-net.org after registration: "
+        f"sort it into {folder}/imagenet/train/CLASS/ and val/CLASS/"
+    )
+
+
 DATASETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda: images.load_images("digits").checksum, None),
     "cifar10": DataSet(lambda: images.load_images("cifar10").checksum, partial(images.fetch, "cifar10")),
+    "imagenet": DataSet(lambda: image_folder.find(data_folder() / "imagenet", 1000).checksum, _get_imagenet),
     "english": DataSet(lambda: text.load_corpus("english").checksums, None),
     "ptb": DataSet(lambda: text.load_corpus("ptb").checksums, partial(text.fetch, "ptb")),
     "wikitext-2": DataSet(lambda: text.load_corpus("wikitext-2").checksums, partial(text.fetch, "wikitext-2")),

@@ -1,6 +1,8 @@
 """The device a run works on, and the random state it works from."""
 
+import hashlib
 import random
+import time
 from typing import Any
 
 import numpy as np
@@ -28,11 +30,53 @@ def describe(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def why_not_compile(device: torch.device) -> str | None:
+    """Return the reason why `torch.compile` is of no use here, or None."""
+    if device.type != "cuda":
+        return "it pays on a GPU only"
+    try:
+        torch.compile(torch.relu)(torch.ones(8, device=device))
+    except Exception as error:  # no compiler, no Triton, too old a GPU: each has an exception of its own
+        return str(error).partition("\n")[0] or type(error).__name__
+    return None
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch on all devices."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from this state
     torch.manual_seed(seed)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """Return a seed that depends on all the numbers, so that neighbours share nothing."""
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:6], "big")
+
+
+class Stopwatch:
+    """Seconds that the device spends in blocks of code, without waiting for it; read after it has been waited for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.blocks = device, []
+
+    def __enter__(self) -> None:
+        self.began = self._now()
+
+    def __exit__(self, *error: object) -> None:
+        self.blocks.append((self.began, self._now()))
+
+    def _now(self) -> Any:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def seconds(self) -> float:
+        """Return the time in all blocks so far."""
+        if self.device.type != "cuda":
+            return sum(end - began for began, end in self.blocks)
+        return sum(began.elapsed_time(end) for began, end in self.blocks) / 1000
 
 
 def random_state() -> dict[str, Any]:

@@ -162,6 +162,16 @@ EXPERIMENTS = _register(
         recipe="cifar10_eval:evaluate_cell",
     ),
     Experiment(
+        name="imagenet-eval",
+        title="The found cell trained from scratch on ImageNet",
+        section="DARTS Sect. 3.4, A.2.3, Table 3",
+        claim="top-1 error 26.7 %, top-5 error 8.7 %, 4.7M parameters, 574M multiply-adds",
+        cost="12 GPU days",
+        parameters=hyper.ImageNetEval,
+        notebook="07_imagenet_eval.ipynb",
+        recipe="imagenet:evaluate_cell",
+    ),
+    Experiment(
         name="ptb-search",
         title="Search for recurrent cells on Penn Treebank",
         section="DARTS Sect. 3.1.2, A.1.2",

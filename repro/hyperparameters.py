@@ -1,7 +1,7 @@
 """The parameters of every experiment; defaults are the papers' (where paper and code differ, README says which)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
 
@@ -142,3 +142,48 @@ class CifarProgress(ShortTraining):
     search: str = parameter("run:cifar10-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
+
+
+@dataclass(frozen=True)
+class ImageNetEval(Divided):
+    """DARTS Sect. 3.4 and A.2.3: a cell trained from scratch on ImageNet, in the mobile setting."""
+
+    PRESETS: ClassVar = {
+        # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
+        "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "precision": "bf16"}
+        | {"channels_last": "auto", "compile": "auto"}
+    }
+
+    genotype: str = parameter(
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
+    )
+    preset: Literal["published", "large-batch"] = parameter(
+        "published", "other defaults; large-batch, for several GPUs, deviates from the paper"
+    )
+    dataset: Literal["imagenet", "pictures"] = parameter("imagenet", "imagenet, or photographs of scikit-learn")
+    folder: str = parameter("imagenet", "holds train/CLASS/ and val/CLASS/; a path, or a name in the data folder")
+    classes: int = parameter(1000, "class folders expected", low=2)
+    images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0)
+    unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
+    workers: int = parameter(4, "processes that decode images, for each process that trains", identifies=False, low=0)
+    size: int = parameter(224, "side of an image, in pixels", low=32)
+    resize: int = parameter(256, "short side of a validation image before its middle is cut out, in pixels", low=32)
+    epochs: int = parameter(250, "passes over the training images", low=1)
+    batch: int = parameter(128, "images in a batch of all processes together", low=2)
+    lr: float = parameter(0.1, "SGD's first learning rate", low=0)
+    lr_decay: float = parameter(0.97, "factor of the learning rate from epoch to epoch", above=0, high=1)
+    warmup: float = parameter(0.0, "epochs over which the learning rate rises linearly", low=0)
+    momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
+    weight_decay: float = parameter(3e-5, "SGD's weight decay", low=0)
+    clip: float = parameter(5.0, "largest gradient norm", low=0)
+    label_smoothing: float = parameter(0.1, "share of the target spread over all classes", low=0, below=1)
+    auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0 for no head", low=0)
+    drop_path: float = parameter(
+        0.0, "probability of dropping a path, reached linearly over the epochs", low=0, below=1
+    )
+    channels: int = parameter(48, "channels of the first cell", low=2)
+    cells: int = parameter(14, "cells; reductions at one and two thirds", low=1)
+    precision: Literal["float32", "bf16"] = parameter("float32", "of the training steps; bf16 by autocast")
+    channels_last: Literal["off", "auto"] = parameter("off", "auto lays images out with channels last on a GPU")
+    compile: Literal["off", "auto"] = parameter("off", "auto compiles the network on a GPU where that works")
+    weights: str = parameter("", "a run's folder or a checkpoint of the released code, tested as it is; empty to train")

@@ -84,12 +84,12 @@ def _follow(torchrun: subprocess.Popen, run: Run, logs: Path) -> None:
         for path in logs.glob("*/attempt_0/0/stderr.log"):
             text = path.read_bytes()[shown:]
             shown += len(text)
-            sys.stderr.write(text.decode(errors="replace"))
+            sys.stderr.write(re.sub(r"(?m)^repro: .*\n?", "", text.decode(errors="replace")))  # that we say ourselves
         signs = {path: path.stat().st_mtime_ns for path in (*logs.rglob("*.log"), *run.path.glob("*.*"))}
         if signs != seen:
             seen, since = signs, time.monotonic()
         if time.monotonic() - since > PATIENCE:
-            raise ReproError(f"{run.name}: its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
+            raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
 
 
 def _reason(run: Run, logs: Path) -> str:
@@ -103,10 +103,10 @@ def _reason(run: Run, logs: Path) -> str:
     for rank, code in ends:
         if int(code) < 0 and -int(code) != signal.SIGTERM:  # torchrun terminates those that are left
             name = signal.Signals(-int(code)).name
-            return f"{run.name}: process {rank} was ended by {name} (out of memory, or killed); {AGAIN}"
-    errors = [re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", text, re.MULTILINE) for text in said.values()]
+            return f"process {rank} was ended by {name} (out of memory, or killed); {AGAIN}"
+    errors = [re.findall(r"^(?:\[rank\d+\]: )?(\w[\w.]*Error\b.*)$", text, re.MULTILINE) for text in said.values()]
     why = next((f" with {found[-1]}" for found in errors if found), "")
-    return f"{run.name}: its processes ended early{why}; {logs} holds what they said, and {AGAIN}"
+    return f"its processes ended early{why}; {logs} holds what they said, and {AGAIN}"
 
 
 def group(run: Run) -> AbstractContextManager[None]:
@@ -114,7 +114,7 @@ def group(run: Run) -> AbstractContextManager[None]:
     if not under_torchrun():
         return nullcontext()
     if os.environ.get("REPRO_STARTED"):
-        Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(1)), daemon=True).start()
+        Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
     from repro import parallel  # imports torch
 
     return parallel.group(run.params.values()["device"])

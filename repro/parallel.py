@@ -6,7 +6,6 @@ PyTorch's DistributedDataParallel averages what `backward()` leaves behind, not 
 processes would search for two architectures. Alone, every function here returns what it is given.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -229,5 +228,4 @@ def gathered(values: Sequence[T]) -> list[T]:
 def diverge(seed: int, epoch: int) -> None:
     """Give every process but the first random draws of its own, by the epoch: a resumed run repeats them."""
     if rank():
-        digest = hashlib.sha256(f"{seed} {epoch} {rank()}".encode()).digest()
-        devices.seed_everything(int.from_bytes(digest[:6], "big"))
+        devices.seed_everything(devices.mixed_seed(seed, epoch, rank()))

@@ -78,7 +78,8 @@ def expected(hint: Any) -> str:
 
 @cache
 def _hints(cls: type) -> Mapping[str, Any]:
-    return types.MappingProxyType(get_type_hints(cls))
+    hints = get_type_hints(cls)
+    return types.MappingProxyType({field.name: hints[field.name] for field in dataclasses.fields(cls)})
 
 
 def _checked(name: str, hint: Any, value: Any) -> Any:

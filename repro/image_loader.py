@@ -1,0 +1,180 @@
+"""From picture files to batches (DARTS A.2.3): (B, 3, S, S) uint8 and (B,) int64, decoded by worker processes.
+
+Each picture's augmentation is drawn from its own seed, made of the run's seed, the epoch and the picture's number: what
+the network sees does not depend on the number of workers or of training processes, and a resumed run sees it too.
+A picture that cannot be read never ends a worker: it is named, counted, and refused or skipped.
+"""
+
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from repro import devices, parallel
+from repro.errors import ReproError, UsageError
+from repro.image_folder import Part
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
+
+
+def train_transform(size: int) -> v2.Transform:
+    """Return the training augmentation: a picture -> (3, size, size) uint8."""
+    jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2)  # released code
+    return v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), jitter, v2.PILToTensor()])
+
+
+def valid_transform(size: int, resize: int) -> v2.Transform:
+    """Return what a validation picture gets: the short side to `resize`, the middle of it (3, size, size)."""
+    return v2.Compose([v2.Resize(resize), v2.CenterCrop(size), v2.PILToTensor()])
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Return uint8 pictures as floats of mean 0 and deviation 1 over ImageNet, on their device."""
+    images = v2.functional.to_dtype(images, torch.get_default_dtype(), scale=True)
+    return v2.functional.normalize(images, MEAN, STD, inplace=True)
+
+
+class Batch(NamedTuple):
+    """What a worker makes of a list of pictures."""
+
+    images: Tensor  # (B, 3, S, S) uint8; only those that could be read
+    labels: Tensor  # (B,) int64
+    seconds: float  # that reading and augmenting them took
+    unreadable: list[str]  # path and reason
+
+
+Key = tuple[int, int]  # number of a picture, seed of its augmentation
+
+
+class _Files(Dataset):
+    """A batch by its keys."""
+
+    def __init__(self, part: Part, transform: v2.Transform) -> None:
+        self.part, self.transform = part, transform
+
+    def __getitem__(self, keys: list[Key]) -> Batch:
+        began, images, unreadable = time.perf_counter(), [], {}
+        for index, seed in keys:
+            try:
+                with Image.open(self.part.path(index)) as file:
+                    picture = file.convert("RGB")
+            except Exception as error:  # whatever a decoder stumbles over
+                unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
+                continue
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                images.append(self.transform(picture))
+        labels = self.part.labels[[index for index, _ in keys if index not in unreadable]]
+        whole = torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8)
+        return Batch(whole, labels, time.perf_counter() - began, list(unreadable.values()))
+
+
+class _Order(Sampler):
+    """The keys of this process's part of every batch in an epoch."""
+
+    def __init__(self, count: int, size: int, seed: int, shuffled: bool) -> None:
+        self.count, self.size, self.seed, self.shuffled, self.epoch = count, size, seed, shuffled, 0
+
+    def __len__(self) -> int:
+        return -(-self.count // self.size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order, seeds = torch.arange(self.count), torch.zeros(self.count, dtype=torch.int64)
+        if self.shuffled:
+            generator = torch.Generator().manual_seed(devices.mixed_seed(self.seed, self.epoch))
+            order = torch.randperm(self.count, generator=generator)
+            seeds.random_(generator=generator)
+        for batch in order.split(self.size):
+            if len(rows := batch[parallel.rank() :: parallel.size()]):
+                yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+
+
+class Loader:
+    """This process's part of every batch, on the run's device; iterating gives one epoch.
+
+    size: pictures in a batch of all processes together.
+    shuffled: in an order drawn for each epoch; else every picture once, in the order of the files.
+    skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        transform: v2.Transform,
+        size: int,
+        *,
+        seed: int,
+        workers: int,
+        device: torch.device,
+        shuffled: bool,
+        skip: bool,
+    ) -> None:
+        self.order, self.device, self.skip = _Order(len(part.names), size, seed, shuffled), device, skip
+        self.workers, self.images, self.seconds, self.unreadable = max(1, workers), 0, 0.0, set()
+        tail = len(part.names) % size or size
+        if shuffled and tail < parallel.size():
+            raise UsageError(f"batch={size} leaves {tail} images to {parallel.size()} processes: take another batch")
+        self.loader = DataLoader(
+            _Files(part, transform),
+            batch_size=None,
+            sampler=self.order,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_quiet,
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def at(self, epoch: int) -> "Loader":
+        """Draw order and augmentation for this epoch from now on, and measure anew."""
+        self.order.epoch, self.images, self.seconds = epoch, 0, 0.0
+        return self
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            for batch in self.loader:
+                self._look(batch)
+                if len(batch.labels):
+                    yield tuple(part.to(self.device, non_blocking=True) for part in batch[:2])
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ReproError("a process that reads pictures was killed (out of memory?): take fewer workers") from None
+
+    def rate(self) -> float:
+        """Return how many pictures a second all workers of this process could deliver."""
+        return self.workers * self.images / self.seconds if self.seconds else 0.0
+
+    def _look(self, batch: Batch) -> None:
+        self.images += len(batch.labels)
+        self.seconds += batch.seconds
+        self.unreadable.update(batch.unreadable)
+        count, whole = len(batch.unreadable), len(batch.unreadable) + len(batch.labels)
+        if count and not self.skip:
+            raise ReproError(
+                f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: "
+                "replace such pictures, or leave them out by unreadable=skip"
+            )
+        if self.order.shuffled and not len(batch.labels):
+            raise ReproError(f"{batch.unreadable[0]} cannot be read, nor any other of the {whole} of its batch")
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _quiet(worker: int) -> None:
+    """Leave Ctrl-C to the main process, and the decoder's doubts about odd but readable files unsaid."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")

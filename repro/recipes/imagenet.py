@@ -1,0 +1,173 @@
+"""A cell trained from scratch on ImageNet (DARTS Sect. 3.4, A.2.3, Table 3), on one GPU or many."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from repro import checkpoints, devices, parallel, progress
+from repro.cost import count_mult_adds, count_parameters
+from repro.errors import ReproError
+from repro.fit import fit
+from repro.genotypes import ConvGenotype, to_json
+from repro.hyperparameters import ImageNetEval
+from repro.image_folder import Pictures, find, pictures
+from repro.image_loader import Loader, normalise, train_transform, valid_transform
+from repro.image_training import Average, ImageTraining, measure
+from repro.network import EvaluationNetwork
+from repro.recipes.found import find_genotype
+from repro.released import load_released, read_state_dict
+from repro.runs import Run
+from repro.settings import data_folder
+
+
+def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
+    """Train a cell from scratch; return its validation errors (percent) of the last and the best epoch, and its size.
+
+    The paper does not say of which epoch its errors are; the released code keeps the best one.
+    """
+    genotype = find_genotype(params.genotype, run.profile)
+    run.save("genotype.json", to_json(genotype))
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    train, valid = loaders(params, run, load(params, run), device)
+    network = build_network(params, genotype).to(device)
+    size = {
+        "parameters_millions": count_parameters(network) / 1e6,
+        "mult_adds_millions": count_mult_adds(network, 3, params.size, params.size) / 1e6,
+    }
+    parallel.synchronise(network)
+    if params.weights:
+        load_weights(network, Path(params.weights))
+        rows = [{"epoch": None, **test(network, valid)}]
+    else:
+        train_network(params, run, network, train, valid)
+        rows = run.metrics()
+    best = min(rows, key=lambda row: row["valid_error"])
+    return {
+        "top1_error": rows[-1]["valid_error"],
+        "top5_error": rows[-1]["valid_top5_error"],
+        "best_top1_error": best["valid_error"],
+        "best_top5_error": best["valid_top5_error"],
+        "best_epoch": best["epoch"],
+        "valid_images": rows[-1]["valid_images"],
+        **size,
+        "epochs": params.epochs,
+        "genotype": to_json(genotype),
+    }
+
+
+def load(params: ImageNetEval, run: Run) -> Pictures:
+    """Return the pictures that the parameters name; ReproError says what is wrong with their folders."""
+    folder = data_folder() / params.folder
+    if params.dataset == "pictures":
+        folder = parallel.from_leader(lambda: pictures(run.path / "pictures"))
+    found = find(folder, params.classes)
+    device = devices.describe(devices.pick(params.device))
+    run.record(device=device, processes=parallel.size(), data={params.dataset: found.checksum})
+    return found._replace(train=found.train.head(params.images))
+
+
+def loaders(params: ImageNetEval, run: Run, data: Pictures, device: torch.device) -> tuple[Loader, Loader]:
+    """Return batches of the training pictures, augmented, and of the validation pictures."""
+    common = {"seed": params.seed, "workers": params.workers, "device": device, "skip": params.unreadable == "skip"}
+    return (
+        Loader(data.train, train_transform(params.size), params.batch, shuffled=True, **common),
+        Loader(data.valid, valid_transform(params.size, params.resize), params.batch, shuffled=False, **common),
+    )
+
+
+def build_network(params: ImageNetEval, genotype: ConvGenotype) -> EvaluationNetwork:
+    """Return the evaluation network of a cell for ImageNet."""
+    return EvaluationNetwork(
+        genotype,
+        "imagenet",
+        channels=params.channels,
+        classes=params.classes,
+        cells=params.cells,
+        auxiliary=params.auxiliary > 0,
+    )
+
+
+def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, train: Loader, valid: Loader) -> None:
+    """Train for `params.epochs` epochs, each with a validation, checkpointed in `run` (A.2.3)."""
+    optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
+    schedule = LambdaLR(optimizer, lambda step: rate(params, step, len(train)))
+    bf16, prepare = speed_up(params, network, train.device)
+    training = ImageTraining(network, optimizer, params.clip, params.auxiliary, params.label_smoothing, bf16)
+
+    def epoch(index: int) -> dict[str, Any]:
+        network.set_drop_path(params.drop_path * index / params.epochs)
+        row = {"lr": optimizer.param_groups[0]["lr"], **train_epoch(training, schedule, train.at(index), prepare)}
+        row |= test(network, valid.at(index))
+        return {**row, **unreadable(run, train, valid)}
+
+    fit(run, {"network": network, "optimizer": optimizer, "schedule": schedule}, params.epochs, epoch)
+
+
+def rate(params: ImageNetEval, step: int, steps: int) -> float:
+    """Return the factor of the learning rate in a step, `steps` an epoch: it warms up by steps and decays by epochs."""
+    warm = min(1.0, (step + 1) / (params.warmup * steps)) if params.warmup else 1.0
+    return warm * params.lr_decay ** (step // steps)
+
+
+def train_epoch(training: ImageTraining, schedule: LambdaLR, loader: Loader, prepare: Any) -> dict[str, Any]:
+    """Train on every batch once; return loss, errors, and images a second of the steps and of the input pipeline."""
+    training.network.train()
+    average, stopwatch = Average((1, 5)), devices.Stopwatch(loader.device)
+    for images, labels in progress.steps(loader):
+        with stopwatch:
+            average.add(*training.step(prepare(images), labels), labels)
+        schedule.step()
+    row = average.row("train")
+    step, pipeline = parallel.sums(average.count / stopwatch.seconds(), loader.rate())
+    return {**row, "step_images_per_second": round(step, 1), "input_images_per_second": round(pipeline, 1)}
+
+
+def test(network: EvaluationNetwork, loader: Loader) -> dict[str, Any]:
+    """Return loss, top-1 and top-5 error, and the number of pictures they are over."""
+    average = measure(network, ((normalise(images), labels) for images, labels in loader), Average((1, 5)))
+    return {**average.row("valid"), "valid_images": int(parallel.sums(average.count)[0])}
+
+
+def unreadable(run: Run, *loaders: Loader) -> dict[str, int]:
+    """Name the pictures that were skipped so far in unreadable.json, and count them; nothing where all were read."""
+    names = sorted(set(parallel.gathered([name for loader in loaders for name in loader.unreadable])))
+    if names:
+        run.save("unreadable.json", names)
+    return {"unreadable": len(names)} if names else {}
+
+
+def speed_up(params: ImageNetEval, network: EvaluationNetwork, device: torch.device) -> tuple[bool, Any]:
+    """Return whether steps compute in bf16, and what prepares the loader's pictures; compile the network if wanted.
+
+    What cannot be had here is left out, and a line says why.
+    """
+    layout, prepare = torch.channels_last, normalise
+    if params.channels_last == "auto" and device.type == "cuda":
+        network.to(memory_format=layout)
+        prepare = lambda images: normalise(images).contiguous(memory_format=layout)
+    bf16 = params.precision == "bf16"
+    if bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        progress.note(f"precision=bf16: {devices.describe(device)} cannot; steps compute in float32")
+        bf16 = False
+    if params.compile == "auto" and (reason := devices.why_not_compile(device)):
+        progress.note(f"compile=auto: the network is not compiled, because {reason}")
+    elif params.compile == "auto":
+        network.compile()
+    return bf16, prepare
+
+
+def load_weights(network: EvaluationNetwork, path: Path) -> None:
+    """Take over the weights of a run, named by its folder, or of a checkpoint of the released code."""
+    if not path.is_dir():
+        return load_released(network, read_state_dict(path))
+    held = checkpoints.load(path)
+    if held is None:
+        raise ReproError(f"{path} holds no checkpoint: name a run's folder, or a checkpoint of the released code")
+    try:
+        network.load_state_dict(held["state"]["network"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ReproError(f"{path} is of another network ({reason}): give its genotype, channels and cells") from error
