@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from repro import progress
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError
 from repro.fit import Stateful
-from repro.recurrent import LanguageModel
+from repro.recurrent import LanguageModel, Output
 from repro.text import batchify
+from repro.windows import Window, training_length, window, windows
 
-Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
 CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
 RETRIES = 3
 
@@ -143,21 +143,27 @@ def train_epoch(training: LanguageTraining, train: Tensor, valid: Tensor, epoch:
 
 @torch.no_grad()
 def evaluate(network: LanguageModel, text: Tensor, bptt: int = 35) -> float:
-    """Return the mean negative log-likelihood (nats) of streams (rows, B), in evaluation mode.
-
-    Raises NotFinite. Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
-    """
-    training, hidden, average = network.training, network.initial(text.shape[1]), Average()
+    """Return the mean negative log-likelihood (nats) of streams (rows, B), in evaluation mode; else NotFinite."""
+    training = network.training
     network.eval()
     try:
-        for start in range(0, len(text) - 1, bptt):
-            tokens, targets = window(text, start, bptt)
-            output = network(tokens, targets, hidden)
-            hidden = output.hidden
-            average.add(output.loss, tokens.numel())
-        return average.loss()
+        return mean_loss(network, network.initial(text.shape[1]), text, bptt)
     finally:
         network.train(training)
+
+
+def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt: int) -> float:
+    """Return the mean loss of `forward` over all words of the streams but the first; NotFinite if it is not.
+
+    Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
+    """
+    average = Average()
+    for start in range(0, len(text) - 1, bptt):
+        tokens, targets = window(text, start, bptt)
+        output = forward(tokens, targets, hidden)
+        hidden = output.hidden
+        average.add(output.loss, tokens.numel())
+    return average.loss()
 
 
 def retried(state: Stateful, lr: float, epoch: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -214,35 +220,6 @@ def streams(network: LanguageModel, tokens: Tensor, batch: int) -> Tensor:
             f"the text has a word numbered {last:,}, the network knows {known:,}: take the text it was made for"
         )
     return batchify(tokens, batch).to(network.embedding.device)
-
-
-def window(text: Tensor, start: int, length: int) -> Window:
-    """Return at most `length` rows of streams (rows, B) from `start` on, and the same one row later."""
-    end = min(start + length, len(text) - 1)
-    return text[start:end], text[start + 1 : end + 1]
-
-
-def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
-    """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
-    if len(text) < 3:
-        raise UsageError(
-            f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
-        )
-
-    def places() -> Iterator[tuple[int, int]]:
-        start = 0
-        while start < len(text) - 2:
-            length = draw(bptt)
-            yield start, length
-            start += length
-
-    yield from progress.steps(places(), total=-(-len(text) // bptt))
-
-
-def training_length(bptt: int) -> int:
-    """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
-    mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
-    return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ of L_val over w' are clipped, and the losses of alpha are not regularised.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 from repro.bilevel import Functional, Order, architecture_gradient
 from repro.discretise import recurrent_genotype
 from repro.genotypes import Edge, RecurrentGenotype, to_json
-from repro.language import Average, Descent, Window, perplexity, retried, window, windows
+from repro.language import Average, Descent, mean_loss, perplexity, retried
 from repro.recurrence import ACTIVATIONS
 from repro.recurrent import LanguageModel
+from repro.windows import Window, search_length, window, windows
 
 
 @dataclass
@@ -79,7 +81,7 @@ class LanguageSearch:
 
 
 def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor) -> dict[str, Any]:
-    """Search through the streams `train` (rows, B) once; alpha goes through the streams `valid`, again and again."""
+    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
 
     def once() -> dict[str, Any]:
         search.network.train()
@@ -90,9 +92,26 @@ def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor) -> dict[s
             batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), search.descent.bptt)
             loss, hidden, hidden_valid = search.step(batch, other, hidden, hidden_valid)
             average.add(loss, batch[0].numel())
-        return {"train_perplexity": perplexity(average.loss())}
+        losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid)}
+        return {name: perplexity(loss) for name, loss in losses.items()}
 
     return retried(search, search.lr, once)
+
+
+@torch.no_grad()
+def validate(search: LanguageSearch, text: Tensor) -> float:
+    """Return the mean loss of streams (rows, B), without dropout and with batch statistics; no statistic moves.
+
+    Deviation: the released code validates with running statistics.
+    """
+    network, hidden = search.network, search.network.initial(text.shape[1])
+    network.eval()
+    network.norm.train()
+    try:
+        forward = partial(search.functional, search.weights, search.alphas)
+        return mean_loss(forward, hidden, text, search.descent.bptt)
+    finally:
+        network.train()
 
 
 def architecture(network: LanguageModel) -> dict[str, Any]:
@@ -107,11 +126,6 @@ def random_cell(nodes: int, generator: torch.Generator) -> RecurrentGenotype:
         op, source = (int(torch.randint(count, (), generator=generator)) for count in (len(names), i + 1))
         edges.append(Edge(names[op], source))
     return RecurrentGenotype(tuple(edges), tuple(range(1, nodes + 1)))
-
-
-def search_length(bptt: int) -> int:
-    """Draw a window's length: `bptt`, or half of it with probability 0.05."""
-    return bptt if torch.rand(()).item() < 0.95 else max(1, bptt // 2)
 
 
 def _held_back(weights: Sequence[Tensor], embedding: Tensor) -> list[Tensor]:

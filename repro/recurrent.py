@@ -128,7 +128,7 @@ class LanguageModel(nn.Module):
         gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H): does not depend on the step
         mixture = None if self.alpha is None else self.alpha.softmax(dim=1)
         inputs = Inputs(gates, hidden, self.first[size:], self.maps, mixture)
-        norm = self.norm and Norm(self.norm.running_mean, self.norm.running_var, self.training)
+        norm = self.norm and Norm(self.norm.running_mean, self.norm.running_var, self.norm.training)
         states = unroll(self.wiring, norm, masks.hidden, inputs)
         return states, times(states, masks.output)
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from repro import language
 from repro.errors import ReproError, UsageError
 from repro.fit import fit
 from repro.genotypes import PUBLISHED, RecurrentGenotype
 from repro.hyperparameters import BilevelToy
-from repro.language import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch, training_length
-from repro.language_search import LanguageSearch, architecture, random_cell, search_epoch, search_length
+from repro.language import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch
+from repro.language_search import LanguageSearch, architecture, random_cell, search_epoch, validate
 from repro.recurrent import Dropout, LanguageModel
 from repro.runs import Run
 from repro.text import unigram_perplexity
+from repro.windows import search_length, training_length, window, windows
 
 CELL = RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2))
 V, H, B = 12, 16, 4
@@ -50,7 +50,7 @@ def epochs_of(side):
     train, valid = (streams(side.network, words(seed=seed), B) for seed in (0, 1))
     if isinstance(side, LanguageSearch):
         train = train[:60]
-        return lambda index: {**search_epoch(side, train, valid), "valid": evaluate(side.network, valid)}
+        return lambda index: search_epoch(side, train, valid)
     return lambda index: train_epoch(side, train, valid, index)
 
 
@@ -76,7 +76,7 @@ def run(path, side, epochs=6, stop=None):
 def test_windows_tile_the_text(draw):
     torch.manual_seed(0)
     text = torch.arange(500)[:, None]
-    read = [language.window(text, start, length) for start, length in language.windows(text, draw, 20)]
+    read = [window(text, start, length) for start, length in windows(text, draw, 20)]
     tokens, targets = (torch.cat(parts)[:, 0] for parts in zip(*read, strict=True))
     assert torch.equal(tokens, torch.arange(len(tokens)))
     assert torch.equal(targets, tokens + 1)
@@ -133,7 +133,7 @@ def test_averaged_weights_are_the_mean_of_the_iterates():
     tokens = streams(side.network, words(), B)
     iterates, hidden = [], side.network.initial(B)
     for start in range(0, 60, 10):
-        _, hidden = side.descent.step(side.network, side.optimizer, language.window(tokens, start, 10), hidden)
+        _, hidden = side.descent.step(side.network, side.optimizer, window(tokens, start, 10), hidden)
         iterates.append(side.network.maps.detach().clone())
     with side.averaged():
         mean = side.network.maps.detach().clone()
@@ -197,6 +197,19 @@ def test_search_moves_weights_and_alpha_towards_a_lower_loss():
     found = architecture(side.network)
     assert len(found["genotype"]["recurrent"]) == 2
     assert [len(row) for row in found["shares"]] == [5] * 3
+
+
+def test_search_is_validated_with_batch_statistics_and_moves_none():
+    side = search()
+    text = streams(side.network, words(83), 4)
+    before = {name: value.clone() for name, value in side.network.state_dict().items()}
+    found = validate(side, text)
+    assert side.network.norm.training
+    assert all(torch.equal(value, before[name]) for name, value in side.network.state_dict().items())
+    undropped = search(dropout=Dropout(0, 0, 0, 0, 0)).network.train()
+    log_prob = undropped.log_prob(text[:-1], undropped.initial(4))
+    expected = functional.nll_loss(log_prob.flatten(0, 1), text[1:].flatten()).item()
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_frozen_masks_make_the_finite_difference_that_of_one_function():

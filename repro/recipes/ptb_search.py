@@ -6,7 +6,7 @@ import torch
 
 from repro.fit import fit
 from repro.hyperparameters_language import PtbSearch
-from repro.language import Descent, evaluate, perplexity, streams
+from repro.language import Descent, streams
 from repro.language_search import LanguageSearch, architecture, search_epoch
 from repro.recipes.language_data import dropout, load
 from repro.recurrent import LanguageModel
@@ -32,8 +32,7 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
 
     def epoch(index: int) -> dict[str, Any]:
-        row = search_epoch(searcher, train, valid)
-        return {**row, "valid_perplexity": perplexity(evaluate(network, valid, params.bptt)), **architecture(network)}
+        return {**search_epoch(searcher, train, valid), **architecture(network)}
 
     fit(run, {"search": searcher}, params.epochs, epoch)
     last = run.metrics()[-1]

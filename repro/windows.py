@@ -1,0 +1,45 @@
+"""Windows of random length for truncated back-propagation over time, as in the released code (DARTS A.1.2, A.2.2)."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from repro import progress
+from repro.errors import UsageError
+
+Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
+
+
+def window(text: Tensor, start: int, length: int) -> Window:
+    """Return at most `length` rows of streams (rows, B) from `start` on, and the same one row later."""
+    end = min(start + length, len(text) - 1)
+    return text[start:end], text[start + 1 : end + 1]
+
+
+def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
+    """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
+    if len(text) < 3:
+        raise UsageError(
+            f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
+        )
+
+    def places() -> Iterator[tuple[int, int]]:
+        start = 0
+        while start < len(text) - 2:
+            length = draw(bptt)
+            yield start, length
+            start += length
+
+    yield from progress.steps(places(), total=-(-len(text) // bptt))
+
+
+def training_length(bptt: int) -> int:
+    """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
+    mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
+    return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
+
+
+def search_length(bptt: int) -> int:
+    """Draw a window's length: `bptt`, or half of it with probability 0.05."""
+    return bptt if torch.rand(()).item() < 0.95 else max(1, bptt // 2)
