@@ -43,7 +43,7 @@ def test_usage_errors_are_one_line_and_status_2(command, message, capsys, tmp_pa
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["run", "cifar10-eval"], "is needed and not finished; make it with: repro run cifar10-search"),
+        (["run", "cifar10-eval"], "is needed and not finished; make it with: repro run cifar10-select"),
         (["data", "check", "cifar10"], "CIFAR-10 is not in"),
         (["data", "check", "ptb"], "ptb"),
     ],
