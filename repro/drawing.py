@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from repro.progress import note
 
 INK, FAINT = "#333333", "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
+# Fill of a single-path layer, by how its choice begins
+FILLS = {
+    **dict.fromkeys(("shuffle_3x3", "mb_3x3", "1W"), "#dae8fc"),
+    **dict.fromkeys(("shuffle_5x5", "mb_5x5", "2W"), "#b3cde8"),
+    **dict.fromkeys(("shuffle_7x7", "3W"), "#e1d5e7"),
+    **dict.fromkeys(("xception", "4W"), "#fff2cc"),
+}
 # Family of an operation -> (colour, line): told apart in grey by the line
 FAMILIES = {
     "sep_conv": ("#1b5e9c", "solid"),
@@ -89,15 +97,49 @@ def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3",
     return graph.source
 
 
+def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> str:
+    """Return a single-path network as DOT, a row of layers for each stage (SPOS Sect. 4).
+
+    choices: kind of choice -> its name in each layer; sizes: pixels of each layer's square input and, last, the head's.
+    """
+    graph = _graph("network", rankdir="TB", nodesep="0.15", ranksep="0.3")
+    rows: list[list[tuple[str, str, str]]] = [[("stem", f"stem\\n{sizes[0]}×{sizes[0]}", INPUT)]]
+    for layer, names in enumerate(zip(*choices.values(), strict=True)):
+        inp, out = sizes[layer : layer + 2]
+        fill = next((colour for start, colour in FILLS.items() if names[0].startswith(start)), "#f5f5f5")
+        lines = [operation_label(name) for name in names]
+        if inp != out:
+            rows.append([])
+            lines.append(f"{out}×{out}")
+        rows[-1].append((f"layer{layer}", "\\n".join(lines), fill))
+    rows[-1].append(("head", "average pool\\nlinear", OUTPUT))
+    for row in rows:
+        with graph.subgraph(graph_attr={"rank": "same"}) as same:
+            for name, label, fill in row:
+                same.node(name, label, fillcolor=fill, width="1")
+    names = [[name for name, *_ in row] for row in rows]
+    for row in names:
+        graph.edges(pairwise(row))
+    for row, following in pairwise(names):
+        graph.edge(row[0], following[0], style="invis")
+        graph.edge(row[-1], following[0], constraint="false", color=FAINT)
+    return graph.source
+
+
 def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
     """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
     for cell, source in cell_graphs(genotype).items():
-        paths, reason = render(source, stem.with_name(f"{stem.name}-{cell}"), formats)
-        if reason:
-            note(reason)
         show({"text/markdown": f"{cell} cell"})
-        if paths[0].suffix == ".svg":
-            show({"image/svg+xml": paths[0].read_text(encoding="utf-8")})
+        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), formats)
+
+
+def save_graph(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
+    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, or say why not."""
+    paths, reason = render(source, stem, formats)
+    if reason:
+        note(reason)
+    if paths[0].suffix == ".svg":
+        show({"image/svg+xml": paths[0].read_text(encoding="utf-8")})
 
 
 def show(bundle: dict[str, str], **metadata: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from repro import hyperparameters as hyper
 from repro import hyperparameters_language as language
+from repro import hyperparameters_spos as spos
 from repro.errors import UsageError, unknown
 from repro.parameters import Parameters
 
@@ -77,6 +78,16 @@ def references(params: Parameters) -> list[Reference]:
     named = [parse_reference(text) for text in texts]
     seeds = getattr(params, "search_seeds", None)
     return named if seeds is None else [reference.seeded(seed) for reference in named for seed in seeds]
+
+
+def supernet_of(space: str) -> Callable[[Any], list[Reference]]:
+    """Return the needs of a search on a supernet of `space`, where `params.supernet` does not name another space."""
+
+    def needs(params: Any) -> list[Reference]:
+        named = parse_reference(params.supernet)
+        return [Reference(named.experiment, tuple({"space": space, **dict(named.changes)}.items()))]
+
+    return needs
 
 
 def find(name: str) -> Experiment:
@@ -230,5 +241,69 @@ EXPERIMENTS = _register(
         parameters=language.WikiText2Eval,
         notebook="15_wikitext2_eval.ipynb",
         recipe="ptb_eval:evaluate_cell",
+    ),
+    Experiment(
+        name="spos-supernet",
+        title="A supernet trained by uniform single-path sampling",
+        section="SPOS Sect. 3",
+        claim="one training serves every later search: 150,000 steps on ImageNet",
+        cost="12 GPU days (recalled, not checked against the paper)",
+        parameters=spos.SposSupernet,
+        notebook="30_spos_supernet.ipynb",
+        recipe="spos_supernet:train_supernet",
+    ),
+    Experiment(
+        name="spos-blocks",
+        title="Evolution over building blocks",
+        section="SPOS Sect. 3, Algorithm 1; Sect. 4, building block search",
+        claim="74.3 % top-1 accuracy on ImageNet with 319M multiply-adds, above random search on the same supernet",
+        cost="less than 1 GPU day (recalled, not checked against the paper)",
+        parameters=spos.SposBlocks,
+        notebook="31_spos_blocks.ipynb",
+        recipe="spos_search:search_paths",
+        needs=supernet_of("blocks"),
+    ),
+    Experiment(
+        name="spos-channels",
+        title="Evolution over blocks and channels",
+        section="SPOS Sect. 3 and 4, channel search",
+        claim="74.7 % top-1 accuracy on ImageNet with 328M multiply-adds",
+        cost="not stated",
+        parameters=spos.SposChannels,
+        notebook="32_spos_channels.ipynb",
+        recipe="spos_search:search_paths",
+        needs=supernet_of("channels"),
+    ),
+    Experiment(
+        name="spos-bits",
+        title="Evolution over bit widths and channels",
+        section="SPOS Sect. 3 and 4, mixed-precision quantisation search",
+        claim="ResNet-18: 66.4, 69.4 and 70.5 % with fewer BitOps than 2, 3 and 4 bits everywhere",
+        cost="not stated",
+        parameters=spos.SposBits,
+        notebook="33_spos_bits.ipynb",
+        recipe="spos_search:search_paths",
+        needs=supernet_of("bits"),
+    ),
+    Experiment(
+        name="spos-retrain",
+        title="The found network trained from scratch, beside random and uniform choices",
+        section="SPOS Sect. 4",
+        claim="74.3 % top-1 accuracy for the found blocks, 73.4 to 73.8 % for uniform and random ones",
+        cost="16 GPU days (recalled, not checked against the paper)",
+        parameters=spos.SposRetrain,
+        notebook="34_spos_retrain.ipynb",
+        recipe="spos_retrain:retrain",
+    ),
+    Experiment(
+        name="spos-correlation",
+        title="Does the supernet rank networks as training from scratch does?",
+        section="SPOS Sect. 4, correlation",
+        claim="a positive Kendall tau between both rankings",
+        cost="not stated",
+        parameters=spos.SposCorrelation,
+        notebook="35_spos_correlation.ipynb",
+        recipe="spos_correlation:correlate",
+        needs=supernet_of("macro"),
     ),
 )

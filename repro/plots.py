@@ -74,18 +74,18 @@ def save(figure: Figure, stem: Path) -> None:
     show({"image/png": b64encode(buffer.getvalue()).decode()}, **{"image/png": {"width": width}})
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the shared style and leave Matplotlib's settings as they were."""
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Decorate a function that draws: it does so in the shared style and leaves Matplotlib's settings as they were."""
 
     @functools.wraps(draw)
-    def styled(*arguments: Any, **options: Any) -> Figure:
+    def drawn(*arguments: Any, **options: Any) -> Figure:
         with mpl.rc_context(STYLE):
             return draw(*arguments, **options)
 
-    return styled
+    return drawn
 
 
-@_styled
+@styled
 def bilevel_toy(trajectories: Sequence[Mapping[str, Any]]) -> Figure:
     """DARTS Figure 2: (alpha, w) from step to step for every xi, over L_val, with the analytic fixed points as rings.
 
@@ -125,7 +125,7 @@ def _limits(paths: Sequence[Sequence[float]]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-@_styled
+@styled
 def search_curve(metrics: pd.DataFrame) -> Figure:
     """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`."""
     measures = [measure for measure in UNITS if any(f"{part}_{measure}" in metrics for part in PARTS)]
@@ -145,7 +145,7 @@ def search_curve(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def alpha_heatmap(shares: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """softmax(alpha) of every edge (rows) and operation (columns), one panel a cell; a dot marks an edge's strongest.
 
@@ -187,7 +187,7 @@ def edge_labels(edges: int, convolutional: bool) -> list[str]:
     return labels
 
 
-@_styled
+@styled
 def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: str, measure: str) -> Figure:
     """DARTS Figure 3: the current cell retrained at snapshots of the search: median and best so far, over runs.
 
@@ -216,7 +216,7 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
 MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
 
 
-@_styled
+@styled
 def cost_against_error(rows: pd.DataFrame) -> Figure:
     """DARTS Table 1 as a picture: test error (percent) against search cost (GPU days), by method of search.
 

@@ -19,6 +19,11 @@ TINY_PICTURES = {"dataset": "pictures", "threads": 1, "workers": 0, "classes": 8
 TINY_IMAGENET = {**TINY_PICTURES, "batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
 ENGLISH = {"corpus": "english", "threads": 1, "tokens": 20_000, "bptt": 20}
 TINY_RECURRENT = {**ENGLISH, "batch": 32, "size": 64}
+TINY_PATHS = {"dataset": "digits", "threads": 1, "batch": 64, "lr": 0.3, "iterations": 120}
+TINY_EVOLUTION = {"threads": 1, "recalibration": 512, "generations": 4, "population": 16}
+TINY_EVOLUTION |= {"parents": 4, "mutation": 6, "crossover": 6}
+SHORT_PATHS = {"dataset": "cifar10", "batch": 256, "lr": 0.125}
+MACRO_SUPERNET = "run:spos-supernet/dataset=cifar10,iterations=40000,batch=256,lr=0.125,held_out=5000"
 
 CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "smoke": {
@@ -35,6 +40,17 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "ptb-random": {**TINY_RECURRENT, "nodes": 4, "epochs": 1, "samples": 2},
         "ptb-progress": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1), "snapshots": (1, 3)},
         "wikitext2-eval": {**TINY_RECURRENT, "epochs": 3, "patience": 1},
+        "spos-supernet": {**TINY_PATHS, "held_out": 300, "recalibration": 512, "judged": 4},
+        "spos-blocks": {**TINY_EVOLUTION, "mult_adds": 0.15},
+        "spos-channels": {**TINY_EVOLUTION, "mult_adds": 0.15},
+        "spos-bits": {**TINY_EVOLUTION, "bitops": 0.0015},
+        "spos-retrain": {**TINY_PATHS, "mult_adds": 0.15},
+        "spos-correlation": {
+            "threads": 1,
+            "benchmark": "trained",
+            "recalibration": 512,
+            "iterations": 40,
+        },
     },
     "short": {
         "cifar10-search": {"epochs": 25},
@@ -43,7 +59,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-random": {"epochs": 10, "samples": 4},
         "cifar10-joint": {"epochs": 25},
         "cifar10-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20, 25)},
-        # Deviation: in a tenth of the epochs the learning rate falls as far; bf16 takes less time on a GPU
+        # Deviation: in a tenth of the epochs the learning rate falls as far; bf16 halves their time on a GPU
         "imagenet-eval": {"epochs": 25, "lr_decay": 0.737, "precision": "bf16", "channels_last": "auto"},
         "ptb-search": {"epochs": 20},
         "ptb-select": {"epochs": 20},
@@ -51,11 +67,36 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "ptb-random": {"epochs": 20, "samples": 4},
         "ptb-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20)},
         "wikitext2-eval": {"epochs": 50},
+        "spos-supernet": {**SHORT_PATHS, "iterations": 20_000, "held_out": 5_000, "recalibration": 10_000},
+        "spos-blocks": {"recalibration": 10_000, "mult_adds": 105.0},
+        "spos-channels": {"recalibration": 10_000, "mult_adds": 105.0},
+        "spos-bits": {"recalibration": 10_000, "bitops": 2.07},
+        "spos-retrain": {**SHORT_PATHS, "iterations": 40_000, "mult_adds": 105.0},
+        "spos-correlation": {"recalibration": 10_000},
     },
-    "paper": {},
+    "paper": {"spos-correlation": {"supernet": MACRO_SUPERNET}},  # not in the paper: the benchmark's data set
 }
 
 FOUR, TEN = tuple(range(4)), tuple(range(10))
+SPACES = ("blocks", "channels", "bits", "macro")
+CHANNELS_OF_3X3 = "run:spos-channels/supernet=run:spos-supernet/blocks=shuffle_3x3"
+UNIFORM = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
+BITS = {  # depth of the ResNet -> BitOps (2^30) of the same bits everywhere, which limit a search
+    18: {"2W2A": 6.32, "3W3A": 14.21, "4W4A": 25.27},
+    34: {"2W2A": 13.21, "3W3A": 29.72, "4W4A": 52.83},
+}
+
+
+def _mixed_precision() -> Iterator[tuple[str, Mapping[str, Any], tuple[int, ...]]]:
+    """Yield what the rows of SPOS's table of quantised networks need: searches, and retraining beside uniform bits."""
+    for depth, limits in BITS.items():
+        supernet = f"run:spos-supernet/depth={depth}"
+        for uniform, limit in limits.items():
+            yield "spos-bits", {"supernet": supernet, "bitops": limit}, (0,)
+            for name in (uniform, f"run:spos-bits/supernet={supernet},bitops={limit}"):
+                yield "spos-retrain", {"architecture": name, "space": "bits", "depth": depth}, (0,)
+
+
 # What `repro run --all` runs: experiment, changes to the profile's parameters, seeds (None: the experiment has none).
 PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] = {
     "smoke": (
@@ -75,6 +116,12 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("ptb-random", {}, (0,)),
         ("ptb-progress", {}, (0,)),
         ("wikitext2-eval", {}, (0,)),
+        *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
+        ("spos-blocks", {}, (0,)),
+        ("spos-channels", {}, (0,)),
+        ("spos-bits", {}, (0,)),
+        *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
+        ("spos-correlation", {}, (0,)),
     ),
     "short": (
         ("bilevel-toy", {}, ()),
@@ -93,6 +140,12 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("ptb-random", {}, (0,)),
         ("ptb-progress", {}, (0,)),
         ("wikitext2-eval", {}, (0,)),
+        *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
+        ("spos-blocks", {}, (0,)),
+        ("spos-channels", {}, (0,)),
+        ("spos-bits", {}, (0,)),
+        *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
+        ("spos-correlation", {}, (0,)),
     ),
     "paper": (
         ("bilevel-toy", {}, ()),
@@ -127,6 +180,17 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("ptb-progress", {}, (0,)),
         ("wikitext2-eval", {}, (0,)),
         ("wikitext2-eval", {"genotype": "ENAS_RNN"}, (0,)),
+        ("spos-blocks", {}, (0,)),
+        ("spos-channels", {}, (0,)),
+        ("spos-channels", {"supernet": "run:spos-supernet/blocks=shuffle_3x3"}, (0,)),
+        ("spos-retrain", {}, (0,)),
+        ("spos-retrain", {"winner": "random"}, (0,)),
+        *(("spos-retrain", {"architecture": name}, (0,)) for name in UNIFORM),
+        ("spos-retrain", {"architecture": "random"}, tuple(range(5))),
+        ("spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)),
+        ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
+        *_mixed_precision(),
+        ("spos-correlation", {}, (0,)),
     ),
 }
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.benchmark import Timer
 
 from repro.errors import UsageError
 from repro.image_training import Prepare
@@ -173,6 +172,8 @@ def accuracy(
 @torch.no_grad()
 def measure_latency(network: SinglePath, batch: int = 1, seconds: float = 0.02) -> Cost:
     """Measure milliseconds for `batch` images of every choice of every layer on this machine, each for `seconds`."""
+    from torch.utils.benchmark import Timer  # here, since it looks for compilers as it is imported
+
     network.eval()
     weight = next(network.parameters())
     x = torch.zeros(batch, network.chains[0].inp, network.size, network.size, device=weight.device, dtype=weight.dtype)

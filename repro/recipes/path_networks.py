@@ -1,0 +1,128 @@
+"""The single-path networks that parameters name: one layout for each space and data set, whole or cut to one path."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from repro.choice_blocks import BLOCKS, PUBLISHED, WIDTHS, ChoiceNetwork, Layout
+from repro.errors import ReproError, UsageError
+from repro.evolution import random_gene
+from repro.files import read_json
+from repro.hyperparameters_spos import PathTraining, SposRetrain
+from repro.macro import MacroLayout, MacroNetwork
+from repro.paths import SinglePath
+from repro.quantise import BITS, QuantisedResNet, ResidualLayout
+from repro.runs import find_needed
+from repro.search_space import Budget, Gene, Space
+
+AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
+
+RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # residual blocks of each stage
+# Small images keep their size in the stem; CIFAR-10's keep it in the first stage too. Digits have two stages.
+CHOICES = {
+    "imagenet": Layout(),
+    "cifar10": Layout(32, 3, 10, stem_stride=1, strides=(1, 2, 2, 2)),
+    "digits": Layout(8, 1, 10, stem=8, stem_stride=1, widths=(16, 32), repeats=(2, 2), strides=(1, 2), head=64),
+}
+RESIDUAL = {
+    "imagenet": ResidualLayout(),
+    "cifar10": ResidualLayout(32, 3, 10, small=True),
+    "digits": ResidualLayout(8, 1, 10, widths=(8, 16), small=True),
+}
+MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repeats=(1, 2), head=32)}
+
+
+def build(
+    params: PathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
+) -> SinglePath:
+    """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names."""
+    layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
+    if isinstance(layout, ResidualLayout):
+        return QuantisedResNet(layout, bits, **alone)
+    if isinstance(layout, MacroLayout):
+        return MacroNetwork(layout, **alone)
+    blocks = tuple(BLOCKS) if params.blocks == "all" else (params.blocks,)
+    return ChoiceNetwork(layout, blocks, WIDTHS if params.space == "channels" else (1.0,), **alone)
+
+
+def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
+    """Return the layout of `params.space` for the data set; UsageError if there is none."""
+    if params.space == "bits":
+        layout = RESIDUAL[params.dataset]
+        return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params.width)
+    if params.space == "macro":
+        if params.dataset not in MACRO:
+            raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
+        return _scaled(MACRO[params.dataset], params.width)
+    return replace(_scaled(CHOICES[params.dataset], params.width), dropout=params.dropout)
+
+
+def _scaled(layout: AnyLayout, factor: float) -> AnyLayout:
+    """Return the layout with all its numbers of channels times `factor`, even and at least 2."""
+    scale = lambda channels: max(2, 2 * round(channels * factor / 2))
+    single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
+    stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
+    return replace(layout, **single, **stages)
+
+
+def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, list[str]]]:
+    """Return the network that `params.architecture` names, to train from scratch, and what it chooses in each layer.
+
+    ReproError or UsageError where there is no such network in the space.
+    """
+    name = params.architecture
+    bits = tuple(int(digits) for digits in pair.groups()) if (pair := re.fullmatch(r"(\d+)W(\d+)A", name)) else None
+    whole = build(params, bits=BITS if bits is None else (bits,))
+    if name.startswith("run:"):
+        gene = _found(params, profile)
+    elif name in PUBLISHED:
+        gene = PUBLISHED[name]
+    elif name == "random":
+        budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
+        gene = random_gene(whole.space, np.random.default_rng(params.seed), budgets)
+    else:
+        gene = _uniform(whole.space, name) or _from_file(name)
+    options = {} if bits is None else {"bits": (bits,)}
+    return build(params, gene, **options), whole.space.names(gene)
+
+
+def _found(params: SposRetrain, profile: str) -> Gene:
+    """Return what a search found; UsageError where it was in another space than the parameters'."""
+    found = find_needed(params.architecture, profile).load("found.json")
+    for name, value in found["space"].items():
+        if getattr(params, name) != value:
+            raise UsageError(
+                f"{params.architecture} found a network with {name}={value}, not {getattr(params, name)}: "
+                f"add {name}={value}"
+            )
+    return tuple(found[params.winner])
+
+
+def _uniform(space: Space, name: str) -> Gene | None:
+    """Return the gene that chooses `name` in all layers, and the usual width; None where no kind has such a choice."""
+    if not any(name in names for names in space.kinds.values()):
+        return None
+    usual = [next(choice for choice in (name, "x1") if choice in names) for names in space.kinds.values()]
+    return tuple(
+        names.index(choice)
+        for names, choice in zip(space.kinds.values(), usual, strict=True)
+        for _ in range(space.layers)
+    )
+
+
+def _from_file(name: str) -> Gene:
+    """Read a gene, a list of whole numbers, from a JSON file."""
+    if not Path(name).exists():
+        raise UsageError(
+            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, "
+            f"{', '.join(PUBLISHED)}, random, one choice for all layers, or a JSON file with a list of choices"
+        )
+    gene = read_json(Path(name))
+    if not isinstance(gene, list):
+        raise ReproError(f"{name} holds {json.dumps(gene)[:60]}: expected a list of choices, such as [0, 2, 1]")
+    return tuple(gene)

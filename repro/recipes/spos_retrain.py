@@ -1,0 +1,35 @@
+"""One network of a space trained from scratch and tested (SPOS Sect. 4)."""
+
+from typing import Any
+
+import torch
+
+from repro.choice_blocks import load_released
+from repro.hyperparameters_spos import SposRetrain
+from repro.recipes.path_data import load, preparation
+from repro.recipes.path_networks import choose
+from repro.recipes.spos_search import LIMITS
+from repro.recipes.spos_supernet import train_paths
+from repro.released import read_state_dict
+from repro.runs import Run
+from repro.search_space import PathSampler
+from repro.single_path import accuracy
+
+
+def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
+    """Train the network that the parameters name on all training images; return its test accuracy (percent)."""
+    data = load(params, run)
+    network, choices = choose(params, run.profile)
+    network.to(data.device)
+    if params.weights:
+        load_released(network, read_state_dict(params.weights))
+    else:
+        stream = data.stream(torch.arange(len(data.labels)))
+        train_paths(params, run, network, PathSampler(network.space, params.seed), stream)
+    return {
+        "test_accuracy": accuracy(network, (), *data.test(), preparation(params.weights, data)),
+        **{LIMITS[name][2]: cost(()) / LIMITS[name][1] for name, cost in network.costs().items()},
+        "iterations": params.iterations,
+        "choices": choices,
+        "sizes": network.sizes(),
+    }

@@ -1,0 +1,91 @@
+"""Evolution and random search over the paths of a trained supernet (SPOS Sect. 3, Algorithm 1; Sect. 4)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from repro import progress
+from repro.errors import UsageError
+from repro.evolution import Evaluate, Settings, State, search
+from repro.hyperparameters_spos import SposSearch
+from repro.paths import SinglePath
+from repro.quantise import GIGA
+from repro.recipes.path_data import judge, load, recorded
+from repro.recipes.spos_supernet import load_supernet
+from repro.runs import Run
+from repro.search_space import Budget, Cost, Gene, Space
+from repro.single_path import measure_latency
+
+# Cost -> the parameter that limits it, its unit, and its name in a result
+LIMITS = {
+    "multiply-adds": ("mult_adds", 1e6, "mult_adds_millions"),
+    "parameters": ("parameters", 1e6, "parameters_millions"),
+    "BitOps": ("bitops", GIGA, "bitops_giga"),
+    "milliseconds": ("latency", 1, "latency_milliseconds"),
+}
+
+
+def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
+    """Search for the path with the highest held-out accuracy (percent), by evolution and by random search.
+
+    Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
+    """
+    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    supernet, network = load_supernet(run, params.device, params.threads)
+    costs = measure_costs(params, run, network)
+    budgets = limits(params, costs)
+    score = judge(supernet, network, load(supernet, run), params.recalibration)
+    explored = {}
+    for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
+        explored[name] = explore(run.child(name), network.space, score, params.seed, changed, budgets, costs)
+    best = {name: state.best(1)[0] for name, state in explored.items()}
+    run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
+    evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
+    return {
+        "accuracy": evolved,
+        "random_accuracy": drawn,
+        "candidates": len(explored["evolution"].scores),
+        **{LIMITS[name][2]: cost(best["evolution"]) / LIMITS[name][1] for name, cost in costs.items()},
+        "choices": network.space.names(best["evolution"]),
+        "sizes": network.sizes(),
+    }
+
+
+def explore(
+    run: Run,
+    space: Space,
+    score: Evaluate,
+    seed: int,
+    settings: Settings,
+    budgets: list[Budget],
+    costs: Mapping[str, Cost],
+) -> State:
+    """Search in `run`, one row of metrics for each candidate; what the rows know is not evaluated again."""
+    remembers = recorded(run, score, costs)
+    with progress.bar(run.path.name, 0, settings.generations * settings.population) as bar:
+
+        def follow(gene: Gene) -> float:
+            bar.update(1)
+            return remembers(gene)
+
+        return search(space, follow, seed=seed, settings=settings, budgets=budgets)
+
+
+def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str, Cost]:
+    """Return the costs of any path; where latency is limited it is measured, once, and kept in latency.json."""
+    costs = network.costs()
+    if params.latency:
+        if not (run.path / "latency.json").exists():
+            run.save("latency.json", measure_latency(network).to_json())
+        costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
+    return costs
+
+
+def limits(params: SposSearch, costs: Mapping[str, Cost]) -> list[Budget]:
+    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one."""
+    if params.bitops and "BitOps" not in costs:
+        raise UsageError(
+            f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
+        )
+    sizes = {name: getattr(params, LIMITS[name][0]) * LIMITS[name][1] for name in costs}
+    return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

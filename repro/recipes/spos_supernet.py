@@ -1,0 +1,85 @@
+"""A supernet trained along one sampled path a step (SPOS Sect. 3)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from repro import checkpoints, devices, fit
+from repro.choice_blocks import load_released
+from repro.cost import count_parameters
+from repro.errors import ReproError
+from repro.experiments import find
+from repro.hyperparameters_spos import PathTraining, SposSupernet
+from repro.image_training import train_epoch
+from repro.paths import SinglePath
+from repro.recipes.path_data import Stream, judge, load
+from repro.recipes.path_networks import build
+from repro.released import read_state_dict
+from repro.runs import Run, find_needed
+from repro.search_space import PathSampler
+from repro.single_path import balanced_split, path_training
+
+BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
+
+
+def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
+    """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
+    data = load(params, run)
+    network = build(params).to(data.device)
+    score = judge(params, network, data, params.recalibration)
+    if params.weights:
+        load_released(network, read_state_dict(params.weights))
+        fit.save(run, {"network": network}, 0)
+    else:
+        train, _ = balanced_split(data.labels, params.held_out, params.seed)
+        train_paths(params, run, network, path_sampler(params, network), data.stream(train))
+    rng = np.random.default_rng(params.seed)
+    rows = [
+        {"gene": gene, "accuracy": score(gene)} for gene in (network.space.random(rng) for _ in range(params.judged))
+    ]
+    run.save("paths.json", rows)
+    return {
+        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
+        "networks": network.space.count,
+        "parameters_millions": count_parameters(network) / 1e6,
+        "iterations": params.iterations,
+    }
+
+
+def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
+    """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
+    if params.sampling == "uniform":
+        return PathSampler(network.space, params.seed)
+    costs = network.costs()
+    cost = costs.get("BitOps", costs["multiply-adds"])
+    published = params.dataset == "imagenet" and params.space == "blocks" and params.width == 1
+    return PathSampler(network.space, params.seed, cost, BINS if published else cost.bins())
+
+
+def train_paths(params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream) -> None:
+    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images."""
+    rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
+    training = path_training(network, sampler, params.iterations, **rates)
+
+    def epoch(index: int) -> dict[str, Any]:
+        rate, left = training.optimizer.param_groups[0]["lr"], params.iterations - index * len(stream)
+        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), stream.augment)}
+
+    fit.fit(run, training.parts() | stream.parts, -(-params.iterations // len(stream)), epoch)
+
+
+def load_supernet(run: Run, device: str, threads: int) -> tuple[SposSupernet, SinglePath]:
+    """Return the parameters, on another device, and the weights of the supernet that `run` needs.
+
+    ReproError if its run is not finished, or its checkpoint gone.
+    """
+    (reference,) = find(run.experiment).needs(run.params)
+    needed = find_needed(reference, run.profile)
+    params = replace(needed.params, device=device, threads=threads)
+    held = checkpoints.load(needed.path)
+    if held is None:
+        raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
+    network = build(params)
+    network.load_state_dict(held["state"]["network"])
+    return params, network.to(devices.pick(device, threads))
