@@ -139,9 +139,8 @@ class _Backward:
         d_source = self.d_states[reads]
         slope = self._unnormalised(t, i + 1)
         if self.mix is None:
-            f = ACTIVATIONS[self.wiring.activations[i]](h)
-            d_source += _unhighway(self.states[t, reads], c, f, slope, c, h)
-            h *= SLOPES[self.wiring.activations[i]](f)
+            name = self.wiring.activations[i]
+            d_source += _unhighway(name, self.states[t, reads], c, ACTIVATIONS[name](h), slope, c, h)
         else:
             self.mix.backward(i, c, h, slope, d_source, self.d_mixture)
         _add(d_source, self._back(self.maps[i], c, h, out=self.scratch[: len(c)]), self.mask)
@@ -149,8 +148,7 @@ class _Backward:
     def _first(self, t: int) -> Tensor:
         before, (c, f) = self.outputs[t - 1] if t else self.hidden, self.opened[t]
         dc, dh = self.d_gates[t].chunk(2, dim=-1)
-        d_before = _unhighway(before, c, f, self._unnormalised(t, 0), dc, dh)
-        dh *= SLOPES["tanh"](f)
+        d_before = _unhighway("tanh", before, c, f, self._unnormalised(t, 0), dc, dh)
         return _add(d_before, self._back(self.first, dc, dh, out=self.scratch[0]), self.mask)
 
     def _unnormalised(self, t: int, i: int) -> Tensor:
@@ -227,11 +225,11 @@ class _Mix:
         return values.flatten(2)
 
 
-def _unhighway(source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, df: Tensor) -> Tensor:
-    """Write the slopes of c's argument (over c, if need be) and of f for s' = s + c (f - s); return that of s."""
+def _unhighway(name: str, source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
+    """Write the slopes of the arguments of c and f in s' = s + c (f - s), over c and h if so told; return that of s."""
     through = slope * c
     torch.addcmul(through, through, c, value=-1, out=dc).mul_(f - source)
-    df.copy_(through)
+    torch.mul(through, SLOPES[name](f), out=dh)
     return slope - through
 
 
