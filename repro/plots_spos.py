@@ -29,7 +29,7 @@ def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
             label=f"{name}, best so far",
         )  # fmt: skip
     axes.set(xlabel="candidates evaluated", ylabel="held-out accuracy (%)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=2)
     figure.set_label(
         "Accuracy of every candidate in order: "
         + ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
@@ -58,7 +58,7 @@ def cost_against_accuracy(
     if limit:
         axes.axvline(limit, color=INK, linewidth=1.1, linestyle=":", label=f"limit, {limit:g}")
     axes.set(xlabel=label, ylabel="held-out accuracy (%)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=4, columnspacing=1.2, handletextpad=0.5)
     figure.set_label(f"Accuracy of {len(every)} candidates against {label}, with the Pareto front of {len(front)}")
     return figure
 
