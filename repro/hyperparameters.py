@@ -183,7 +183,7 @@ class ImageNetEval(Divided):
     )
     channels: int = parameter(48, "channels of the first cell", low=2)
     cells: int = parameter(14, "cells; reductions at one and two thirds", low=1)
-    precision: Literal["float32", "bf16"] = parameter("float32", "of the training steps; bf16 by autocast")
+    precision: Literal["float32", "bf16"] = parameter("float32", "of the training steps; bf16 by autocast, on a GPU")
     channels_last: Literal["off", "auto"] = parameter("off", "auto lays images out with channels last on a GPU")
     compile: Literal["off", "auto"] = parameter("off", "auto compiles the network on a GPU where that works")
     weights: str = parameter("", "a run's folder or a checkpoint of the released code, tested as it is; empty to train")

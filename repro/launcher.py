@@ -24,6 +24,7 @@ from repro.runs import Run
 from repro.settings import under_torchrun
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
+GRACE = 10.0  # seconds that the processes have to end
 AGAIN = "the same command goes on from the last whole epoch"
 
 
@@ -69,7 +70,7 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
     finally:
         process.stdin.close()
         try:
-            process.wait(10)
+            process.wait(GRACE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -77,19 +78,25 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
 
 def _follow(torchrun: subprocess.Popen, run: Run, logs: Path) -> None:
     """Show what the first process says until torchrun ends; ReproError when nothing has moved for too long."""
-    seen, shown, since, runs = None, 0, time.monotonic(), True
-    while runs:
+    seen, shown, since = None, 0, time.monotonic()
+    ended = False
+    while not ended:
         time.sleep(0.1)
-        runs = torchrun.poll() is None
+        ended = torchrun.poll() is not None
         for path in logs.glob("*/attempt_0/0/stderr.log"):
-            text = path.read_bytes()[shown:]
-            shown += len(text)
-            sys.stderr.write(re.sub(r"(?m)^repro: .*\n?", "", text.decode(errors="replace")))  # that we say ourselves
+            shown += _show(path.read_bytes()[shown:])
         signs = {path: path.stat().st_mtime_ns for path in (*logs.rglob("*.log"), *run.path.glob("*.*"))}
         if signs != seen:
             seen, since = signs, time.monotonic()
         if time.monotonic() - since > PATIENCE:
             raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
+
+
+def _show(text: bytes) -> int:
+    """Show whole lines and states of the bar, but for errors: those are said at the end. Return how much was taken."""
+    taken = max(text.rfind(b"\n") + 1, text.rfind(b"\r"), 0)
+    sys.stderr.write(re.sub(r"(?m)^(repro: |\[rank\d+\]:).*\n?", "", text[:taken].decode(errors="replace")))
+    return taken
 
 
 def _reason(run: Run, logs: Path) -> str:

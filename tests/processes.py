@@ -14,7 +14,9 @@ from torch import distributed
 def starter():
     """A server that forks such processes in moments."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch.distributed", "repro.recipes.cifar10_search", "repro.recipes.cifar10_eval"])
+    context.set_forkserver_preload(
+        ["torch.distributed", "repro.recipes.cifar10_search", "repro.recipes.imagenet", "sklearn.datasets"]
+    )
     return context
 
 

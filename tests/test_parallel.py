@@ -2,14 +2,19 @@
 
 import pytest
 import torch
-from processes import together
+from processes import environment, together
 from torch import nn
 
-from repro import parallel
+from repro import launcher, parallel
+from repro.errors import UsageError
+from repro.experiments import find
 from repro.genotypes import PUBLISHED
+from repro.hyperparameters import BilevelToy, CifarSearch
 from repro.image_search import ImageSearch, SimultaneousSearch, validate
 from repro.image_training import Average, ImageTraining
 from repro.network import EvaluationNetwork
+from repro.recipe import run_recipe
+from repro.runs import open_run, read_run
 from repro.supernet import SearchNetwork
 
 # ---- BatchNorm
@@ -120,3 +125,109 @@ def test_search_gives_the_losses_and_alphas_of_one_process(tmp_path, order):
     whole = search(order, 1)
     for part in together(tmp_path, 2, search, order, 1):
         assert_same(part, whole, 1e-6 if order == 2 else 1e-9)  # the finite difference amplifies rounding
+
+
+# ---- whole runs
+
+SEARCH = {"device": "cpu", "epochs": "1", "images": "32", "batch": "14", "channels": "2", "nodes": "1"}
+EVAL = {"device": "cpu", "epochs": "1", "images": "40", "channels": "2", "batch": "16", "drop_path": "0"}
+
+
+def make(name, texts):
+    """The result of a run of the smoke profile and its metrics without times."""
+    torch.set_num_threads(1)
+    run = run_recipe(name, "smoke", texts)
+    return run.result, [{k: v for k, v in row.items() if k != "seconds"} for row in run.metrics()]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"), [("cifar10-search", SEARCH), ("cifar10-eval", {**EVAL, "genotype": "DARTS_V2"})]
+)
+def test_runs_in_two_processes_end_as_in_one(tmp_path, monkeypatch, name, texts):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "one"))
+    result, rows = make(name, texts)
+    both = together(tmp_path / "work", 2, make, name, texts, joined=False, REPRO_RUNS=tmp_path / "two")
+    for _, metrics in both:
+        for row, expected in zip(metrics, rows, strict=True):
+            for key, value in expected.items():
+                close = key.endswith(("loss", "error", "lr"))
+                assert row[key] == (pytest.approx(value, rel=1e-3) if close else row[key]), key
+    assert both[0][0].keys() == result.keys()
+    (path,) = (tmp_path / "two").glob("*/*")
+    (other,) = (tmp_path / "one").glob("*/*")
+    assert path.name == other.name
+    assert (path / "metrics.jsonl").read_text().count("\n") == len(rows)
+
+
+# ---- values
+
+
+def talk():
+    """What the processes tell each other."""
+    torch.manual_seed(5)
+    parallel.diverge(5, 3)
+    return {
+        "sums": parallel.sums(parallel.rank() + 1, torch.tensor(0.5)),
+        "leader": parallel.from_leader(lambda: parallel.rank()),
+        "gathered": parallel.gathered([str(parallel.rank())] * parallel.rank()),
+        "draw": torch.rand(1).item(),
+        "part": parallel.mine(torch.arange(5)).tolist(),
+        "loss": parallel.mean(torch.tensor(float(parallel.rank())), 1 + parallel.rank()).item(),
+    }
+
+
+def test_processes_agree_on_values_and_draw_apart(tmp_path):
+    first, second = together(tmp_path, 2, talk)
+    for said in (first, second):
+        assert said["sums"] == [3.0, 1.0]
+        assert said["leader"] == 0
+        assert said["gathered"] == ["1"]
+        assert said["loss"] == pytest.approx(2 / 3)
+    assert first["part"] == [0, 2, 4]
+    assert second["part"] == [1, 3]
+    assert first["draw"] == torch.rand(1, generator=torch.Generator().manual_seed(5)).item()
+    assert second["draw"] != first["draw"]
+    assert second["draw"] == together(tmp_path / "again", 2, talk)[1]["draw"]
+
+
+def test_alone_everything_is_as_it_was():
+    x = torch.randn(3, 2)
+    assert torch.equal(parallel.mine(x), x)
+    assert parallel.mean(x, 3) is x
+    assert parallel.replicate([x])[0] is x
+    assert parallel.moments(x, x, 3)[0] is x
+    network = nn.Sequential(nn.BatchNorm2d(2))
+    assert type(parallel.synchronise(network)[0]) is nn.BatchNorm2d
+
+
+def test_batch_smaller_than_the_processes_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    with pytest.raises(UsageError, match="^2 images cannot be divided among 3 processes: take another batch$"):
+        parallel.mine(torch.zeros(2))
+
+
+def test_number_of_processes_is_torchruns(monkeypatch):
+    assert launcher.counted({"processes": "4"}, CifarSearch) == {"processes": "4"}
+    for name, value in environment(0, 2, 1).items():
+        monkeypatch.setenv(name, value)
+    assert launcher.counted({}, CifarSearch) == {"processes": "2"}
+    with pytest.raises(UsageError, match="processes=4, but torchrun started 2: leave the parameter out"):
+        launcher.counted({"processes": "4"}, CifarSearch)
+    with pytest.raises(UsageError, match="this experiment runs in one process: start it without torchrun"):
+        launcher.counted({}, BilevelToy)
+
+
+def test_number_of_processes_makes_no_other_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    experiment = find("cifar10-search")
+    first, second = (open_run(experiment, "smoke", {"processes": count}) for count in (1, 2))
+    assert first.path == second.path
+    assert read_run(first.path).params.processes == 2
+    for name, value in environment(1, 2, 1).items():
+        monkeypatch.setenv(name, value)
+    follower = open_run(experiment, "smoke", {"processes": 2, "seed": 9})
+    follower.log({"epoch": 0})
+    follower.save("genotype.json", {})
+    follower.finish({"x": 1})
+    assert follower.metrics() == [{"epoch": 0}]
+    assert not follower.path.exists()

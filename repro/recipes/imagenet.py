@@ -144,13 +144,13 @@ def speed_up(params: ImageNetEval, network: EvaluationNetwork, device: torch.dev
 
     What cannot be had here is left out, and a line says why.
     """
-    layout, prepare = torch.channels_last, normalise
-    if params.channels_last == "auto" and device.type == "cuda":
+    gpu, layout, prepare = device.type == "cuda", torch.channels_last, normalise
+    if params.channels_last == "auto" and gpu:
         network.to(memory_format=layout)
         prepare = lambda images: normalise(images).contiguous(memory_format=layout)
     bf16 = params.precision == "bf16"
-    if bf16 and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        progress.note(f"precision=bf16: {devices.describe(device)} cannot; steps compute in float32")
+    if bf16 and not (gpu and torch.cuda.is_bf16_supported(including_emulation=False)):
+        progress.note("precision=bf16: steps compute in float32, because this is no GPU that has bfloat16")
         bf16 = False
     if params.compile == "auto" and (reason := devices.why_not_compile(device)):
         progress.note(f"compile=auto: the network is not compiled, because {reason}")
