@@ -144,30 +144,35 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
             for batch in self.loader:
-                self._look(batch)
+                if fault := self._look(batch):
+                    break
                 if len(batch.labels):
                     yield tuple(part.to(self.device, non_blocking=True) for part in batch[:2])
+            else:
+                return
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise ReproError("a process that reads pictures was killed (out of memory?): take fewer workers") from None
+        self.loader = None  # ends its workers
+        raise ReproError(fault)
 
     def rate(self) -> float:
         """Return how many pictures a second all workers of this process could deliver."""
         return self.workers * self.images / self.seconds if self.seconds else 0.0
 
-    def _look(self, batch: Batch) -> None:
+    def _look(self, batch: Batch) -> str | None:
+        """Count what the batch holds, and return what is wrong with it."""
         self.images += len(batch.labels)
         self.seconds += batch.seconds
         self.unreadable.update(batch.unreadable)
         count, whole = len(batch.unreadable), len(batch.unreadable) + len(batch.labels)
         if count and not self.skip:
-            raise ReproError(
-                f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: "
-                "replace such pictures, or leave them out by unreadable=skip"
-            )
-        if self.order.shuffled and not len(batch.labels):
-            raise ReproError(f"{batch.unreadable[0]} cannot be read, nor any other of the {whole} of its batch")
+            what_to_do = "replace such pictures, or leave them out by unreadable=skip"
+            return f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: {what_to_do}"
+        if self.order.shuffled and count == whole:
+            return f"{batch.unreadable[0]} cannot be read, nor any other of the {whole} of its batch"
+        return None
 
 
 def _as_it_is(batch: Batch) -> Batch:
