@@ -282,7 +282,7 @@ def test_what_cannot_be_is_refused_in_one_line(judged, folder):
         run("spos-blocks", **SEARCH | {"mult_adds": 0.001})
     with pytest.raises(UsageError, match="bitops=1, but only the space bits has BitOps"):
         run("spos-blocks", **SEARCH | {"bitops": 1.0})
-    with pytest.raises(UsageError, match="recalibration=1000, but 150 images trained the supernet: take fewer"):
+    with pytest.raises(UsageError, match="recalibration=1000, but 150 images train the supernet: take fewer"):
         run("spos-blocks", **SEARCH | {"recalibration": 1000})
     with pytest.raises(UsageError, match="8 mutants and 2 crossings do not fit into a population of 6"):
         run("spos-blocks", **SEARCH | {"mutation": 8})

@@ -141,13 +141,21 @@ class Pictures:
         return image_loader.Loader(part, transform, size, shuffled=shuffled, skip=False, **options)
 
 
-def judge(params: SposSupernet, network: SinglePath, data: Data, recalibration: int) -> Judge:
-    """Return the judge of candidates: the supernet's held-out images, `recalibration` of those that trained it."""
-    train, held = balanced_split(data.labels, params.held_out, params.seed)
+def divide(params: SposSupernet, labels: Tensor, recalibration: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of images that train a supernet, that are held out, and that recalibrate: some of the first.
+
+    UsageError where there are not so many.
+    """
+    train, held = balanced_split(labels, params.held_out, params.seed)
     if recalibration > len(train):
-        raise UsageError(f"recalibration={recalibration}, but {len(train)} images trained the supernet: take fewer")
+        raise UsageError(f"recalibration={recalibration}, but {len(train)} images train the supernet: take fewer")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(params.seed))
-    some = train[order[:recalibration].to(train.device)]
+    return train, held, train[order[:recalibration].to(train.device)]
+
+
+def judge(params: SposSupernet, network: SinglePath, data: Data, recalibration: int) -> Judge:
+    """Return the judge of candidates, the same for every one of this supernet."""
+    _, held, some = divide(params, data.labels, recalibration)
     labels = data.labels[held].to(data.device)
     return Judge(network, data.pick(some), data.pick(held), labels, preparation(params.weights, data))
 

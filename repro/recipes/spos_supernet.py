@@ -13,12 +13,12 @@ from repro.experiments import find
 from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
-from repro.recipes.path_data import Stream, judge, load
+from repro.recipes.path_data import Stream, divide, judge, load
 from repro.recipes.path_networks import build
 from repro.released import read_state_dict
 from repro.runs import Run, find_needed
 from repro.search_space import PathSampler
-from repro.single_path import balanced_split, path_training
+from repro.single_path import path_training
 
 BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
 
@@ -27,13 +27,13 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
     network = build(params).to(data.device)
-    score = judge(params, network, data, params.recalibration)
+    train, _, _ = divide(params, data.labels, params.recalibration)
     if params.weights:
         load_released(network, read_state_dict(params.weights))
         fit.save(run, {"network": network}, 0)
     else:
-        train, _ = balanced_split(data.labels, params.held_out, params.seed)
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
+    score = judge(params, network, data, params.recalibration)
     rng = np.random.default_rng(params.seed)
     rows = [
         {"gene": gene, "accuracy": score(gene)} for gene in (network.space.random(rng) for _ in range(params.judged))
