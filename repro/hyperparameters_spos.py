@@ -17,7 +17,8 @@ class PathTraining(Seeded):
         "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks"
     )
     images: int = parameter(0, "training images used; 0 for all", low=0)
-    workers: int = parameter(4, "processes that decode pictures, of imagenet only", identifies=False, low=0)
+    folder: str = parameter("imagenet", "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder")
+    workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
         "blocks", "what is chosen: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )

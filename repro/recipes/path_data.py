@@ -104,7 +104,7 @@ class Pictures:
         layout, self.params = layout_of(params), params
         self.device, self.size = devices.pick(params.device, params.threads), layout.size
         devices.seed_everything(params.seed)
-        found = find(data_folder() / "imagenet", layout.classes)
+        found = find(data_folder() / params.folder, layout.classes)
         run.record(device=devices.describe(self.device), data={params.dataset: found.checksum})
         self.train, self.valid = found.train.head(params.images), found.valid
         self.labels = self.train.labels
