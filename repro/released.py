@@ -15,15 +15,16 @@ from torch import Tensor
 
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
+from repro.mixed_edges import POOLINGS, SEPARABLE, TWICE, MixedEdges
 from repro.network import EvaluationNetwork
-from repro.supernet import POOLINGS, SEPARABLE, TWICE, MixedEdges, SearchNetwork, edge_number, targets_by_source
+from repro.supernet import SearchNetwork, edge_number, targets_by_source
 
 
 class Place(NamedTuple):
     """Where a released tensor is: a part of the tensor that we call `name`."""
 
     name: str
-    index: tuple[int, ...] = ()
+    index: int | slice = slice(None)
 
 
 def places(network: SearchNetwork | EvaluationNetwork) -> dict[str, Place]:
@@ -43,24 +44,26 @@ def places(network: SearchNetwork | EvaluationNetwork) -> dict[str, Place]:
 def _edge_places(group: MixedEdges, edge: int) -> Iterator[tuple[str, Place]]:
     """Yield what belongs to one mixed edge, by its released name inside the edge."""
     number = {name: column for column, name in enumerate(SEARCH_OPERATIONS)}
+    maps = slice(edge * group.channels, (edge + 1) * group.channels)
     for index, name in enumerate(POOLINGS):
-        yield from _statistics(f"{number[name]}.1", "norm_pool", (index, edge))
+        yield from _statistics(f"{number[name]}.1", "norm_pool", index * group.edges + edge)
     for index, name in enumerate(SEPARABLE):
-        yield f"{number[name]}.op.1.weight", Place(f"depthwise.{index}", (edge,))
-        yield f"{number[name]}.op.2.weight", Place("pointwise", (index, edge))
-        yield from _statistics(f"{number[name]}.op.3", "norm", (index, edge))
-    for index, name in enumerate(TWICE):
-        yield f"{number[name]}.op.5.weight", Place(f"depthwise_again.{index}", (edge,))
-        yield f"{number[name]}.op.6.weight", Place("pointwise_again", (index, edge))
-        yield from _statistics(f"{number[name]}.op.7", "norm_again", (index, edge))
+        row = index * group.edges + edge
+        yield f"{number[name]}.op.1.weight", Place(f"depthwise.{index}", maps)
+        yield f"{number[name]}.op.2.weight", Place("pointwise", row)
+        yield from _statistics(f"{number[name]}.op.3", "norm", row)
+        if name in TWICE:
+            yield f"{number[name]}.op.5.weight", Place(f"depthwise_again.{index}", maps)
+            yield f"{number[name]}.op.6.weight", Place("pointwise_again", row)
+            yield from _statistics(f"{number[name]}.op.7", "norm_again", row)
     if group.stride == 2:
         skip = number["skip_connect"]
-        yield f"{skip}.conv_1.weight", Place("skip_even", (edge,))
-        yield f"{skip}.conv_2.weight", Place("skip_odd", (edge,))
-        yield from _statistics(f"{skip}.bn", "norm_skip", (edge,))
+        yield f"{skip}.conv_1.weight", Place("skip_even", edge)
+        yield f"{skip}.conv_2.weight", Place("skip_odd", edge)
+        yield from _statistics(f"{skip}.bn", "norm_skip", edge)
 
 
-def _statistics(released: str, ours: str, index: tuple[int, ...]) -> Iterator[tuple[str, Place]]:
+def _statistics(released: str, ours: str, index: int) -> Iterator[tuple[str, Place]]:
     for value in ("running_mean", "running_var"):
         yield f"{released}.{value}", Place(f"{ours}.{value}", index)
 

@@ -1,12 +1,16 @@
 """The batched search network against the plain one, in float64: values, first and second derivatives, statistics."""
 
+from itertools import chain
+from unittest import mock
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
 
-from repro import kernels
+from repro import folding, kernels
 from repro.released import load_released, places, released_view
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
 
@@ -44,11 +48,17 @@ sizes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12)
-@given(sizes, st.integers(3, 5), st.integers(5, 12), st.integers(5, 12))
-def test_equals_the_plain_network(size, batch, height, width):
-    network, plain = pair(**size)
-    x, y = torch.randn(batch, size["in_channels"], height, width).double(), torch.randint(CLASSES, (batch,))
+@pytest.mark.parametrize("folds", [True, False])
+@settings(max_examples=6)
+@given(size=sizes, batch=st.integers(3, 5), height=st.integers(5, 12), width=st.integers(5, 12))
+def test_equals_the_plain_network(folds, size, batch, height, width):
+    """As on a CPU, with BatchNorm folded, and as on a GPU, with all edges of a source in one convolution."""
+    with mock.patch("repro.supernet.folds_on", return_value=folds):
+        compare(*pair(**size), size["in_channels"], batch, height, width)
+
+
+def compare(network, plain, in_channels, batch, height, width):
+    x, y = torch.randn(batch, in_channels, height, width).double(), torch.randint(CLASSES, (batch,))
     assert relative(network.eval()(x), plain.eval()(x)) < 1e-9
     expected = plain.train()(x)
     logits = network.train()(x)
@@ -105,6 +115,17 @@ def test_swapped_parameters_and_buffers_leave_the_network_untouched():
     assert all(torch.equal(value, swapped[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("folds", [True, False])
+def test_gradients_reach_every_tensor_that_is_swapped_in(folds):
+    network = SearchNetwork(4, CLASSES, 3, 2)
+    swapped = {name: (2 * value).detach().requires_grad_() for name, value in network.named_parameters()}
+    with mock.patch("repro.supernet.folds_on", return_value=folds):
+        logits = torch.func.functional_call(
+            network, {name: 1 * value for name, value in swapped.items()}, (torch.randn(2, 3, 8, 8),)
+        )
+    assert all(part.any() for part in torch.autograd.grad(logits.square().sum(), list(swapped.values())))
+
+
 def test_single_precision_loses_as_little_as_the_plain_network():
     """BatchNorm from second moments must not cancel digits: both differ from double precision by rounding alone."""
     network, plain = pair(8, 3, 2, 3)
@@ -136,22 +157,50 @@ def test_depthwise_equals_the_library(kernel, stride, dilation, height, width):
     assert torch.allclose(kernels.depthwise(x, weight, stride, dilation), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_moments_and_mixture_equal_the_plain_formulas():
+def test_depthwise_moments_equal_the_plain_formulas():
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, 5, 4).double().requires_grad_() for _ in range(2)]
+    kernels_ = [torch.randn(3, 1, size, size).double().requires_grad_() for size in (3, 5)]
+    for dilation, read in ((1, inputs), (2, inputs[:1])):
+        found, means, covariances = folding.depthwise_moments(read, kernels_, dilation=dilation)
+        for y, mean, covariance in zip(found, means, covariances, strict=True):
+            matrix = y.transpose(0, 1).flatten(1)
+            assert torch.allclose(mean, matrix.mean(1), rtol=1e-12)
+            assert torch.allclose(covariance, matrix.cov(correction=0), rtol=1e-12)
+        check(
+            lambda read=read, dilation=dilation: torch.cat(
+                [
+                    part.flatten()
+                    for part in chain.from_iterable(
+                        each if isinstance(each, tuple) else [each]
+                        for each in folding.depthwise_moments(read, kernels_, dilation=dilation)
+                    )
+                ]
+            ),
+            (*read, *kernels_),
+        )
+
+
+def test_moments_after_a_product():
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 40).double(), torch.randn(5, 3).double()
+    mean, var = folding.after(weight, x.mean(1), x.cov(correction=0))
+    y = weight @ x
+    assert torch.allclose(mean, y.mean(1), rtol=1e-12)
+    assert torch.allclose(var, y.var(1, correction=0), rtol=1e-12)
+
+
+def test_mixture_equals_the_plain_formula():
     torch.manual_seed(0)
     x, z = (torch.randn(2, 3, 4, 3).double().requires_grad_() for _ in "xz")
     plane = torch.randn(2, 5, 4, 3).double().requires_grad_()
     weight, other = (torch.randn(5, 3).double().requires_grad_() for _ in "ab")
     bias, strength = (torch.randn(size).double().requires_grad_() for size in (5, 1))
-    mean, covariance = kernels.moments(x)
-    rows = x.transpose(0, 1).flatten(1)
-    assert torch.allclose(mean, rows.mean(1), rtol=1e-12)
-    assert torch.allclose(covariance, rows.cov(correction=0), rtol=1e-12)
-    check(lambda: torch.cat([part.flatten() for part in kernels.moments(x)]), (x,))
-    result = kernels.mixture([x, z], [weight, other], bias, [plane], strength)
+    result = folding.mixture([x, z], [weight, other], bias, [plane], strength)
     products = torch.einsum("nchw,mc->nmhw", x, weight) + torch.einsum("nchw,mc->nmhw", z, other)
     assert torch.allclose(result, products + bias[:, None, None] + strength * plane, rtol=1e-12)
     tensors = (x, z, weight, other, bias, plane, strength)
-    check(lambda: kernels.mixture([x, z], [weight, other], bias, [plane], strength), tensors)
+    check(lambda: folding.mixture([x, z], [weight, other], bias, [plane], strength), tensors)
 
 
 def check(function, inputs):
