@@ -77,7 +77,7 @@ def mean(value: Tensor, count: int) -> Tensor:
     """
     if size() == 1:
         return value
-    (everywhere,) = _all_reduce([value.new_tensor(count, dtype=torch.float64)])
+    (everywhere,) = _all_reduce([value.new_full((), count, dtype=torch.float64)])
     return _Sum.apply(value * (count / everywhere).to(value.dtype))[0]
 
 
@@ -146,7 +146,7 @@ def batch_norm(
         return functional.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     x = x if x.dtype == torch.float64 else x.float()
     axes, per_channel = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-    sums = _total(torch.cat([x.sum(axes), x.new_tensor([x.numel() // x.shape[1]])]))
+    sums = _total(torch.cat([x.sum(axes), x.new_full((1,), x.numel() // x.shape[1])]))
     centre, count = sums[:-1] / sums[-1], sums[-1].detach()
     x = x - centre.view(per_channel)
     var = _total(x.square().sum(axes)) / count
@@ -158,11 +158,11 @@ def batch_norm(
     return x if bias is None else x + bias.view(per_channel)
 
 
-def moments(means: Tensor, covariances: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
+def moments(means: Tensor, covariances: Tensor, count: int) -> tuple[Tensor, Tensor, int | Tensor]:
     """Return means (..., C), covariances (..., C, C) and count of all processes' rows, from those of this one's."""
     if size() == 1:
         return means, covariances, count
-    everywhere = int(sums(count)[0])
+    (everywhere,) = _all_reduce([means.new_full((), count)])
     share = count / everywhere
     joint = _total(means * share)
     apart = means - joint

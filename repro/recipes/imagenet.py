@@ -152,10 +152,12 @@ def speed_up(params: ImageNetEval, network: EvaluationNetwork, device: torch.dev
     if bf16 and not (gpu and torch.cuda.is_bf16_supported(including_emulation=False)):
         progress.note("precision=bf16: steps compute in float32, because this is no GPU that has bfloat16")
         bf16 = False
-    if params.compile == "auto" and (reason := devices.why_not_compile(device)):
-        progress.note(f"compile=auto: the network is not compiled, because {reason}")
-    elif params.compile == "auto":
-        network.compile()
+    if params.compile == "auto":
+        apart = "its BatchNorm is shared by several processes" if parallel.size() > 1 else None
+        if reason := apart or devices.why_not_compile(device):
+            progress.note(f"compile=auto: the network is not compiled, because {reason}")
+        else:
+            network.compile()
     return bf16, prepare
 
 
