@@ -5,7 +5,7 @@ import torch
 from processes import environment, together
 from torch import nn
 
-from repro import launcher, parallel
+from repro import launcher, parallel, supernet
 from repro.errors import UsageError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED
@@ -86,9 +86,10 @@ def train(steps):
     return losses, network.state_dict()
 
 
-def search(order, steps):
-    """Losses, alphas and weights of some search steps."""
+def search(order, steps, folds):
+    """Losses, alphas and weights of some search steps, with BatchNorm folded as on a CPU or not, as on a GPU."""
     torch.set_default_dtype(torch.float64)
+    supernet.folds_on = lambda device: folds
     torch.manual_seed(2)
     network = SearchNetwork(channels=2, classes=5, cells=3, nodes=1)
     parallel.synchronise(network, differentiable_twice=True)
@@ -120,10 +121,13 @@ def test_training_gives_the_losses_of_one_process(tmp_path):
         assert_same(part, whole, 1e-9)
 
 
-@pytest.mark.parametrize("order", [1, 2, "exact", "simultaneous"])
-def test_search_gives_the_losses_and_alphas_of_one_process(tmp_path, order):
-    whole = search(order, 1)
-    for part in together(tmp_path, 2, search, order, 1):
+@pytest.mark.parametrize(
+    ("order", "folds"), [(1, True), (2, True), (2, False), ("exact", True), ("simultaneous", True)]
+)
+def test_search_gives_the_losses_and_alphas_of_one_process(tmp_path, monkeypatch, order, folds):
+    monkeypatch.setattr(supernet, "folds_on", None)  # to be put back
+    whole = search(order, 1, folds)
+    for part in together(tmp_path, 2, search, order, 1, folds):
         assert_same(part, whole, 1e-6 if order == 2 else 1e-9)  # the finite difference amplifies rounding
 
 
