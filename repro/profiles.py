@@ -188,6 +188,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         *(("spos-retrain", {"architecture": name}, (0,)) for name in UNIFORM),
         ("spos-retrain", {"architecture": "random"}, tuple(range(5))),
         ("spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)),
+        ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
         ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
         *_mixed_precision(),
         ("spos-correlation", {}, (0,)),
