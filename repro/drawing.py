@@ -15,8 +15,8 @@ from typing import Any
 
 from graphviz import Digraph
 
-from repro.files import write_bytes
-from repro.genotypes import ConvGenotype, Edge, Genotype
+from repro.files import make_folder, write_bytes
+from repro.genotypes import EDGES_PER_NODE, ConvGenotype, Edge, Genotype
 from repro.progress import note
 
 INK, FAINT = "#333333", "#9a9a9a"
@@ -130,16 +130,27 @@ def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> N
     """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
     for cell, source in cell_graphs(genotype).items():
         show({"text/markdown": f"{cell} cell"})
-        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), formats)
+        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), formats, described(genotype, cell))
 
 
-def save_graph(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
-    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, or say why not."""
+def described(genotype: Genotype, cell: str) -> str:
+    """Return in words what the drawing of a cell shows, for readers who cannot see it."""
+    convolutional = isinstance(genotype, ConvGenotype)
+    inputs, count = (("c(k-2)", "c(k-1)"), EDGES_PER_NODE) if convolutional else ((), 1)
+    names = [*inputs, *map(str, range(len(getattr(genotype, cell)) + 1))]
+    words = [f"{operation_label(op)} of {names[source]}" for op, source in getattr(genotype, cell)]
+    nodes = [" and ".join(words[first : first + count]) for first in range(0, len(words), count)]
+    numbered = [f"node {number}: {node}" for number, node in enumerate(nodes, start=0 if convolutional else 1)]
+    return f"Graph of the {cell} cell; {'; '.join(numbered)}"
+
+
+def save_graph(source: str, stem: Path, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network") -> None:
+    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not."""
     paths, reason = render(source, stem, formats)
     if reason:
         note(reason)
     if paths[0].suffix == ".svg":
-        show({"image/svg+xml": paths[0].read_text(encoding="utf-8")})
+        show({"image/svg+xml": paths[0].read_text(encoding="utf-8")}, **{"image/svg+xml": {"alt": alt}})
 
 
 def show(bundle: dict[str, str], **metadata: Any) -> None:
@@ -151,6 +162,7 @@ def show(bundle: dict[str, str], **metadata: Any) -> None:
 
 def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
     """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
+    make_folder(stem.parent)
     paths, reason = [], None
     for extension in formats:
         try:
@@ -217,26 +229,31 @@ def _output(graph: Digraph, label: str, states: Sequence[int]) -> None:
         graph.edge(str(state), "output", color=FAINT, arrowsize="0.5")
 
 
+def _indexed(letter: str, index: str) -> str:
+    """Return a label with an index: small, since Graphviz lowers it differently on every machine."""
+    return f'<{letter}<FONT POINT-SIZE="9"> {index}</FONT>>'
+
+
 def _conv_cell(name: str, edges: Sequence[Edge], concat: Sequence[int]) -> str:
     """States 0 and 1 are the two cells before; node i is state 2 + i and is labelled i, as in the paper's figures."""
     graph = _graph(name, nodesep="0.3", ranksep="0.35")
-    _inputs(graph, {"0": "<c<SUB>k-2</SUB>>", "1": "<c<SUB>k-1</SUB>>"})
+    _inputs(graph, {"0": _indexed("c", "k−2"), "1": _indexed("c", "k−1")})
     for node in range(len(edges) // 2):
         graph.node(str(2 + node), str(node), fillcolor=NODE, shape="circle", margin="0.02")
     for position, (op, source) in enumerate(edges):
         _operation_edge(graph, str(source), str(2 + position // 2), op)
-    _output(graph, "<c<SUB>k</SUB>>", concat)
+    _output(graph, _indexed("c", "k"), concat)
     return graph.source
 
 
 def _recurrent_cell(edges: Sequence[Edge], concat: Sequence[int]) -> str:
     """State 0 mixes the word and the hidden state; node i is state 1 + i; the output is the mean of `concat`."""
     graph = _graph("recurrent", nodesep="0.25", ranksep="0.4")
-    _inputs(graph, {"x": "<x<SUB>t</SUB>>", "h": "<h<SUB>t-1</SUB>>"})
+    _inputs(graph, {"x": _indexed("x", "t"), "h": _indexed("h", "t−1")})
     graph.edges(["x0", "h0"])
     for state in range(len(edges) + 1):
         graph.node(str(state), str(state), fillcolor=NODE, shape="circle", margin="0.02")
     for node, (op, source) in enumerate(edges):
         _operation_edge(graph, str(source), str(1 + node), op)
-    _output(graph, "<h<SUB>t</SUB>>", concat)
+    _output(graph, _indexed("h", "t"), concat)
     return graph.source

@@ -6,9 +6,8 @@ Each function returns a figure; `save` writes it as SVG, PDF and PNG, and shows 
 import functools
 import io
 import itertools
-import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,13 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
-from repro.drawing import operation_label, show
-from repro.files import write_bytes
-from repro.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+from repro.drawing import show
+from repro.files import make_folder, write_bytes
 
 INK, FAINT = "#333333", "#b5b5b5"
 STYLE = {
@@ -60,18 +57,32 @@ NO_DATES = {
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
 # Line of each part of the data: told apart without colour
 UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
-PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s"), "test": ("#009e73", ":", "^")}
+NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A"}
+PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s")}
 
 
 def save(figure: Figure, stem: Path) -> None:
-    """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook."""
+    """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
+
+    The figure's label is what a reader hears who cannot see it.
+    """
+    make_folder(stem.parent)
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
+        title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
         with mpl.rc_context(STYLE):
-            figure.savefig(buffer, format=extension, metadata=metadata)
-        write_bytes(stem.with_name(f"{stem.name}.{extension}"), buffer.getvalue())
-    width = round(figure.get_figwidth() * PIXELS_PER_INCH)
-    show({"image/png": b64encode(buffer.getvalue()).decode()}, **{"image/png": {"width": width}})
+            figure.savefig(buffer, format=extension, metadata=metadata | title)
+        picture = _few_colours(buffer) if extension == "png" else buffer.getvalue()
+        write_bytes(stem.with_name(f"{stem.name}.{extension}"), picture)
+    facts = {"width": round(figure.get_figwidth() * PIXELS_PER_INCH), "alt": figure.get_label()}
+    show({"image/png": b64encode(picture).decode()}, **{"image/png": facts})
+
+
+def _few_colours(png: io.BytesIO) -> bytes:
+    """Return the picture with a palette of 256 colours: a third of the size, and no difference to see."""
+    buffer = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -114,6 +125,10 @@ def bilevel_toy(trajectories: Sequence[Mapping[str, Any]]) -> Figure:
     handles, labels = axes.get_legend_handles_labels()
     ring = Line2D([], [], marker="o", markersize=11, color=INK, fillstyle="none", markeredgewidth=2, linestyle="none")
     figure.legend([*handles, ring], [*labels, "analytic fixed points"], loc="outside right upper")
+    ends = ", ".join(
+        f"({path['alpha'][-1]:.2f}, {path['weight'][-1]:.2f}) for xi = {path['xi']:g}" for path in trajectories
+    )
+    figure.set_label(f"Descent in the plane of alpha and w from {start}: it ends at {ends}; the solution is (1, 1)")
     return figure
 
 
@@ -127,64 +142,30 @@ def _limits(paths: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 @styled
 def search_curve(metrics: pd.DataFrame) -> Figure:
-    """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`."""
+    """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`.
+
+    Where `run` tells several runs apart, their mean, and from the lowest to the highest a band.
+    """
     measures = [measure for measure in UNITS if any(f"{part}_{measure}" in metrics for part in PARTS)]
     figure = Figure(figsize=(4 * len(measures), 3.2))
+    runs = metrics["run"].nunique() if "run" in metrics else 1
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for part, (colour, line, marker) in PARTS.items():
             if (column := f"{part}_{measure}") in metrics:
-                every = max(1, len(metrics) // 12)
+                values = metrics.groupby("epoch")[column].agg(["mean", "min", "max"])
                 axes.plot(
-                    metrics["epoch"] + 1, metrics[column], color=colour, linestyle=line, marker=marker, markersize=4.5,
-                    markevery=every, label={"train": "training", "valid": "validation"}.get(part, part),
+                    values.index + 1, values["mean"], color=colour, linestyle=line, marker=marker, markersize=4.5,
+                    markevery=max(1, len(values) // 12), label={"train": "training", "valid": "validation"}[part],
                 )  # fmt: skip
-        top = max((line.get_ydata().max() for line in axes.lines), default=1)
+                if runs > 1:
+                    axes.fill_between(values.index + 1, values["min"], values["max"], color=colour, alpha=0.2, lw=0)
+        top = metrics[[f"{part}_{measure}" for part in PARTS if f"{part}_{measure}" in metrics]].max().max()
         axes.set(xlabel="epochs", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.legend()
+    band = f", mean of {runs} runs with a band from the lowest to the highest" if runs > 1 else ""
+    figure.set_label(f"Curves of {' and '.join(measures)} over {metrics['epoch'].max() + 1} epochs{band}")
     return figure
-
-
-@styled
-def alpha_heatmap(shares: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """softmax(alpha) of every edge (rows) and operation (columns), one panel a cell; a dot marks an edge's strongest.
-
-    shares: cell -> (edges, operations), as the search logs it; `none` cannot be an edge's strongest (Sect. 2.4).
-    """
-    rows = max(len(values) for values in shares.values())
-    figure = Figure(figsize=(0.8 + 3.9 * len(shares), 1.6 + 0.3 * rows))
-    panels = figure.subplots(1, len(shares), squeeze=False)[0]
-    top = max(np.max(values) for values in shares.values())
-    for axes, (cell, values) in zip(panels, shares.items(), strict=True):
-        table = np.asarray(values)
-        convolutional = table.shape[1] == len(SEARCH_OPERATIONS)
-        operations = SEARCH_OPERATIONS if convolutional else RECURRENT_OPERATIONS
-        sns.heatmap(
-            table, ax=axes, cmap="Blues", vmin=0, vmax=top, linewidths=0.5, linecolor="white", square=False,
-            cbar=axes is panels[-1], cbar_kws={"label": r"softmax$(\alpha)$"},
-            xticklabels=[operation_label(op) for op in operations], yticklabels=edge_labels(len(table), convolutional),
-        )  # fmt: skip
-        strongest = 1 + table[:, 1:].argmax(axis=1)
-        dark = table[np.arange(len(table)), strongest] > 0.6 * top
-        colours = np.where(dark, "white", INK)
-        axes.scatter(strongest + 0.5, np.arange(len(table)) + 0.5, s=22, c=colours, zorder=3)
-        axes.set(title=f"{cell} cell")
-        axes.tick_params(axis="x", rotation=45, length=0)
-        axes.tick_params(axis="y", rotation=0, length=0)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    return figure
-
-
-def edge_labels(edges: int, convolutional: bool) -> list[str]:
-    """Name the rows of alpha: by node, then by source; a convolutional cell's first two sources are its inputs."""
-    inputs = [r"$c_{k-2}$", r"$c_{k-1}$"] if convolutional else []
-    labels: list[str] = []
-    node = 0 if convolutional else 1
-    while len(labels) < edges:
-        labels += [f"{source} → {node}" for source in [*inputs, *map(str, range(node))]]
-        node += 1
-    return labels
 
 
 @styled
@@ -194,7 +175,7 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
     snapshots: `run`, `cost` and `value`, one row a snapshot, lower is better; cost and measure: the axes' labels.
     references: name -> value of other cells under the same training, as horizontal lines.
     """
-    figure = Figure(figsize=(6.4, 4))
+    figure = Figure(figsize=(7.4, 3.8))
     axes = figure.subplots()
     table = snapshots.pivot(index="cost", columns="run", values="value").sort_index()
     best = table.cummin()
@@ -207,51 +188,9 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
             table.index, values.median(axis=1), color=colour, linestyle=line, marker=marker, label=f"median, {label}"
         )
     for (name, value), line in zip(references.items(), itertools.cycle((":", "-.", (0, (1, 3))))):
-        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=name)
+        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name))
     axes.set(xlabel=cost, ylabel=measure)
-    axes.legend(loc="upper right")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    figure.legend(loc="outside right upper")
+    figure.set_label(f"{measure} of the current cell over {cost}, with the best so far, of {table.shape[1]} searches")
     return figure
-
-
-MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
-
-
-@styled
-def cost_against_error(rows: pd.DataFrame) -> Figure:
-    """DARTS Table 1 as a picture: test error (percent) against search cost (GPU days), by method of search.
-
-    rows: `architecture`, `test_error_percent`, `search_gpu_days`, `search_method`, `std` and, for rows of our own,
-    `source`; rows without both numbers are left out.
-    """
-    figure = Figure(figsize=(8, 5.2))
-    axes = figure.subplots()
-    rows = rows.dropna(subset=["test_error_percent", "search_gpu_days"]).reset_index(drop=True)
-    ours = rows["source"].ne("paper") if "source" in rows else pd.Series(False, index=rows.index)
-    colours = dict(zip(MARKERS, sns.color_palette("colorblind", len(MARKERS)), strict=True))
-    for method, marker in MARKERS.items():
-        for own in (False, True):
-            part = rows[(rows["search_method"] == method) & (ours == own)]
-            if len(part):
-                axes.errorbar(
-                    part["search_gpu_days"], part["test_error_percent"], part["std"].fillna(0), linestyle="none",
-                    marker="*" if own else marker, markersize=13 if own else 7, capsize=3, color=colours[method],
-                    markeredgecolor=INK, label=f"{method}, this package" if own else method,
-                )  # fmt: skip
-    axes.set(xscale="log", xlabel="search cost (GPU days)", ylabel="test error (%)")
-    _label_points(axes, rows["search_gpu_days"], rows["test_error_percent"], rows["architecture"])
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend([bar.lines[0] for bar in handles], labels, title="search by", loc="outside lower center", ncols=6)
-    return figure
-
-
-def _label_points(axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]) -> None:
-    """Write each text beside its point: to the left in the right half of the picture."""
-    x = np.asarray(x, dtype=float)
-    middle = np.sqrt(x.min() * x.max()) if len(x) else 0
-    for across, up, text in zip(x, y, texts, strict=True):
-        side, shift = ("left", 8) if across <= middle else ("right", -8)
-        spaced = re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", text))
-        label = axes.annotate(
-            spaced, (across, up), (shift, 0), textcoords="offset points", fontsize=8, ha=side, va="center"
-        )
-        label.set(fontsize=8, path_effects=[withStroke(linewidth=2.5, foreground="white")])

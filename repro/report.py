@@ -1,65 +1,119 @@
 """The report: the notebook that reads all runs, executed and made into one HTML page that opens from disk.
 
-Figures, tables and the executed notebook lie beside the page.
+report.html and report.pdf; beside them the figures, tables/ and, in notebooks/, every executed notebook as it is and as
+a page. The same runs give the same bytes; without a new run there is nothing to do.
 """
 
-import os
+import hashlib
+import html
+import time
+from functools import partial
 from pathlib import Path
 
-from nbconvert import HTMLExporter
-from traitlets.config import Config
+import nbformat
 
-from repro import engine
-from repro.files import make_folder, write_bytes
+from repro import engine, pages
+from repro.errors import ReproError
+from repro.experiments import EXPERIMENTS, find
+from repro.files import make_folder, read_json, write_bytes, write_json
+from repro.progress import note
+from repro.results import page_of
+from repro.runs import Run, locate, resolve
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.states import survey
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
-TRIGGERS = ("params.json", "metrics.jsonl", "result.json", "notebook.ipynb")
+READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/*/metrics.jsonl")
+LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
+BANNERS = {
+    "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
+    "short": "trends on real data; its numbers are not made by the paper's protocol",
+    "paper": "the paper's protocol",
+}
 
 
 def build(profile: str, folder: Path | None = None) -> str:
     """Write the report into `folder` (default: report/ in the runs folder); return a line with its path."""
     folder = make_folder((folder or runs_folder() / "report").absolute())
-    page = folder / "report.html"
-    if is_current(page):
+    page, made_from = folder / "report.html", fingerprint(profile)
+    if _is_from(page, made_from):
         return f"the report is up to date: {page}"
-    values = {"profile": profile, "folder": str(folder)}
+    began, held = time.time(), _contents(folder)
+    executed = make_folder(folder / "notebooks") / "report.ipynb"
+    kept = [file for run in survey()[0] for file in publish(run, folder)]
     environment = {"REPRO_RUNS": str(runs_folder()), "REPRO_DATA": str(data_folder()), "REPRO_PROGRESS_SECONDS": "2"}
-    engine.execute(SOURCE, folder / "report.ipynb", values, environment)
-    write_bytes(page, to_html(folder / "report.ipynb").encode())
+    engine.execute(SOURCE, executed, {"profile": profile, "folder": str(folder)}, environment)
+    notebook = pages.stripped(engine.read(executed), {folder: "report"})
+    write_bytes(executed, nbformat.writes(notebook).encode())
+    write_bytes(page, pages.page(notebook, made_from=made_from, links=lambda _: None, report=True).encode())
+    if reason := pages.print_pdf(page, folder / "report.pdf"):
+        note(reason)
+    made = [
+        file for file in folder.rglob("*") if file.is_file() and (file in kept or file.stat().st_mtime >= began - 1)
+    ]
+    for file in set(held) - set(made):
+        file.unlink(missing_ok=True)
+    write_json(folder / LIST, sorted(str(file.relative_to(folder)) for file in made if file.name != LIST))
     return f"report: {page}"
 
 
-def is_current(page: Path) -> bool:
-    """Whether the page is newer than every run's files and than the notebook it is made from."""
+def fingerprint(profile: str) -> str:
+    """Return the SHA-256 of all that the report is made from: profile, runs, report notebook and this package."""
+    digest = hashlib.sha256(profile.encode())
+    package = Path(__file__).parent
+    sources = [SOURCE, *package.rglob("*.py"), *package.rglob("templates/*/*"), *package.rglob("*.csv")]
+    for root, files in (
+        (package.parent, sources),
+        (runs_folder(), [f for glob in READ for f in runs_folder().glob(glob)]),
+    ):
+        for file in sorted(set(files)):
+            digest.update(f"{file.relative_to(root) if file != SOURCE else ''}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def publish(run: Run, folder: Path) -> list[Path]:
+    """Write a run's executed notebook, without the paths of this machine, as it is and as a page; return both files."""
+    source, page = run.path / "notebook.ipynb", folder / page_of(run)
+    if not source.exists():
+        return []
+    made_from = hashlib.sha256(source.read_bytes() + pages.SOURCES).hexdigest()
+    files = [page, page.with_suffix(".ipynb")]
+    if not (_is_from(page, made_from) and files[1].exists()):
+        try:
+            notebook = pages.stripped(engine.read(source))
+        except ReproError as error:
+            note(str(error))
+            return []
+        banner = f'Run {html.escape(run.name)}: {BANNERS[run.profile]}. <a href="../report.html">The whole report</a>'
+        text = pages.page(notebook, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
+        write_bytes(files[1], nbformat.writes(notebook).encode())
+        write_bytes(page, text.encode())
+    return files
+
+
+def _lead(run: Run, folder: Path, notebook: str) -> str | None:
+    """Return where a notebook's page is, seen from that of `run`: of a run that it needs, or the profile's usual."""
+    if notebook == SOURCE.name:
+        return "../report.html"
+    for experiment in (each for each in EXPERIMENTS.values() if each.notebook == notebook):
+        references = find(run.experiment).needs(run.params)
+        changes = [dict(reference.changes) for reference in references if reference.experiment == experiment.name]
+        for overrides in [*changes, {}]:
+            params = resolve(experiment, run.profile, overrides)
+            needed = Run(locate(experiment, run.profile, params), experiment.name, run.profile, params)
+            if (needed.path / "notebook.ipynb").exists():
+                return Path(page_of(needed)).name
+    return None
+
+
+def _is_from(page: Path, made_from: str) -> bool:
+    """Whether a page is there and was made from what this SHA-256 is of."""
     if not page.exists():
         return False
-    made = page.stat().st_mtime
-    inputs = [SOURCE, *(path for name in TRIGGERS for path in runs_folder().glob(f"*/*/{name}"))]
-    return all(path.stat().st_mtime < made for path in inputs)
+    with open(page, encoding="utf-8") as file:
+        return f'content="{made_from}"' in file.read(1000)
 
 
-def to_html(notebook: Path) -> str:
-    """Return an executed notebook as one page that needs no network: code hidden, images within, no script."""
-    config = Config()
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = ("injected-parameters", "parameters")
-    exporter = HTMLExporter(
-        config=config,
-        template_name="lab",
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        embed_images=True,
-        require_js_url="",
-        mathjax_url="",
-        mermaid_js_url="",
-        jquery_url="",
-    )
-    held = os.getcwd()
-    os.chdir(notebook.parent)  # images are embedded from beside the notebook
-    try:
-        page, _ = exporter.from_filename(notebook.name)
-    finally:
-        os.chdir(held)
-    return page
+def _contents(folder: Path) -> list[Path]:
+    """Return the files that the last report in `folder` consisted of."""
+    return [folder / name for name in read_json(folder / LIST)] if (folder / LIST).exists() else []

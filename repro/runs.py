@@ -197,10 +197,15 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
 
 def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
     """Return the run's folder, named by the profile and what differs from the profile's parameters."""
+    changed = [f"{name}={_text(value)}" for name, value in differences(experiment, profile, params).items()]
+    return runs_folder() / experiment.name / ",".join([profile, *changed])
+
+
+def differences(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
+    """Return the values that identify a run and differ from the profile's parameters."""
     preset = experiment.parameters.preset_of(params.values())
     usual = experiment.parameters.build({**preset, **profiles.changes(profile, experiment)}).values()
-    changed = [f"{key}={_text(value)}" for key, value in params.identity().items() if value != usual[key]]
-    return runs_folder() / experiment.name / ",".join([profile, *changed])
+    return {name: value for name, value in params.identity().items() if value != usual[name]}
 
 
 @contextmanager

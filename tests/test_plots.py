@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro import plots, published
+from repro import plots, plots_alpha, plots_cost, published
 from repro.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
 TRAJECTORIES = [
@@ -73,10 +73,16 @@ def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
 
 def test_rows_of_alpha_are_named_by_node_then_source():
     first, second = r"$c_{k-2}$", r"$c_{k-1}$"
-    assert plots.edge_labels(5, True) == [f"{first} → 0", f"{second} → 0", f"{first} → 1", f"{second} → 1", "0 → 1"]
-    assert plots.edge_labels(14, True)[-1] == "2 → 3"
-    assert plots.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
-    assert plots.edge_labels(36, False)[-1] == "7 → 8"
+    assert plots_alpha.edge_labels(5, True) == [
+        f"{first} → 0",
+        f"{second} → 0",
+        f"{first} → 1",
+        f"{second} → 1",
+        "0 → 1",
+    ]
+    assert plots_alpha.edge_labels(14, True)[-1] == "2 → 3"
+    assert plots_alpha.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
+    assert plots_alpha.edge_labels(36, False)[-1] == "7 → 8"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_rows_of_alpha_are_named_by_node_then_source():
 )
 def test_the_strongest_operation_is_never_none(cell, edges, operations):
     values = shares(edges, len(operations))
-    axes = plots.alpha_heatmap({cell: values}).axes[0]
+    axes = plots_alpha.alpha_heatmap({cell: values}).axes[0]
     dots = axes.collections[-1].get_offsets()
     expected = [1 + int(np.argmax(row[1:])) for row in values]
     assert (np.floor(dots[:, 0]) == expected).all()
@@ -100,16 +106,61 @@ def test_progress_keeps_the_best_of_each_run():
     assert "ENAS" in drawn
 
 
-def test_our_own_rows_are_told_from_the_papers():
-    table = published.table("darts_table1_cifar10").assign(source="paper")
-    ours = {"architecture": "DARTS-2nd+cutout", "test_error_percent": 2.9, "search_gpu_days": 0.02}
-    ours |= {"search_method": "gradient", "source": "this package, short"}
-    figure = plots.cost_against_error(pd.concat([table, pd.DataFrame([ours])], ignore_index=True))
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()][-1] == "gradient, this package"
+def test_every_edge_has_its_panel_and_its_strongest_operation():
+    history = [shares(5, len(SEARCH_OPERATIONS), seed) for seed in range(6)]
+    figure = plots_alpha.alpha_history(history, "normal")
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == plots_alpha.edge_labels(5, True)
+    (dots,) = panels["0 → 1"].lines
+    expected = [1.5 + int(np.argmax(epoch[4][1:])) for epoch in history]
+    assert dots.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert dots.get_ydata().tolist() == expected
+
+
+def test_several_runs_give_their_mean_and_a_band():
+    both = pd.concat([METRICS.assign(run=0), METRICS.assign(run=1, train_loss=METRICS.train_loss + 2)])
+    figure = plots.search_curve(both)
+    assert lines(figure.axes[0])["training"].tolist() == [[1, 4], [2, 3], [3, 2]]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band.tolist()} >= {(1, 3), (1, 5), (3, 1), (3, 3)}
+    assert "mean of 2 runs" in figure.get_label()
+
+
+def test_only_what_can_be_compared_stands_beside_the_papers_rows():
+    table = published.table("darts_table1_cifar10")
+    ours = {"architecture": "DARTS-2nd+cutout", "search_method": "gradient", "profile": "short", "std here": 0.1}
+    ours |= {"test_error_percent here": 2.9, "search_gpu_days here": 0.02}
+    rows = pd.concat([table, pd.DataFrame([{**ours, "comparable": True}, {**ours, "comparable": False}])])
+    figure = plots_cost.cost_against_error(rows)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert len(texts) == 14  # DenseNet-BC has no search
+    assert len(texts) == 14  # DenseNet-BC has no search; one row is our own
     assert "AmoebaNet-A + cutout (their setup)" in texts
+    assert "DARTS-2nd + cutout, here, short" in texts
+    assert figure.get_label().endswith("13 published architectures and 1 of our own")
+
+
+@pytest.mark.parametrize(("name", "cost"), [("spos_blocks", "flops_M"), ("spos_bits", "bitops_G")])
+def test_accuracies_from_memory_are_hollow(name, cost):
+    table = published.table(name)
+    (axes,) = plots_cost.accuracy_against_cost(table, cost, "cost").axes
+    hollow = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert sum(len(line.get_xdata()) for line in hollow) == table["recalled"].sum()
+    assert sum(len(line.get_xdata()) for line in axes.lines) == len(table)
+
+
+def figures():
+    yield plots.bilevel_toy(TRAJECTORIES)
+    yield plots.search_curve(METRICS)
+    yield plots_alpha.alpha_heatmap({"normal": shares(5, 8)})
+    yield plots_alpha.alpha_history([shares(5, 8)] * 3, "normal")
+    yield plots_cost.cost_against_error(published.table("darts_table1_cifar10"))
+    yield plots_cost.accuracy_against_cost(published.table("spos_bits"), "bitops_G", "bit operations (G)")
+    snapshots = pd.DataFrame({"run": [0, 0], "cost": [1, 2], "value": [4.0, 5]})
+    yield plots.progress(snapshots, {}, cost="epochs", measure="error (%)")
+
+
+def test_every_figure_says_in_words_what_it_shows():
+    assert all(len(figure.get_label()) > 30 for figure in figures())
 
 
 def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
@@ -123,4 +174,5 @@ def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
     plots.save(plots.search_curve(METRICS), tmp_path / "a")
     ((bundle, options),) = shown
     assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
-    assert options["metadata"] == {"image/png": {"width": 720}}
+    assert options["metadata"]["image/png"]["width"] == 720
+    assert "Curves of loss and error over 3 epochs" in options["metadata"]["image/png"]["alt"]

@@ -1,0 +1,132 @@
+"""Executed notebooks as pages that open from disk: nothing is loaded, formulas are pictures, machine paths are gone."""
+
+import html
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+from repro import formulas
+from repro.files import write_bytes
+from repro.settings import ROOT, data_folder, runs_folder
+
+TEMPLATES = Path(__file__).parent / "templates"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SOURCES = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(TEMPLATES.rglob("*.*"))])  # of any page
+Links = Callable[[str], str | None]
+
+
+def stripped(notebook: NotebookNode, places: Mapping[Path, str] = {}) -> NotebookNode:
+    """Return a copy without machine paths, times and the tools' own metadata; a bar of progress keeps its last state.
+
+    places: more folders than those of this machine that are known, and what to call them.
+    """
+    notebook = nbformat.from_dict(_without_paths(notebook, places))
+    notebook.metadata.pop("papermill", None)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        cell.metadata = NotebookNode({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = "".join(re.sub(r"^[^\n]*\r(?!\n)", "", line) for line in output.text.splitlines(True))
+    return notebook
+
+
+def _without_paths(value: Any, places: Mapping[Path, str]) -> Any:
+    """Return a value of JSON, pictures aside, with the folders of this machine named for what they are."""
+    if isinstance(value, dict):
+        return {
+            name: part if name.startswith("image/") else _without_paths(part, places) for name, part in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_paths(part, places) for part in value]
+    return unplaced(value, places) if isinstance(value, str) else value
+
+
+def unplaced(text: str, places: Mapping[Path, str] = {}) -> str:
+    """Return a text with the folders of this machine named for what they are."""
+    known = {Path(tempfile.gettempdir()): "tmp", Path.home(): "~", ROOT: "."}
+    known |= {data_folder(): "data", runs_folder(): "runs", **places}
+    text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "a cell", text)
+    for folder, name in sorted(known.items(), key=lambda item: -len(str(item[0]))):
+        if folder != Path(folder.anchor):  # not within a longer path, nor in a picture's base64
+            text = re.sub(rf"(?<![\w/+=.~-]){re.escape(str(folder))}(?![\w+=.-])", name, text)
+    return text
+
+
+def page(notebook: NotebookNode, *, made_from: str, links: Links, banner: str = "", report: bool = False) -> str:
+    """Return a stripped notebook as an HTML page.
+
+    links: gives a link's target in the page, None where it leads nowhere and only its text is kept; made_from: kept in
+    the page, to tell whether it is still right; report: with a table of contents, without the code.
+    """
+    notebook = nbformat.from_dict(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = formulas.drawn(_linked(cell.source, links))
+        for output in cell.get("outputs", []):
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = formulas.drawn(_linked(output.data["text/markdown"], links))
+    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[str(TEMPLATES)], exclude_input=report)
+    style = (TEMPLATES / "page" / "page.css").read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")
+    facts = {"made_from": made_from, "title": _title(notebook), "style": style, "banner": banner}
+    if report:
+        notebook.cells[0].source += "\n\n" + _contents(notebook)
+    body, _ = exporter.from_notebook_node(notebook, resources={"page": facts})
+    return body
+
+
+def _contents(notebook: NotebookNode) -> str:
+    """Return a table of contents: the headings of level 2, leading to where nbconvert puts their anchors."""
+    lines = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    titles = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    items = [f'<li><a href="#{html.escape(t.replace(" ", "-"))}">{html.escape(t)}</a></li>' for t in titles]
+    inside = f"<summary>Contents</summary><ul>{''.join(items)}</ul>"
+    return f'<nav aria-label="Contents"><details open>{inside}</details></nav>'
+
+
+def _title(notebook: NotebookNode) -> str:
+    first = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    return html.escape(first.splitlines()[0].lstrip("# ")) if first else "repro"
+
+
+def _linked(text: str, links: Links) -> str:
+    """Lead the links to notebooks where their pages are."""
+
+    def lead(match: re.Match) -> str:
+        target = links(match[2])
+        return f"[{match[1]}]({target})" if target else match[1]
+
+    return re.sub(r"\[([^\]\n]+)\]\(([^)\s]+\.ipynb)\)", lead, text)
+
+
+def print_pdf(page: Path, target: Path) -> str | None:
+    """Print a page as PDF with Chromium; return why there is none, where there is none."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        return f"no PDF: none of {', '.join(BROWSERS)} is on the path"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        printed = Path(folder) / "page.pdf"
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", "--no-first-run"]
+        command += ["--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer"]
+        command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={printed}", page.as_uri()]
+        try:
+            subprocess.run(command, capture_output=True, timeout=120, check=True, env={**os.environ, "TZ": "UTC"})
+            write_bytes(target, _undated(printed.read_bytes()))
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"no PDF: {browser} failed ({type(error).__name__})"
+    return None
+
+
+def _undated(pdf: bytes) -> bytes:
+    """Replace the dates in a PDF by one of the same length."""
+    return re.sub(rb"(?<=Date \(D:)\d{14}", b"20000101000000", pdf)

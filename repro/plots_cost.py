@@ -1,0 +1,95 @@
+"""What accuracy costs: DARTS Table 1 as a picture, and the accuracies of SPOS against multiply-adds and BitOps.
+
+Rows are those of `results.compare`. Our own numbers stand in these pictures, as stars, where they were measured on the
+paper's data; others cannot be compared.
+"""
+
+import re
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from repro.plots import INK, styled
+
+MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
+STAR = {"marker": "*", "markersize": 15, "markeredgecolor": INK, "linestyle": "none", "capsize": 3}
+
+
+@styled
+def cost_against_error(rows: pd.DataFrame) -> Figure:
+    """DARTS Table 1 as a picture: test error (percent) against search cost (GPU days), by method of search."""
+    cost, error = "search_gpu_days", "test_error_percent"
+    figure = Figure(figsize=(8.4, 5.2))
+    axes = figure.subplots()
+    paper = rows.dropna(subset=[cost, error]).drop_duplicates("architecture")
+    colours = dict(zip(MARKERS, sns.color_palette("colorblind", len(MARKERS)), strict=True))
+    for method, marker in MARKERS.items():
+        part = paper[paper["search_method"] == method]
+        axes.errorbar(
+            part[cost], part[error], part["std"].fillna(0), linestyle="none", marker=marker, markersize=7, capsize=3,
+            color=colours[method], markeredgecolor=INK, label=method,
+        )  # fmt: skip
+    for row in paper.to_dict("records"):
+        left = row[cost] > 50 or row[cost] == paper[cost].min()
+        _label(axes, row[cost], row[error], row["architecture"], left=left)
+    own = _own(rows, f"{cost} here", f"{error} here").to_dict("records")
+    for row in own:
+        place = row[f"{cost} here"], row[f"{error} here"]
+        axes.errorbar(*place, row["std here"], color=colours[row["search_method"]], **STAR)
+        _label(axes, *place, f"{row['architecture']}, here, {row['profile']}", left=False)
+    axes.set(xscale="log", xlabel="search cost (GPU days)", ylabel="test error (%)")
+    axes.margins(x=0.16)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend([bar.lines[0] for bar in handles], labels, title="search by", loc="outside lower center", ncols=5)
+    figure.set_label(f"Test error against search cost: {len(paper)} published architectures and {len(own)} of our own")
+    return figure
+
+
+@styled
+def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
+    """SPOS Sect. 4: top-1 accuracy (percent) against a cost; hollow points were written down from memory.
+
+    cost: `flops_M` or `bitops_G`; `label` names it.
+    """
+    figure = Figure(figsize=(7.6, 4.8))
+    axes = figure.subplots()
+    paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates(["architecture", cost])
+    found = paper["architecture"].str.contains("search|README")
+    for searched, marker, colour in ((True, "o", "#0072b2"), (False, "s", "#d55e00")):
+        for recalled in (False, True):
+            part = paper[(found == searched) & (paper["recalled"] == recalled)]
+            name = ("SPOS" if searched else "baseline") + (", unchecked" if recalled else "")
+            axes.plot(
+                part[cost], part["top1_percent"], linestyle="none", marker=marker, markersize=7, color=colour,
+                fillstyle="none" if recalled else "full", markeredgewidth=1.6, label=name if len(part) else None,
+            )  # fmt: skip
+    low, high = paper[cost].min(), paper[cost].max()
+    for row, searched in zip(paper.to_dict("records"), found, strict=True):
+        share = (row[cost] - low) / (high - low)
+        _label(axes, row[cost], row["top1_percent"], row["architecture"], left=share > (0.1 if searched else 0.95))
+    own = _own(rows, f"{cost} here", "top1_percent here")
+    if len(own):
+        places = own[f"{cost} here"], own["top1_percent here"], own["std here"].fillna(0)
+        axes.errorbar(*places, color="#009e73", label="this package", **STAR)
+    axes.set(xlabel=label, ylabel="top-1 accuracy (%)")
+    axes.margins(x=0.14, y=0.1)
+    figure.legend(loc="outside lower center", ncols=5)
+    figure.set_label(f"Top-1 accuracy against {label}: {len(paper)} published networks and {len(own)} of our own")
+    return figure
+
+
+def _own(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Return the rows that were run here on the paper's data and have all `columns`."""
+    if not set(columns) <= set(rows):
+        return rows.head(0)
+    return rows[rows["comparable"].eq(True)].dropna(subset=list(columns))
+
+
+def _label(axes: Axes, x: float, y: float, text: str, *, left: bool) -> None:
+    """Write a text beside a point."""
+    spaced = re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", text))
+    place = {"xytext": (-8 if left else 8, 0), "textcoords": "offset points", "ha": "right" if left else "left"}
+    box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
+    axes.annotate(spaced, (x, y), **place, va="center", fontsize=8, bbox=box, zorder=1.5)

@@ -1,0 +1,99 @@
+"""How far every run is, by its folder alone: done, running, stopped or failed, and about how long the rest takes."""
+
+import fcntl
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from repro.errors import ReproError
+from repro.files import read_json
+from repro.runs import Run, read_run
+from repro.settings import runs_folder
+
+WORDS = ("done", "running", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of one run: one of WORDS and what is known beside it."""
+
+    word: str
+    epochs: int = 0  # done so far, in all parts of the run
+    of: int | None = None  # in all; where equal cells are trained once, at most
+    left: float | None = None  # seconds, at the pace of the last epochs
+    message: str = ""
+
+    def __str__(self) -> str:
+        of = f" of {self.of}" if self.of else ""
+        epochs = f"after {self.epochs}{of} epochs" if self.epochs else ""
+        left = f"about {duration(self.left)} left" if self.left is not None else ""
+        return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
+
+
+def survey() -> tuple[list[Run], dict[str, str]]:
+    """Return the runs in the runs folder, in order of their names, and for each folder that is damaged the reason."""
+    runs, damaged = [], {}
+    for path in sorted(runs_folder().glob("*/*/params.json")):
+        try:
+            run = read_run(path.parent)
+            if not isinstance(run.result, dict | None) or not all(isinstance(row, dict) for row in run.metrics()):
+                raise ReproError("result.json or metrics.jsonl is not a run's; delete the folder and run again")
+            runs.append(run)
+        except (ReproError, ValueError, OSError) as error:
+            damaged["/".join(path.parts[-3:-1])] = str(error).replace(f"{runs_folder()}/", "")
+    return runs, damaged
+
+
+def state(run: Run) -> State:
+    """Return how far a run is."""
+    if run.result is not None:
+        return State("done")
+    parts = [replace(run, path=path.parent) for path in sorted(run.path.glob("**/metrics.jsonl"))]
+    rows = [row for part in parts for row in part.metrics()]
+    of = expected_epochs(run)
+    seconds = [row["seconds"] for row in rows if "seconds" in row]
+    left = median(seconds[-5:]) * max(of - len(rows), 0) if of and seconds else None
+    if is_held(run.path / ".lock"):
+        return State("running", len(rows), of, left)
+    message = failure(run)
+    return State("failed" if message else "stopped", len(rows), of, left, message)
+
+
+def expected_epochs(run: Run) -> int | None:
+    """Return the epochs of all trainings of a run, where its parameters say: those of a selection are many."""
+    values = run.params.values()
+    trainings = values.get("samples") or len(values.get("search_seeds", [0])) * len(values.get("snapshots", [0]))
+    return values["epochs"] * trainings if "epochs" in values else None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock at `path`."""
+    if not path.exists():
+        return False
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def failure(run: Run) -> str:
+    """Return the error that ended a run's last session, as one line; empty where it was stopped from outside."""
+    notebook, facts = run.path / "notebook.ipynb", run.path / "provenance.json"
+    if not notebook.exists() or (facts.exists() and facts.stat().st_mtime > notebook.stat().st_mtime):
+        return ""  # a later session was ended before it could write its notebook
+    try:
+        outputs = [output for cell in read_json(notebook)["cells"] for output in cell.get("outputs", [])]
+        errors = [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+    except (ReproError, KeyError, TypeError, AttributeError):
+        return "its notebook cannot be read"
+    return next((error.splitlines()[0] for error in errors if not error.startswith("KeyboardInterrupt")), "")
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.{0 if unit == 'min' else 1}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,107 @@
+"""The first table of the report: every figure and table of both papers, and how far it has been reproduced here."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from repro import layout, profiles, published, results
+from repro.counterparts import ROWS
+from repro.experiments import EXPERIMENTS
+from repro.states import state, survey
+from repro.typeset import Link
+
+
+class Item(NamedTuple):
+    """One figure or table: its heading in the report, and the experiments that make it or the table that it is."""
+
+    heading: str
+    experiments: tuple[str, ...] = ()
+    table: str = ""
+    row: str = ""  # the one that the paper is about
+
+    @property
+    def link(self) -> Link:
+        """The heading up to its colon, leading to it."""
+        return Link(self.heading.split(":")[0], "#" + self.heading.replace(" ", "-"))
+
+
+ITEMS = (
+    Item("Figure 2: the bilevel problem in two numbers", ("bilevel-toy",)),
+    Item("Figure 3, left: the convolutional cells during the search", ("cifar10-progress",)),
+    Item("Figure 3, right: the recurrent cells during the search", ("ptb-progress",)),
+    Item("Figures 4 and 5: the convolutional cells", ("cifar10-search", "cifar10-select")),
+    Item("Figure 6: the recurrent cell", ("ptb-search", "ptb-select")),
+    Item("Table 1: image classifiers on CIFAR-10", (), "darts_table1_cifar10", "DARTS-2nd+cutout"),
+    Item("Section 3.3: alternatives to the bilevel search", (), "darts_ablations", "simultaneous_SGD_train+val"),
+    Item("Table 2: language models on Penn Treebank", (), "darts_table2_ptb", "DARTS-2nd"),
+    Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "DARTS"),
+    Item("Table 4: language models on WikiText-2", (), "darts_table4_wikitext2", "DARTS"),
+    Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "SPOS block search"),
+    Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "SPOS block + channel search"),
+    Item("SPOS, released cell: the authors' network", (), "spos_released", "authors' README cell"),
+    Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "ResNet-18 searched"),
+    Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
+)
+
+
+def rows(profile: str) -> list[dict[str, Any]]:
+    """Return for each item what the paper has, what was run here, and what is missing in `profile`."""
+    return [_of_table(item, profile) if item.table else _of_figure(item, profile) for item in ITEMS]
+
+
+def table(found: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows as cells."""
+    names = ("figure or table", "in the paper", "here", "runs", "not finished")
+    return pd.DataFrame([{name: row[name] for name in names} for row in found], dtype=object)
+
+
+def sentence(found: list[dict[str, Any]]) -> str:
+    """Say how many figures and tables have been reproduced at the paper's size, and how many only look at the path."""
+    complete = sum(row["complete"] for row in found)
+    part = [row for row in found if row["profiles"] and not row["complete"]]
+    some = ", ".join(f"{sum(name in row['profiles'] for row in part)} of `{name}`" for name in profiles.CHANGES)
+    return (
+        f"Of {len(found)} figures and tables, all runs at the paper's size are there for **{complete}**, others "
+        f"for **{len(part)}** ({some}); for **{len(found) - complete - len(part)}** there is none yet."
+    )
+
+
+def _of_figure(item: Item, profile: str) -> dict[str, Any]:
+    groups = [group for name in item.experiments for group in results.groups(name)]
+    begun = [run for run in survey()[0] if run.experiment in item.experiments and run.result is None]
+    counts = Counter(run.profile for group in groups for run in group.runs)
+    states = "; ".join(f"{run.name}: {state(run)}" for run in begun)
+    return {
+        "figure or table": item.link,
+        "in the paper": EXPERIMENTS[item.experiments[-1]].claim if item.experiments[-1] in EXPERIMENTS else None,
+        "here": "shown below" if groups else None,
+        "runs": _counted(counts),
+        "not finished": states or (None if counts[profile] else f"no {profile} run"),
+        "profiles": set(counts),
+        "complete": any(group.as_published for group in groups),
+    }
+
+
+def _of_table(item: Item, profile: str) -> dict[str, Any]:
+    lines, column = results.compare(item.table, profile).to_dict("records"), layout.subject(item.table)
+    first = next(line for line in lines if line["architecture"] == item.row)
+    mine = [line for line in lines if (line["architecture"], line[column]) == (item.row, first[column])]
+    made = [line for line in lines if layout.kind(line) == "ours"]
+    counts: Counter[str] = Counter()
+    for line in made:
+        counts[line["profile"].split(",")[0]] += int(line["runs"])
+    wanted, missing = len(ROWS[item.table]), sum(isinstance(line["command"], str) for line in lines)
+    return {
+        "figure or table": item.link,
+        "in the paper": f"{published.TABLES[item.table].units[column]}: {layout.paper(first, column)} ({item.row})",
+        "here": "; ".join(filter(None, (layout.here(line, column) for line in mine))) or None,
+        "runs": _counted(counts),
+        "not finished": f"{missing} of {wanted} rows have no {profile} run" if missing else None,
+        "profiles": set(counts),
+        "complete": sum(line["profile"] == "paper" for line in made) >= wanted,
+    }
+
+
+def _counted(counts: Counter[str]) -> str | None:
+    return ", ".join(f"{count} {profile}" for profile, count in counts.items()) or None
