@@ -20,7 +20,7 @@ from typing import Any
 from repro import provenance
 from repro.errors import ReproError, UsageError
 from repro.parameters import Parameters
-from repro.runs import Run
+from repro.runs import Run, lock
 from repro.settings import under_torchrun
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
@@ -36,13 +36,14 @@ def wanted(run: Run) -> bool:
 def compute(run: Run) -> dict[str, Any]:
     """Compute the run in its `processes`, under torchrun; return its result. ReproError in one line if one fails."""
     logs = run.path / "processes"
-    shutil.rmtree(logs, ignore_errors=True)
-    logs.mkdir()
-    with _started(run, logs) as torchrun:
-        _follow(torchrun, run, logs)
-    if torchrun.returncode or run.result is None:
-        raise ReproError(_reason(run, logs))
-    shutil.rmtree(logs)
+    with lock(run.path / ".processes.lock", wait=0):
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.mkdir()
+        with _started(run, logs) as torchrun:
+            _follow(torchrun, run, logs)
+        if torchrun.returncode or run.result is None:
+            raise ReproError(_reason(logs))
+        shutil.rmtree(logs)
     return run.result
 
 
@@ -54,7 +55,7 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--redirects=3", f"--log-dir={logs}"]
     recipe = [run.experiment, f"profile={run.profile}", *(f"{key}={text}" for key, text in texts.items())]
     cores = max(1, (os.cpu_count() or 1) // values["processes"])
-    environment = {"OMP_NUM_THREADS": str(cores), "REPRO_PROGRESS_SECONDS": "2", **os.environ}
+    environment = {"OMP_NUM_THREADS": str(cores), **os.environ, "REPRO_PROGRESS_SECONDS": "5"}
     environment |= {"REPRO_COMMAND": provenance.command(), "REPRO_STARTED": "1"}
     with open(logs / "torchrun.log", "wb") as log:
         process = subprocess.Popen(
@@ -78,16 +79,17 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
 
 def _follow(torchrun: subprocess.Popen, run: Run, logs: Path) -> None:
     """Show what the first process says until torchrun ends; ReproError when nothing has moved for too long."""
-    seen, shown, since = None, 0, time.monotonic()
-    ended = False
+    signs, shown, since, ended = None, 0, time.monotonic(), False
     while not ended:
         time.sleep(0.1)
         ended = torchrun.poll() is not None
         for path in logs.glob("*/attempt_0/0/stderr.log"):
-            shown += _show(path.read_bytes()[shown:])
-        signs = {path: path.stat().st_mtime_ns for path in (*logs.rglob("*.log"), *run.path.glob("*.*"))}
+            with open(path, "rb") as file:
+                file.seek(shown)
+                shown += _show(file.read())
+        seen, signs = signs, [os.stat(path).st_mtime_ns for path in (*logs.rglob("*.log"), run.path)]
         if signs != seen:
-            seen, since = signs, time.monotonic()
+            since = time.monotonic()
         if time.monotonic() - since > PATIENCE:
             raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
 
@@ -99,7 +101,7 @@ def _show(text: bytes) -> int:
     return taken
 
 
-def _reason(run: Run, logs: Path) -> str:
+def _reason(logs: Path) -> str:
     """Say in one line why the processes ended: what one of them said, or how it was ended."""
     said = {int(path.parent.name): path.read_text(errors="replace") for path in logs.glob("*/attempt_0/*/stderr.log")}
     for _, text in sorted(said.items()):
