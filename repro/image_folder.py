@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.errors import ReproError
+from repro.errors import ReproError, UsageError
 from repro.files import make_folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision
@@ -39,7 +39,9 @@ class Part(NamedTuple):
 
     def head(self, count: int) -> "Part":
         """Return `count` pictures spread evenly over the classes, in the same order; 0 keeps all."""
-        if not 0 < count < len(self.names):
+        if count > len(self.names):
+            raise UsageError(f"images={count}, but {self.root} has {len(self.names)}: take fewer, or 0 for all")
+        if not count:
             return self
         chosen = np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64)
         return self._replace(names=self.names[chosen], labels=self.labels[torch.from_numpy(chosen)])

@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from repro import image_folder, parallel
+from repro.cli import main
 from repro.errors import ReproError, UsageError
 from repro.image_folder import find, pictures, scan
 from repro.image_loader import MEAN, STD, Loader, _Order, normalise, train_transform, valid_transform
@@ -73,7 +74,18 @@ def test_fewer_images_are_of_all_classes(embedded):
     part = find(embedded, 8).train.head(24)
     assert torch.bincount(part.labels).tolist() == [3] * 8
     assert part.path(23).exists()
-    assert len(part.head(0).names) == len(part.head(99).names) == 24
+    assert len(part.head(0).names) == 24
+    with pytest.raises(UsageError, match="images=25, but .*train has 24: take fewer, or 0 for all"):
+        part.head(25)
+
+
+def test_data_command_checks_imagenet_and_says_where_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path))
+    assert main(["data", "check", "imagenet"]) == 1
+    assert main(["data", "fetch", "imagenet"]) == 2
+    missing, fetch = capsys.readouterr().err.splitlines()
+    assert "imagenet/train is missing: put pictures into" in missing
+    assert "ImageNet is to be had at https://image-net.org after registration: sort it into" in fetch
 
 
 def flatten(folder):
