@@ -31,7 +31,7 @@ class PtbSearch(LanguageTraining):
 
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     epochs: int = parameter(50, "passes over the training text", low=1)
-    batch: int = parameter(256, "streams read side by side", low=1)
+    batch: int = parameter(256, "streams read side by side", low=2)
     size: int = parameter(300, "width of embedding and hidden state", low=1)
     nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
     weight_decay: float = parameter(5e-7, "weight decay of w", low=0)
