@@ -114,7 +114,7 @@ def test_an_interrupted_training_ends_with_the_same_numbers(elsewhere, monkeypat
 # ---- searches
 
 
-@pytest.mark.parametrize("survived", [0, 1, 5, 6, 17, 18, 29])
+@pytest.mark.parametrize("survived", [0, 5, 18, 29])
 def test_a_search_killed_at_any_candidate_replays_to_the_same_end(survived, judged, elsewhere):
     run("spos-supernet", **SUPERNET)
     all_calls = judged()
