@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repro.kernels import Reader, depthwise_input, differentiate, maps, plain_depthwise, rows, without_gaps
+from repro.kernels import Reader, differentiate, maps, plain_depthwise, rows, without_gaps
 
 T = TypeVar("T")
 
@@ -70,11 +70,9 @@ class _DepthwiseMoments(torch.autograd.Function):
         found: list[Tensor | None] = [None] * len(tensors)
         for index, (slope, weight) in enumerate(zip(slopes, tensors[count:], strict=True)):
             source = index % count
-            if needed[source]:
-                for_x = depthwise_input(tensors[source].shape, weight, slope, stride, dilation)
-                found[source] = for_x if found[source] is None else found[source].add_(for_x)
-            if needed[count + index]:
-                found[count + index] = readers[source].weight(weight.shape, slope, stride, dilation)
+            wanted = needed[source], needed[count + index]
+            for_x, found[count + index] = readers[source].gradients(stride, dilation, weight, slope, wanted)
+            found[source] = for_x if found[source] is None else found[source].add_(for_x)
         return None, None, None, *found
 
 

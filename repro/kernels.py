@@ -16,9 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 
 LAST = torch.channels_last
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """Return images (N, C, H, W) in the memory format that a network is faster with: channels last on a CPU."""
+    return x.contiguous(memory_format=LAST) if x.device.type == "cpu" else x
 
 
 def rows(x: Tensor) -> Tensor:
@@ -46,9 +51,14 @@ def differentiate(
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """Convolve every channel by itself: (N, C, H, W), (C, 1, k, k) -> (N, C, H / stride, W / stride), k odd."""
-    if x.device.type != "cpu" or dilation > 2:
+    if x.device.type != "cpu" or dilation > 2 or library_is_fast(weight.shape[-1], stride, dilation):
         return plain_depthwise(stride, dilation, x, weight)
     return _Depthwise.apply(*without_gaps(stride, dilation, x), weight)
+
+
+def library_is_fast(size: int, stride: int, dilation: int) -> bool:
+    """Whether the library's gradients are the faster ones, measured on one CPU with AVX-512."""
+    return dilation == 1 and (size != 5 or stride == 2)
 
 
 def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Tensor:
@@ -77,26 +87,14 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        stride, dilation = ctx.geometry
         if torch.is_grad_enabled():
-            plain = partial(plain_depthwise, stride, dilation)
-            return None, None, *differentiate(plain, (x, weight), gradient)
+            return None, None, *differentiate(partial(plain_depthwise, *ctx.geometry), (x, weight), gradient)
         gradient = gradient.contiguous(memory_format=LAST)
-        for_x = depthwise_input(x.shape, weight, gradient, stride, dilation) if ctx.needs_input_grad[2] else None
-        for_weight = Reader(x).weight(weight.shape, gradient, stride, dilation) if ctx.needs_input_grad[3] else None
-        return None, None, for_x, for_weight
-
-
-def depthwise_input(shape: torch.Size, weight: Tensor, gradient: Tensor, stride: int, dilation: int) -> Tensor:
-    """Return the gradient over the input; at stride 1 it is a convolution with the kernel turned by 180 degrees."""
-    if stride == 1:
-        return plain_depthwise(1, dilation, gradient, weight.flip(2, 3))
-    padding = dilation * (weight.shape[-1] // 2)
-    return conv2d_input(shape, weight, gradient, stride, padding, dilation, groups=len(weight))
+        return None, None, *Reader(x).gradients(*ctx.geometry, weight, gradient, ctx.needs_input_grad[2:])
 
 
 class Reader:
-    """Gradients over the kernels of all depthwise convolutions that read one input.
+    """Gradients of all depthwise convolutions that read one input.
 
     oneDNN is fast for kernels of at most 3 columns without dilation. So pixels that are read together in a dilated
     convolution are put side by side, and a kernel of 5 columns is taken as its first 3 and its last 3.
@@ -104,6 +102,29 @@ class Reader:
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
+
+    def gradients(
+        self, stride: int, dilation: int, weight: Tensor, gradient: Tensor, needed: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return those over the input (N, C, H, W) and over the kernels (C, 1, k, k), where needed."""
+        channels, _, size, _ = weight.shape
+        if library_is_fast(size, stride, dilation):
+            geometry = [stride] * 2, [size // 2] * 2, [1, 1], False, [0, 0], channels
+            mask = [*needed, False]
+            return torch.ops.aten.convolution_backward(gradient, self.x, weight, None, *geometry, mask)[:2]
+        # At stride 1 the gradient over the input is a convolution with the kernels turned by 180 degrees
+        for_x = plain_depthwise(1, dilation, gradient, weight.flip(2, 3)) if needed[0] else None
+        return for_x, self._weight(channels, size, dilation, gradient) if needed[1] else None
+
+    def _weight(self, channels: int, size: int, dilation: int, gradient: Tensor) -> Tensor:
+        if dilation == 2:
+            parts = self.together._weight(2 * channels, size, 1, _together(gradient))
+            return parts[:channels] + parts[channels:]
+        if size != 5:
+            return conv2d_weight(self.x, (channels, 1, size, size), gradient, 1, size // 2, groups=channels)
+        window = channels, 1, size, 3
+        first, last = (conv2d_weight(moved, window, gradient, groups=channels) for moved in self.shifted)
+        return torch.cat([first, last[..., 1:]], dim=3)
 
     @cached_property
     def shifted(self) -> tuple[Tensor, Tensor]:
@@ -114,18 +135,6 @@ class Reader:
     def together(self) -> "Reader":
         """What kernels of dilation 2 read, without the gaps."""
         return Reader(_together(self.x))
-
-    def weight(self, shape: torch.Size, gradient: Tensor, stride: int, dilation: int) -> Tensor:
-        """Return the gradient (C, 1, k, k)."""
-        channels, _, size, _ = shape
-        if dilation == 2:
-            parts = self.together.weight((2 * channels, 1, size, size), _together(gradient), stride, 1)
-            return parts[:channels] + parts[channels:]
-        if size != 5:
-            return conv2d_weight(self.x, shape, gradient, stride, size // 2, groups=channels)
-        window = channels, 1, size, 3
-        first, last = (conv2d_weight(moved, window, gradient, stride, groups=channels) for moved in self.shifted)
-        return torch.cat([first, last[..., 1:]], dim=3)
 
 
 def _two_columns_apart(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from repro import kernels
 from repro.errors import ReproError, unknown
 from repro.genotypes import EDGES_PER_NODE, ConvGenotype
 from repro.operations import Identity, Preprocess, Shape, operation, stack
@@ -180,7 +181,7 @@ class EvaluationNetwork(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits (N, classes) and, in training with an auxiliary head, those of the head."""
         drop_path = self.drop_path if self.training and self.drops_paths else None
-        before, last = self.stem(x)
+        before, last = self.stem(kernels.laid_out(x))
         auxiliary = None
         for index, cell in enumerate(self.cells):
             before, last = last, cell(before, last, drop_path)

@@ -8,6 +8,7 @@ that leave one state of a cell read the same tensor at the same stride, so they 
 import torch
 from torch import Tensor, nn
 
+from repro import kernels
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
 from repro.mixed_edges import Contribution, MixedEdges, total
 from repro.operations import Preprocess, Shape, stack
@@ -95,8 +96,7 @@ class SearchNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, in_channels, H, W) to logits (N, classes)."""
         normal, reduce = (alpha.softmax(dim=1).index_select(0, self.by_source) for alpha in self.alphas)
-        x = x.contiguous(memory_format=torch.channels_last) if folds_on(x.device) else x
-        before = last = self.stem(x)
+        before = last = self.stem(kernels.laid_out(x))
         for cell in self.cells:
             before, last = last, cell(before, last, reduce if cell.reduce else normal)
         return self.classifier(last.mean(dim=(2, 3)))
