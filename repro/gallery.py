@@ -44,7 +44,7 @@ def caption(group: Group) -> str:
         f"**{run.experiment}, {group.label()}**",
         f"data: {group.data}" if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
-        f"{epochs} epochs" if epochs else "",
+        f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
         f"{duration(3600 * group.hours)} on {group.device}",
     ]
     links = " ".join(f"[run {place}]({results.page_of(run)})" for place, run in enumerate(group.runs, start=1))

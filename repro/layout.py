@@ -25,12 +25,13 @@ def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     units = {column: heading for column, heading in published.TABLES[table].units.items() if column != "std"}
     cells: dict[Any, list] = {"architecture": [_name(row) for row in rows]}
     cells |= _measure(rows, first, units.pop(first), about=True)
-    if frame["runs"].notna().any():
+    source = {"executed notebook, or the command that makes it": [_source(row) for row in rows]}
+    if ran := frame["runs"].notna().any():
         cells |= {name: [row[name] for row in rows] for name in ("runs", "profile", "data", "epochs")}
-        cells["time"] = [_time(row) for row in rows]
-    cells["executed notebook, or the command that makes it"] = [_source(row) for row in rows]
+        cells |= {"time": [_time(row) for row in rows], **source}
     for column, heading in units.items():
         cells |= _measure(rows, column, heading)
+    cells |= {} if ran else source
     if any(row.get("note") for row in rows):
         cells["note"] = [row.get("note") for row in rows]
     return pd.DataFrame(cells, dtype=object)
@@ -109,7 +110,7 @@ def _difference(row: dict[str, Any], column: str) -> str | None:
 
 
 def _time(row: dict[str, Any]) -> str | None:
-    return f"{number(row['hours'], 1)} {row['device']} h" if _given(row.get("hours")) else None
+    return f"{number(row['hours'], 1)} {row['device']} h".replace(" ", "\u00a0") if _given(row.get("hours")) else None
 
 
 def _source(row: dict[str, Any]) -> Any:

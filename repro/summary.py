@@ -60,10 +60,12 @@ def sentence(found: list[dict[str, Any]]) -> str:
     """Say how many figures and tables have been reproduced at the paper's size, and how many only look at the path."""
     complete = sum(row["complete"] for row in found)
     part = [row for row in found if row["profiles"] and not row["complete"]]
-    some = ", ".join(f"{sum(name in row['profiles'] for row in part)} of `{name}`" for name in profiles.CHANGES)
+    counts = Counter(name for row in part for name in row["profiles"])
+    some = ", ".join(f"{counts[name]} `{name}`" for name in profiles.CHANGES if counts[name])
+    none = len(found) - complete - len(part)
     return (
         f"Of {len(found)} figures and tables, all runs at the paper's size are there for **{complete}**, others "
-        f"for **{len(part)}** ({some}); for **{len(found) - complete - len(part)}** there is none yet."
+        f"for **{len(part)}**{f' ({some})' if some else ''}; for **{none}** there is none yet."
     )
 
 
@@ -104,4 +106,4 @@ def _of_table(item: Item, profile: str) -> dict[str, Any]:
 
 
 def _counted(counts: Counter[str]) -> str | None:
-    return ", ".join(f"{count} {profile}" for profile, count in counts.items()) or None
+    return ", ".join(f"{count}\u00a0{profile}" for profile, count in counts.items()) or None

@@ -1,0 +1,87 @@
+"""How every notebook ends: its run beside the paper, and where its numbers come from."""
+
+from typing import Any
+
+import pandas as pd
+
+from repro import layout, provenance, published, results
+from repro.counterparts import ROWS
+from repro.drawing import show as show_bundle
+from repro.experiments import find
+from repro.results import Group
+from repro.runs import Run
+from repro.states import duration
+from repro.typeset import show as show_table
+
+# Entries of result.json as headings; what is not here is called as it is, without underlines
+HEADINGS = {
+    "valid_error": "validation error (%)",
+    "test_error": "test error (%)",
+    "accuracy": "held-out accuracy (%)",
+    "random_accuracy": "held-out accuracy of random search (%)",
+    "test_accuracy": "test accuracy (%)",
+    "parameters_millions": "parameters (M)",
+    "mult_adds_millions": "multiply-adds (M)",
+    "bitops_giga": "bit operations (2^30)",
+    "kendall_tau": "Kendall tau",
+}
+
+
+def show(run: Run) -> None:
+    """Show a finished run beside the rows of the paper that its experiment re-creates, and its provenance."""
+    show_table(beside_paper(run))
+    if run.profile != "paper":
+        note = f"A run of the `{run.profile}` profile: it shows that the path works; its numbers are no reproduction."
+        show_bundle({"text/markdown": f"> {note}"})
+    show_table(sources(run))
+
+
+def beside_paper(run: Run) -> pd.DataFrame:
+    """Return the published rows of the run's experiment and the run; where there are none, the paper's words."""
+    tables = [name for name, rows in ROWS.items() if run.experiment in {row.experiment for row in rows.values()}]
+    made = [name for name in tables if any(_made(run, row) for row in ROWS[name].values())]
+    if not tables:
+        return in_words(run)
+    table = (made or tables)[0]
+    paper = published.table(table)
+    rows = paper[paper["architecture"].isin([name for name in ROWS[table] if isinstance(name, str)])]
+    own = {"architecture": f"this run ({run.name})", **results.ours(table, Group((run,)), {})}
+    frame = pd.DataFrame([*(rows if len(rows) else paper).to_dict("records"), own])
+    cells = layout.comparison(table, frame.assign(**{name: None for name in results.FACTS if name not in frame}))
+    return cells.drop(columns=[name for name in cells if name[:8] == "executed" or name == "runs"])
+
+
+def in_words(run: Run) -> pd.DataFrame:
+    """Return what the paper claims and paid, and the run's headline numbers and time."""
+    experiment, seconds = find(run.experiment), provenance.seconds(run.path)
+    numbers = {name: value for name, value in (run.result or {}).items() if isinstance(value, int | float)}
+    words = [f"{HEADINGS.get(name, name.replace('_', ' '))}: {_short(value)}" for name, value in numbers.items()]
+    device = provenance.read(run.path).get("device", "CPU")
+    return pd.DataFrame(
+        {
+            "": ["result", "cost"],
+            "in the paper": [experiment.claim, experiment.cost],
+            f"this run ({run.profile})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
+        }
+    )
+
+
+def sources(run: Run) -> pd.DataFrame:
+    """Return commit, versions, device, data checksums and sessions of a run, one line each."""
+    facts = provenance.read(run.path)
+    commit = (facts.get("commit") or "unknown") + (", with changes" if facts.get("dirty") else "")
+    lines = {"run": run.name, "commit": commit, "device": facts.get("device")}
+    lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
+    lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
+    for place, session in enumerate(facts.get("sessions", []), start=1):
+        began = session["start"][:19].replace("T", " ")
+        lines[f"session {place}"] = f"{session['command']}, from {began} UTC, {duration(session['seconds'])}"
+    return pd.DataFrame({"provenance": list(lines), "": list(lines.values())})
+
+
+def _made(run: Run, row: Any) -> bool:
+    return row.made(run, results.telling(run.experiment))
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
