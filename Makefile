@@ -43,7 +43,8 @@ test: setup ## check the style and run the tests
 	$(BIN)/python -m pytest
 
 bench: setup ## time the search and evaluation steps against plain formulations
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/search_step.py
+	$(BIN)/python benchmarks/recurrent_step.py
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
