@@ -49,7 +49,7 @@ def test_result_made_elsewhere_is_read_not_computed(folder):
     run.save("trajectories.json", [{"xi": 0.0, "alpha": [2.0, 1.0], "weight": [-2.0, 1.0], "fixed_point": 1.0}])
     run.finish({"ends": [{"xi": 0.0, "alpha": 123.0}]})
     assert main(["run", "bilevel-toy", "-p", "steps=7"]) == 0
-    assert "123.0" in (run.path / "notebook.ipynb").read_text()
+    assert "<td>123</td>" in (run.path / "notebook.ipynb").read_text()
     assert run.result == {"ends": [{"xi": 0.0, "alpha": 123.0}]}
 
 
