@@ -13,7 +13,7 @@ from repro.experiments import Experiment, find
 
 # One thread: networks this small gain nothing from more, and on a busy machine lose by waiting for each other.
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
-TINY_SEARCH = {**DIGITS, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
+TINY_SEARCH = {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
 TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
 TINY_PICTURES = {"dataset": "pictures", "threads": 1, "workers": 0, "classes": 8, "size": 64, "resize": 72}
 TINY_IMAGENET = {**TINY_PICTURES, "batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
