@@ -65,13 +65,14 @@ class _DepthwiseMoments(torch.autograd.Function):
             plain = partial(_plain_depthwise_moments, *ctx.geometry)
             return None, None, None, *differentiate(plain, tensors, gradients)
         slopes = _with_moments(gradients[:-2], results, mean, *gradients[-2:])
-        readers = [Reader(x) for x in tensors[:count]]
+        shared = Reader(tensors[0]) if count == 1 else None
         needed = ctx.needs_input_grad[3:]
         found: list[Tensor | None] = [None] * len(tensors)
         for index, (slope, weight) in enumerate(zip(slopes, tensors[count:], strict=True)):
             source = index % count
             wanted = needed[source], needed[count + index]
-            for_x, found[count + index] = readers[source].gradients(stride, dilation, weight, slope, wanted)
+            reader = shared or Reader(tensors[source])
+            for_x, found[count + index] = reader.gradients(stride, dilation, weight, slope, wanted)
             found[source] = for_x if found[source] is None else found[source].add_(for_x)
         return None, None, None, *found
 
@@ -102,7 +103,8 @@ def _with_moments(
 
 def after(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     """Return means and variances (..., M) of y = W x from W (..., M, C) and the mean and covariance of x."""
-    return (weight @ mean[..., None]).squeeze(-1), (weight @ covariance * weight).sum(-1)
+    var = (weight @ covariance * weight).sum(-1).clamp(min=0)  # rounding may leave less than nothing of a constant
+    return (weight @ mean[..., None]).squeeze(-1), var
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
 
 from repro import folding, kernels
+from repro.mixed_edges import MixedEdges, total
 from repro.released import load_released, places, released_view
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
 
@@ -188,6 +189,16 @@ def test_moments_after_a_product():
     y = weight @ x
     assert torch.allclose(mean, y.mean(1), rtol=1e-12)
     assert torch.allclose(var, y.var(1, correction=0), rtol=1e-12)
+
+
+def test_maps_without_variance_stay_finite():
+    """Large and constant: the difference of two second moments is rounding alone."""
+    edges = MixedEdges(4, edges=2, stride=1)
+    x = torch.full((8, 4, 6, 6), 1e4, requires_grad=True)
+    node = total(edges.folded(x, torch.full((2, 8), 1 / 8)))
+    (slope,) = torch.autograd.grad(node.sum(), x)
+    assert torch.isfinite(node).all()
+    assert torch.isfinite(slope).all()
 
 
 def test_mixture_equals_the_plain_formula():
