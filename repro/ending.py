@@ -11,26 +11,14 @@ from repro.experiments import find
 from repro.results import Group
 from repro.runs import Run
 from repro.states import duration
+from repro.typeset import heading
 from repro.typeset import show as show_table
-
-# Entries of result.json as headings; what is not here is called as it is, without underlines
-HEADINGS = {
-    "valid_error": "validation error (%)",
-    "test_error": "test error (%)",
-    "accuracy": "held-out accuracy (%)",
-    "random_accuracy": "held-out accuracy of random search (%)",
-    "test_accuracy": "test accuracy (%)",
-    "parameters_millions": "parameters (M)",
-    "mult_adds_millions": "multiply-adds (M)",
-    "bitops_giga": "bit operations (2^30)",
-    "kendall_tau": "Kendall tau",
-}
 
 
 def show(run: Run) -> None:
     """Show a finished run beside the rows of the paper that its experiment re-creates, and its provenance."""
     show_table(beside_paper(run))
-    if run.profile != "paper":
+    if run.profile != "paper" and not Group((run,)).as_published:
         note = f"A run of the `{run.profile}` profile: it shows that the path works; its numbers are no reproduction."
         show_bundle({"text/markdown": f"> {note}"})
     show_table(sources(run))
@@ -55,7 +43,7 @@ def in_words(run: Run) -> pd.DataFrame:
     """Return what the paper claims and paid, and the run's headline numbers and time."""
     experiment, seconds = find(run.experiment), provenance.seconds(run.path)
     numbers = {name: value for name, value in (run.result or {}).items() if isinstance(value, int | float)}
-    words = [f"{HEADINGS.get(name, name.replace('_', ' '))}: {_short(value)}" for name, value in numbers.items()]
+    words = [f"{heading(name)}: {_short(value)}" for name, value in numbers.items()]
     device = provenance.read(run.path).get("device", "CPU")
     return pd.DataFrame(
         {

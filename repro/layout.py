@@ -11,7 +11,7 @@ from repro import published
 from repro.counterparts import MEASURES
 from repro.typeset import Code, Link, number
 
-DECIMALS = {"test_error_percent": 2, "bitops_G": 2}  # others: 1
+DECIMALS = {"test_error_percent": 2, "params_millions": 2, "params_M": 2, "bitops_G": 2}  # others: 1
 AS_PRINTED = ("params_millions", "params_M", "search_gpu_days", "ops", "flops_M", "mult_adds_millions")  # 4, not 4.0
 QUOTED = "quoted by the paper, not run here"
 

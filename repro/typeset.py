@@ -16,6 +16,30 @@ from repro.drawing import show as show_bundle
 from repro.files import make_folder, write_bytes
 
 NOTHING = "–"
+# Names in metrics.jsonl and result.json as headings; what is not here is called as it is, without underlines
+HEADINGS = {
+    "train_loss": "training loss (nats)",
+    "train_error": "training error (%)",
+    "train_perplexity": "training perplexity",
+    "valid_error": "validation error (%)",
+    "valid_perplexity": "validation perplexity",
+    "test_error": "test error (%)",
+    "accuracy": "held-out accuracy (%)",
+    "random_accuracy": "held-out accuracy of random search (%)",
+    "inherited": "accuracy with inherited weights (%)",
+    "alone": "accuracy trained from scratch (%)",
+    "test_accuracy": "test accuracy (%)",
+    "top1_percent": "top-1 accuracy (%)",
+    "parameters_millions": "parameters (M)",
+    "params_M": "parameters (M)",
+    "mult_adds_millions": "multiply-adds (M)",
+    "flops_M": "multiply-adds (M)",
+    "bitops_giga": "bit operations (2^30)",
+    "bitops_G": "bit operations (2^30)",
+    "kendall_tau": "Kendall tau",
+    "step_images_per_second": "images a second, training steps",
+    "input_images_per_second": "images a second, input",
+}
 
 
 class Code(str):
@@ -87,6 +111,11 @@ def cell(value: Any, form: str, decimals: int = 2) -> str:
     return style.text(str(value))
 
 
+def heading(name: str) -> str:
+    """Return a name of metrics.jsonl or result.json as people read it."""
+    return HEADINGS.get(name, name.replace("_", " "))
+
+
 def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
     """Return the frame with every cell and heading written in a form; paired headings become one."""
     cells = frame.astype(object).map(lambda value: cell(value, form, decimals))
@@ -145,8 +174,8 @@ def to_latex(frame: pd.DataFrame, decimals: int = 2) -> str:
 
 
 def show(frame: pd.DataFrame, decimals: int = 2) -> None:
-    """Show a frame in a notebook, without its index."""
-    frame = frame.reset_index(drop=True)
+    """Show a frame in a notebook, without its index, its columns named for people."""
+    frame = frame.rename(columns=lambda column: heading(column) if isinstance(column, str) else column)
     show_bundle({"text/html": to_html(frame, decimals), "text/plain": to_markdown(frame, decimals)})
 
 
