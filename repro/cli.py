@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, run, report, data, verify.
+"""The command line `repro`: list, show, status, run, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -10,10 +10,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import profiles
+from repro import listing, profiles
 from repro.errors import ReproError, UsageError
-from repro.experiments import EXPERIMENTS, Experiment, find
-from repro.parameters import expected
+from repro.experiments import Experiment, find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,24 +39,20 @@ def _fail(message: str, status: int) -> int:
 
 
 def list_experiments(options: argparse.Namespace) -> int:
-    """Print every experiment with what it reproduces and what it cost its authors."""
-    width = max(map(len, EXPERIMENTS))
-    for experiment in EXPERIMENTS.values():
-        print(f"{experiment.name:{width}}  {experiment.title}")
-        print(f"{'':{width}}  {experiment.section}; published cost: {experiment.cost}")
+    """Print every experiment: what it reproduces, needs and cost its authors, and the state of its runs."""
+    print(*listing.experiments(), sep="\n")
     return 0
 
 
 def show_experiment(options: argparse.Namespace) -> int:
     """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
-    experiment = find(options.name)
-    print(f"{experiment.name}: {experiment.title}\n{experiment.section}")
-    print(f"paper: {experiment.claim}\ncost: {experiment.cost}")
-    changed = profiles.changes(options.profile, experiment)
-    print(f"\nparameters ({options.profile} profile where it differs from the paper's in brackets)")
-    for name, (value, hint, doc) in _fields(experiment).items():
-        own = f" [{changed[name]}]" if name in changed else ""
-        print(f"  {name} = {value}{own}\n      {doc} ({expected(hint)})")
+    print(*listing.parameters(find(options.name), options.profile), sep="\n")
+    return 0
+
+
+def show_status(options: argparse.Namespace) -> int:
+    """Print how far every run is."""
+    print(*listing.status(), sep="\n")
     return 0
 
 
@@ -139,14 +134,6 @@ def _summary(jobs: list, debug: bool) -> int:
     return 1 if counts["failed"] or counts["skipped"] else 0
 
 
-def _fields(experiment: Experiment) -> dict:
-    from dataclasses import fields
-    from typing import get_type_hints
-
-    hints = get_type_hints(experiment.parameters)
-    return {f.name: (f.default, hints[f.name], f.metadata["doc"]) for f in fields(experiment.parameters)}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="repro", description="DARTS and SPOS, reproduced")
     common = argparse.ArgumentParser(add_help=False)
@@ -161,8 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
-    add("list", list_experiments, "list the experiments")
+    add("list", list_experiments, "list the experiments and the state of their runs")
     add("show", show_experiment, "show an experiment's parameters").add_argument("name")
+    add("status", show_status, "show how far every run is, with the time left")
     run = add("run", run_experiments, "run experiments; finished runs are kept, interrupted ones go on")
     run.add_argument("names", nargs="*", metavar="NAME")
     run.add_argument(

@@ -1,0 +1,79 @@
+"""What the command line prints of experiments and runs: coloured in a terminal, plain in a pipe."""
+
+import os
+import sys
+from collections import Counter, defaultdict
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from repro import profiles, provenance
+from repro.experiments import EXPERIMENTS, Experiment
+from repro.parameters import expected
+from repro.runs import Run
+from repro.states import WORDS, State, duration, state, survey
+
+COLOURS = {"done": "32", "running": "36", "stopped": "33", "failed": "31", "damaged": "31", "name": "1", "faint": "2"}
+
+
+def paint(text: str, kind: str) -> str:
+    """Return `text` in the colour of a kind where a person reads it: standard output is a terminal without NO_COLOR."""
+    seen = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return f"\033[{COLOURS[kind]}m{text}\033[0m" if seen else text
+
+
+def experiments() -> list[str]:
+    """Return two or three lines for every experiment: what it is, what it needs and cost, and the state of its runs."""
+    width, counts = max(map(len, EXPERIMENTS)), defaultdict(Counter)
+    for run in survey()[0]:
+        counts[run.experiment][state(run).word] += 1
+    lines = []
+    for experiment in EXPERIMENTS.values():
+        needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
+        facts = [experiment.section, f"published cost: {experiment.cost}"]
+        facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
+        lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
+        lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
+        if found := counts[experiment.name]:
+            runs = [paint(f"{found[word]} {word}", word) for word in WORDS if found[word]]
+            lines.append(f"{'':{width}}  runs: {', '.join(runs)}")
+    return lines
+
+
+def parameters(experiment: Experiment, profile: str) -> list[str]:
+    """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
+    changed, hints = profiles.changes(profile, experiment), get_type_hints(experiment.parameters)
+    lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
+    lines += [f"paper: {experiment.claim}", f"cost: {experiment.cost}"]
+    lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
+    for field in fields(experiment.parameters):
+        own = f" [{_plain(changed[field.name])}]" if field.name in changed else ""
+        lines.append(f"  {paint(field.name, 'name')} = {_plain(field.default)}{own}")
+        lines.append(paint(f"      {field.metadata['doc']} ({expected(hints[field.name])})", "faint"))
+    return lines
+
+
+def status() -> list[str]:
+    """Return one line for every run directory: how far it is, about how long the rest takes, how long it took."""
+    runs, damaged = survey()
+    states = {run.name: (run, state(run)) for run in runs}
+    width = max(map(len, [*states, *damaged]), default=0)
+    order = ("running", "failed", "stopped", "done")
+    lines = [
+        f"{paint(f'{found.word:8}', found.word)}  {name:{width}}  {_rest(run, found)}".rstrip()
+        for name, (run, found) in sorted(states.items(), key=lambda item: order.index(item[1][1].word))
+    ]
+    lines += [f"{paint('damaged ', 'damaged')}  {name:{width}}  {reason}" for name, reason in damaged.items()]
+    counts = Counter([found.word for _, found in states.values()] + ["damaged"] * len(damaged))
+    total = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return [*lines, "", total] if lines else ["no run yet; begin with: repro run bilevel-toy"]
+
+
+def _rest(run: Run, found: State) -> str:
+    """Return what there is to say beside a state's word."""
+    facts = str(found).removeprefix(found.word).lstrip(" ,")
+    return ", ".join(filter(None, [facts, f"took {duration(provenance.seconds(run.path))}" * (found.word == "done")]))
+
+
+def _plain(value: Any) -> str:
+    """Return a value as -p takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else "''" if value == "" else str(value)
