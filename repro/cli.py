@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import listing, profiles
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()
-        return _fail(str(error), getattr(error, "status", 1))
+        return _fail(line(error), getattr(error, "status", 1))
 
 
 def _fail(message: str, status: int) -> int:
@@ -130,7 +130,7 @@ def _summary(jobs: list, debug: bool) -> int:
         if job.message:
             if debug and job.trace:
                 print(job.trace, file=sys.stderr)
-            print(f"repro: {job.run.name} {job.outcome}: {job.message}", file=sys.stderr)
+            print(f"repro: {line(f'{job.run.name} {job.outcome}: {job.message}')}", file=sys.stderr)
     return 1 if counts["failed"] or counts["skipped"] else 0
 
 

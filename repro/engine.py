@@ -49,12 +49,14 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
     """
     check(source, values)
     aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
+    last_words = target.with_name("dead-kernel.log")
+    last_words.unlink(missing_ok=True)
     held = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
         execute_notebook(
-            source,
-            aside,
+            _literal(source),
+            _literal(aside),
             dict(values),
             engine_name=ENGINE,
             progress_bar=False,
@@ -62,16 +64,17 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
             stderr_file=sys.stderr,
             kernel_log=log,
         )
-        log.unlink()
     except DeadKernelError:
+        log.rename(last_words)
         raise ReproError(
-            f"the kernel died while executing {target} (out of memory, or killed); {log} holds its last words, "
+            f"the kernel died while executing {target} (out of memory, or killed); {last_words} holds its last words, "
             "and the same command goes on from the last whole epoch"
         ) from None
     except PapermillExecutionError as error:
         trace = "\n".join(error.traceback) if error.traceback else str(error)
         raise NotebookError(_message(target, error), trace) from None
     finally:
+        log.unlink(missing_ok=True)
         if aside.exists():
             os.replace(aside, target)
         for name, value in held.items():
@@ -110,11 +113,17 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 def executed(path: Path) -> bool:
     """Whether `path` is a notebook whose every code cell ran without an error."""
-    if not path.exists():
+    try:
+        cells = [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source]
+    except ReproError:  # missing, or damaged: it is executed again
         return False
-    cells = [cell for cell in read(path).cells if cell.cell_type == "code" and cell.source]
     failed = any(output.output_type == "error" for cell in cells for output in cell.outputs)
     return not failed and all(cell.execution_count for cell in cells)
+
+
+def _literal(path: Path) -> str:
+    """Return a path as Papermill takes it: braces in it are no places for parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _message(target: Path, error: PapermillExecutionError) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST = 1500  # characters of a message
+
 
 class ReproError(Exception):
     """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
@@ -14,6 +16,13 @@ class UsageError(ReproError):
     """The command or a parameter is wrong; nothing was started; exit status 2."""
 
     status = 2
+
+
+def line(error: BaseException | str) -> str:
+    """Return an error as one line of bounded length: what a terminal would act on is shown, not sent to it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."
 
 
 def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:

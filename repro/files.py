@@ -41,6 +41,48 @@ def read_json(path: Path) -> Any:
         raise ReproError(f"{path} is not readable JSON ({error}); restore it or delete it and run again") from error
 
 
+def read_object(path: Path, **kinds: type) -> dict[str, Any]:
+    """Read a JSON object that has the entries `kinds`, each of its type; ReproError names what is wrong."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ReproError(f"{path} is damaged: it holds no JSON object; restore it, or delete its folder and run again")
+    for name, kind in kinds.items():
+        if not isinstance(value.get(name), kind):
+            raise ReproError(f"{path} is damaged: {name!r} is wrong or missing; restore it, or delete its folder")
+    return value
+
+
+def append(path: Path, text: str) -> None:
+    """Add `text`, whole lines, to a file and sync it; ReproError on a full disk, which may leave a line cut short."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ReproError(f"cannot write {path}: {error.strerror or error}; make room, then run again") from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line, none if it is missing; a last line without its end is left out.
+
+    ReproError names a line that is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    except (OSError, ValueError) as error:
+        raise ReproError(f"{path} is not readable ({error}); delete its folder and run again") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise ReproError(f"{path}, line {number} is damaged ({error}); delete its folder and run again") from error
+        if not isinstance(rows[-1], dict):
+            raise ReproError(f"{path}, line {number} is damaged: it is no JSON object; delete its folder and run again")
+    return rows
+
+
 def make_folder(path: Path) -> Path:
     """Create `path` with its parents; ReproError names the folder when that is not allowed."""
     try:

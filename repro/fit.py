@@ -57,11 +57,17 @@ def restore(run: Run, state: Mapping[str, Stateful]) -> int:
     if held is None:
         run.restart([])
         return 0
-    for name, part in state.items():
-        part.load_state_dict(held["state"][name])
-    devices.restore_random_state(held["random"])
-    run.restart(rows[: held["epochs"]])
-    return held["epochs"]
+    try:
+        for name, part in state.items():
+            part.load_state_dict(held["state"][name])
+        devices.restore_random_state(held["random"])
+        epochs = int(held["epochs"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ReproError(f"{run.path} holds another run's checkpoint ({error}): delete it and run again") from error
+    if len(rows) < epochs:
+        raise ReproError(f"{run.path}: metrics.jsonl lacks some of {epochs} epochs: restore it, or delete the folder")
+    run.restart(rows[:epochs])
+    return epochs
 
 
 def _refuse_non_finite(run: Run, index: int, row: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def load(name: str | Path) -> Genotype:
         raise unknown("genotype", str(name), [*PUBLISHED, "a JSON file", "a run directory"], ReproError)
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReproError(f"cannot read the genotype file {path}: {error}") from error
     except ReproError as error:
         raise ReproError(f"{path}: {error}") from error

@@ -122,7 +122,8 @@ def pictures(folder: Path) -> Path:
 
     if folder.exists():
         return folder
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     photographs = load_sample_images()
     for path, photograph in zip(photographs.filenames, photographs.images, strict=True):
         width = photograph.shape[1] // STRIPS
@@ -132,10 +133,7 @@ def pictures(folder: Path) -> Path:
                 part = "val" if number % EVERY == EVERY - 1 else "train"
                 place = make_folder(partial / part / f"{Path(path).stem}-{strip}")
                 Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
-    try:
-        partial.rename(folder)
-    except OSError:  # another process was sooner
-        shutil.rmtree(partial)
+    partial.rename(folder)
     return folder
 
 

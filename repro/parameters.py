@@ -1,12 +1,13 @@
 """Strict parameters: typed, frozen, with the paper's defaults; what is wrong is refused before anything starts."""
 
 import dataclasses
-import math
 import operator
+import sys
 import types
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from unicodedata import category
 
 from repro.errors import UsageError, unknown
 
@@ -14,6 +15,7 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
     "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
+LARGEST = 10**15  # whole number: sums and products with small ones still fit into 64 bits
 
 
 def parameter(default: Any, doc: str, *, identifies: bool = True, **bounds: float) -> Any:
@@ -73,7 +75,7 @@ def expected(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
         return f"a list of {get_args(hint)[0].__name__} with at least one entry"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[hint]
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text in one line"}[hint]
 
 
 @cache
@@ -88,9 +90,11 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
         return tuple(_checked(name, get_args(hint)[0], entry) for entry in value)
     if get_origin(hint) is Literal and not isinstance(value, bool) and value in get_args(hint):
         return value
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
+    if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    if hint in (int, bool, str) and type(value) is hint:
+    if hint is str and type(value) is str and not any(category(char) in ("Cc", "Cs") for char in value):
+        return value
+    if hint in (int, bool) and type(value) is hint:
         return value
     raise UsageError(f"{name}={value!r} is wrong: {name} takes {expected(hint)}")
 
@@ -118,3 +122,5 @@ def _check_bounds(field: dataclasses.Field, value: Any) -> None:
         if not all(BOUNDS[kind][1](entry, bound) for kind, bound in bounds.items()):
             words = " and ".join(f"{BOUNDS[kind][0]} {bound:g}" for kind, bound in bounds.items())
             raise UsageError(f"{field.name}={entry!r} is out of range: it must be {words}")
+        if isinstance(entry, int) and abs(entry) > LARGEST:
+            raise UsageError(f"{field.name}={entry!r} is out of range: it must be at most {LARGEST:,}")

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from repro.files import read_json, write_json
+from repro.errors import ReproError
+from repro.files import read_object, write_json
 from repro.settings import ROOT
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "nbconvert")
@@ -37,9 +38,17 @@ def update(path: Path, **facts: Any) -> None:
     root = next((folder for folder in (path, *path.parents) if folder in _started), None)
     if root is None:
         return
-    held = {**read(root), **facts}
+    if not (held := read(root)):  # someone has taken it away
+        return begin(root)
+    held |= facts
     held["sessions"][-1]["seconds"] = round(time.monotonic() - _started[root], 1)
     write_json(root / "provenance.json", held)
+
+
+def end(path: Path) -> None:
+    """Close the session that is open on `path`."""
+    update(path)
+    del _started[path]
 
 
 def seconds(path: Path) -> float:
@@ -48,9 +57,15 @@ def seconds(path: Path) -> float:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return provenance.json of the run directory `path`; empty before its first session."""
+    """Return provenance.json of the run directory `path`; empty before its first session, ReproError if damaged."""
     file = path / "provenance.json"
-    return read_json(file) if file.exists() else {}
+    if not file.exists():
+        return {}
+    held = read_object(file, sessions=list, versions=dict)
+    for session in held["sessions"]:
+        if not isinstance(session, dict) or not isinstance(session.get("seconds"), int | float):
+            raise ReproError(f"{file} is damaged: it has a session without seconds; restore it or delete it")
+    return held
 
 
 def _git(*arguments: str) -> str | None:

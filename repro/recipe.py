@@ -8,7 +8,7 @@ not computed again.
 import sys
 
 from repro import launcher
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
 from repro.notebooks import compute
 from repro.runs import Run, find_needed, open_run
@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> int:
             raise UsageError(f"{bad!r} is not of the form key=value")
         texts = dict(pair.split("=", 1) for pair in pairs)
         run = run_recipe(name, texts.pop("profile", "smoke"), texts)
-    except ReproError as error:
-        print(f"repro: {error}", file=sys.stderr)
-        return error.status
+    except (ReproError, OSError) as error:
+        print(f"repro: {line(error)}", file=sys.stderr)
+        return getattr(error, "status", 1)
     except KeyboardInterrupt:
         print("repro: stopped; the same command goes on from the last whole epoch", file=sys.stderr)
         return 130

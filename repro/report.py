@@ -115,5 +115,7 @@ def _is_from(page: Path, made_from: str) -> bool:
 
 
 def _contents(folder: Path) -> list[Path]:
-    """Return the files that the last report in `folder` consisted of."""
-    return [folder / name for name in read_json(folder / LIST)] if (folder / LIST).exists() else []
+    """Return the files in `folder` that the last report consisted of."""
+    names = read_json(folder / LIST) if (folder / LIST).exists() else []
+    own = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
+    return [own[name] for name in names if name in own]

@@ -86,7 +86,7 @@ def _run(job: Job, command: str) -> None:
         print(f"{job.run.name}", flush=True)
         execute(job, command)
         job.outcome = "ran"
-    except ReproError as error:
+    except (ReproError, OSError) as error:
         job.outcome, job.message = "failed", str(error)
         job.trace = getattr(error, "trace", "")
 

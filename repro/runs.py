@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from repro import profiles, provenance
-from repro.errors import ReproError
+from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, Reference, find, parse_reference
-from repro.files import make_folder, read_json, write_json
+from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
 from repro.parameters import Parameters
 from repro.settings import leads, runs_folder
 
@@ -48,38 +48,38 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The headline numbers, or None while the run is not done."""
         path = self.path / "result.json"
-        return read_json(path) if path.exists() else None
+        return read_object(path) if path.exists() else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the headline numbers: from now on the run is done. A run that is done stays as it is."""
-        if self.result is None:
-            provenance.update(self.path)
-            write_json(self.path / "result.json", dict(result))
+        with lock(self.path / ".finish.lock", wait=5.0):
+            if self.result is None:
+                provenance.update(self.path)
+                write_json(self.path / "result.json", dict(result))
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Add one line to metrics.jsonl."""
-        line = json.dumps(row, allow_nan=False) + "\n"
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        """Add one line to metrics.jsonl; ReproError on a full disk."""
+        append(self.path / "metrics.jsonl", json.dumps(row, allow_nan=False) + "\n")
         provenance.update(self.path)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of metrics.jsonl that are whole; a line cut short by a crash is left out."""
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        """Return the lines of metrics.jsonl; one cut short by a crash is left out, ReproError names a damaged one."""
+        return read_lines(self.path / "metrics.jsonl")
 
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Let metrics.jsonl hold `rows`: those that a checkpoint covers."""
-        partial = self.path / "metrics.jsonl.partial"
-        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        os.replace(partial, self.path / "metrics.jsonl")
+        write_bytes(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def save(self, name: str, value: Any) -> None:
         """Write `value` as the JSON file `name` of this run."""
         write_json(self.path / name, value)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write the JSON file `name`, once; ReproError if the run began with another value."""
+        path = self.path / name
+        if path.exists() and read_json(path) != value:
+            raise ReproError(f"{path} differs from what the run would now work on: start it in another runs folder")
+        self.save(name, value)
 
     def load(self, name: str) -> Any:
         """Read the JSON file `name` of this run."""
@@ -90,18 +90,24 @@ class Run:
         return Run(make_folder(self.path / name), self.experiment, self.profile, self.params)
 
     def record(self, **facts: Any) -> None:
-        """Add facts (device, checksums) to provenance.json."""
+        """Add facts (device, checksums) to provenance.json; ReproError if the data are not those it began with."""
+        held = provenance.read(self.path).get("data", {})
+        if other := [name for name, value in facts.get("data", {}).items() if held.get(name, value) != value]:
+            raise ReproError(
+                f"{self.name}: {', '.join(other)} changed since the run began: restore the data, "
+                "or delete the run's folder and run again"
+            )
         provenance.update(self.path, **facts)
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Hold the run for writing and count the seconds; ReproError if another process holds it."""
-        with lock(self.path / ".lock", wait=5.0):
+        with lock(self.path / ".lock", wait=10.0):
             provenance.begin(self.path)
             try:
                 yield
             finally:
-                provenance.update(self.path)
+                provenance.end(self.path)
 
 
 @dataclass
@@ -150,22 +156,23 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
     run = Run(place, experiment.name, profile, params)
     asked = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
     path = make_folder(run.path) / "params.json"
-    held = read_json(path) if path.exists() else None
+    held = _held(path) if path.exists() else None
     if held is not None:
-        _refuse_other(path, params, held.get("parameters", {}))
+        _refuse_other(path, params, held["parameters"])
     if held != asked:
-        write_json(path, asked)
+        with lock(run.path / ".params.lock", wait=5.0):
+            write_json(path, asked)
     return run
 
 
 def read_run(path: Path) -> Run:
     """Open an existing run directory for reading."""
-    held = read_json(path / "params.json")
+    held = _held(path / "params.json")
     try:
         experiment = find(held["experiment"])
         return Run(path, experiment.name, held["profile"], experiment.parameters.build(held["parameters"]))
-    except (KeyError, TypeError) as error:
-        raise ReproError(f"{path / 'params.json'} is not a run's parameters: {error} is missing") from error
+    except UsageError as error:
+        raise ReproError(f"{path / 'params.json'} is not a run's parameters: {error}") from error
 
 
 def existing_runs(experiment: str = "*") -> list[Run]:
@@ -198,7 +205,8 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
 def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
     """Return the run's folder, named by the profile and what differs from the profile's parameters."""
     changed = [f"{name}={_text(value)}" for name, value in differences(experiment, profile, params).items()]
-    return runs_folder() / experiment.name / ",".join([profile, *changed])
+    name = ",".join([profile, *changed])
+    return runs_folder() / experiment.name / (name if len(name) <= 240 else _shortened(name, 200))
 
 
 def differences(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
@@ -232,7 +240,17 @@ def lock(path: Path, wait: float) -> Iterator[None]:
 def _text(value: Any) -> str:
     """Return a value as a part of a folder's name."""
     text = quote("+".join(map(str, value)) if isinstance(value, list) else str(value), safe="+=:,")
-    return text if len(text) <= 80 else f"{text[:60]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return text if len(text) <= 80 else _shortened(text, 60)
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return the beginning of a text and a checksum of all of it: a folder's name has at most 255 bytes."""
+    return f"{text[:length]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _held(path: Path) -> dict[str, Any]:
+    """Return what a params.json holds."""
+    return read_object(path, experiment=str, profile=str, parameters=dict)
 
 
 def _refuse_other(path: Path, params: Parameters, held: Mapping[str, Any]) -> None:

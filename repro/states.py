@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from repro.errors import ReproError
+from repro import provenance
+from repro.errors import ReproError, line
 from repro.files import read_json
 from repro.runs import Run, read_run
 from repro.settings import runs_folder
@@ -36,20 +37,31 @@ def survey() -> tuple[list[Run], dict[str, str]]:
     for path in sorted(runs_folder().glob("*/*/params.json")):
         try:
             run = read_run(path.parent)
-            if not isinstance(run.result, dict | None) or not all(isinstance(row, dict) for row in run.metrics()):
-                raise ReproError("result.json or metrics.jsonl is not a run's; delete the folder and run again")
+            _check(run)
             runs.append(run)
-        except (ReproError, ValueError, OSError) as error:
-            damaged["/".join(path.parts[-3:-1])] = str(error).replace(f"{runs_folder()}/", "")
+        except (ReproError, OSError) as error:
+            damaged["/".join(path.parts[-3:-1])] = line(error).replace(f"{runs_folder()}/", "")
     return runs, damaged
+
+
+def _check(run: Run) -> None:
+    """Read what every face reads of a run, so that ReproError names what is damaged."""
+    run.result  # noqa: B018
+    provenance.read(run.path)
+    for part in _parts(run):
+        part.metrics()
+
+
+def _parts(run: Run) -> list[Run]:
+    """Return the run and the parts of it that have metrics of their own."""
+    return [replace(run, path=path.parent) for path in sorted(run.path.glob("**/metrics.jsonl"))]
 
 
 def state(run: Run) -> State:
     """Return how far a run is."""
     if run.result is not None:
         return State("done")
-    parts = [replace(run, path=path.parent) for path in sorted(run.path.glob("**/metrics.jsonl"))]
-    rows = [row for part in parts for row in part.metrics()]
+    rows = [row for part in _parts(run) for row in part.metrics()]
     of = expected_epochs(run)
     seconds = [row["seconds"] for row in rows if "seconds" in row]
     left = median(seconds[-5:]) * max(of - len(rows), 0) if of and seconds else None

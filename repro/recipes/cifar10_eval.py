@@ -23,7 +23,7 @@ from repro.runs import Run
 def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     """Train a cell from scratch; return its test error (percent) after the last epoch, and its size."""
     genotype = find_genotype(params.genotype, run.profile)
-    run.save("genotype.json", to_json(genotype))
+    run.keep("genotype.json", to_json(genotype))
     images = load(params, run)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)

@@ -28,7 +28,7 @@ def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
     The paper does not say of which epoch its errors are; the released code keeps the best one.
     """
     genotype = find_genotype(params.genotype, run.profile)
-    run.save("genotype.json", to_json(genotype))
+    run.keep("genotype.json", to_json(genotype))
     device = devices.pick(params.device, params.threads)
     devices.seed_everything(params.seed)
     train, valid = loaders(params, run, load(params, run), device)

@@ -20,13 +20,13 @@ VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
 
 def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
     """Train a cell from scratch, take the weights of the best validation and return both perplexities."""
-    genotype = find_genotype(params.genotype, run.profile)
+    genotype = find_genotype(params.genotype, run.profile, RecurrentGenotype)
+    run.keep("genotype.json", to_json(genotype))
     corpus, device = load(params, run)
     if params.weights:
         network, facts = load_model(params.weights, corpus.types, genotype).to(device), {}
     else:
         network, facts = train_cell(params, run, genotype, corpus, device)
-    run.save("genotype.json", to_json(genotype))
     valid, test = streams(network, corpus.valid, VALID_BATCH), streams(network, corpus.test, TEST_BATCH)
     return {
         "valid_perplexity": perplexity(evaluate(network, valid, params.bptt)),

@@ -21,6 +21,7 @@ def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
     data = load(params, run)
     network, choices = choose(params, run.profile)
     network.to(data.device)
+    run.keep("choices.json", choices)
     if params.weights:
         load_released(network, read_state_dict(params.weights))
     else:
