@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, run, report, data, verify.
+"""The command line `repro`: list, show, status, run, report, data, merge, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def handle_data(options: argparse.Namespace) -> int:
 
     print(datasets.fetch(options.name) if options.action == "fetch" else datasets.check(options.name))
     return 0
+
+
+def merge_runs(options: argparse.Namespace) -> int:
+    """Copy the runs of other folders into the runs folder; 1 if one is in conflict, refused or damaged."""
+    from repro import merge
+
+    found = []
+    for merged in (merged for folder in options.folders for merged in merge.merge(Path(folder))):
+        found.append(merged.word)
+        if merged.word in merge.BAD:
+            print(f"repro: {merged.name} {merged.word}: {merged.why}", file=sys.stderr)
+        else:
+            print(f"{merged.word:9} {merged.name}{f' ({merged.why})' if merged.why else ''}", flush=True)
+    print(", ".join(f"{count} {merge.WORDS[word]}" for word, count in Counter(found).items()))
+    return int(any(word in merge.BAD for word in found))
 
 
 def verify_files(options: argparse.Namespace) -> int:
@@ -164,6 +180,8 @@ def _parser() -> argparse.ArgumentParser:
     data = add("data", handle_data, "fetch or check a data set")
     data.add_argument("action", choices=["fetch", "check"])
     data.add_argument("name")
+    merge = add("merge", merge_runs, "copy the runs of other machines' runs folders into this one")
+    merge.add_argument("folders", nargs="+", metavar="DIR")
     add("verify", verify_files, "compare with reference vectors").add_argument("files", nargs="+", metavar="FILE.npz")
     return parser
 
