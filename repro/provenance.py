@@ -16,7 +16,7 @@ from repro.files import read_object, write_json
 from repro.settings import ROOT
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "nbconvert")
-_started: dict[Path, float] = {}
+_started: dict[Path, tuple[float, int]] = {}  # when, and which session on the run it is
 
 
 def begin(path: Path) -> None:
@@ -24,8 +24,9 @@ def begin(path: Path) -> None:
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
     facts = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "versions": _versions()}
-    _started[path] = time.monotonic()
-    write_json(path / "provenance.json", {**held, **facts, "sessions": [*held.get("sessions", []), session]})
+    sessions = [*held.get("sessions", []), session]
+    _started[path] = time.monotonic(), len(sessions)
+    write_json(path / "provenance.json", {**held, **facts, "sessions": sessions})
 
 
 def command() -> str:
@@ -34,21 +35,31 @@ def command() -> str:
 
 
 def update(path: Path, **facts: Any) -> None:
-    """Add facts and the seconds so far of the session open on `path` or a folder above; nothing where none is open."""
+    """Add facts and the seconds so far of the session open on `path` or a folder above; nothing where none is open.
+
+    Raises ReproError when another session has begun: so a process that was believed dead notices that the run goes on
+    elsewhere, where machines share files and no locks.
+    """
     root = next((folder for folder in (path, *path.parents) if folder in _started), None)
     if root is None:
         return
     if not (held := read(root)):  # someone has taken it away
         return begin(root)
+    since, own = _started[root]
+    if len(held["sessions"]) != own:
+        since = held["sessions"][-1]["start"]
+        raise ReproError(f"{root} is worked on by another process since {since}; this one ends")
     held |= facts
-    held["sessions"][-1]["seconds"] = round(time.monotonic() - _started[root], 1)
+    held["sessions"][-1]["seconds"] = round(time.monotonic() - since, 1)
     write_json(root / "provenance.json", held)
 
 
 def end(path: Path) -> None:
     """Close the session that is open on `path`."""
-    update(path)
-    del _started[path]
+    try:
+        update(path)
+    finally:
+        del _started[path]
 
 
 def seconds(path: Path) -> float:

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -52,15 +53,15 @@ class Run:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the headline numbers: from now on the run is done. A run that is done stays as it is."""
-        with lock(self.path / ".finish.lock", wait=5.0):
+        with lock(self.path / ".brief.lock", wait=5.0):
             if self.result is None:
                 provenance.update(self.path)
                 write_json(self.path / "result.json", dict(result))
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl; ReproError on a full disk."""
-        append(self.path / "metrics.jsonl", json.dumps(row, allow_nan=False) + "\n")
         provenance.update(self.path)
+        append(self.path / "metrics.jsonl", json.dumps(row, allow_nan=False) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; one cut short by a crash is left out, ReproError names a damaged one."""
@@ -160,7 +161,7 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
     if held is not None:
         _refuse_other(path, params, held["parameters"])
     if held != asked:
-        with lock(run.path / ".params.lock", wait=5.0):
+        with lock(run.path / ".brief.lock", wait=5.0):
             write_json(path, asked)
     return run
 
@@ -232,7 +233,7 @@ def lock(path: Path, wait: float) -> Iterator[None]:
                     raise ReproError(f"{path.parent} is in use by {holder}; wait for it or stop it") from None
                 time.sleep(0.1)
         file.truncate(0)
-        file.write(f"process {os.getpid()}")
+        file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
         yield
 

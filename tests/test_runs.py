@@ -89,6 +89,23 @@ def test_second_writer_is_told_who_holds_the_run(monkeypatch):
         pass
 
 
+def test_a_process_believed_dead_writes_no_more():
+    run, script = runs.open_run(find("bilevel-toy"), "smoke", {}), "from repro import provenance, runs, experiments\n"
+    script += "run = runs.open_run(experiments.find('bilevel-toy'), 'smoke', {})\nprovenance.begin(run.path)"
+
+    def lose():
+        with run.session():
+            run.log({"epoch": 0})
+            subprocess.run([sys.executable, "-c", script], check=True)  # on a machine that does not see the lock
+            run.log({"epoch": 1})
+
+    with pytest.raises(ReproError, match="is worked on by another process since"):
+        lose()
+    assert [row["epoch"] for row in run.metrics()] == [0]
+    with run.session():
+        run.log({"epoch": 1})
+
+
 def test_needed_run_names_the_command_that_makes_it():
     with pytest.raises(ReproError, match=r"repro run cifar10-search -p order=1 --profile smoke, or add --with-needs"):
         runs.find_needed("run:cifar10-search/order=1", "smoke")
