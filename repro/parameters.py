@@ -48,7 +48,7 @@ class Parameters:
     @classmethod
     def preset_of(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the defaults that the preset among `values` changes."""
-        return cls.PRESETS.get(values.get("preset", ""), {})
+        return cls.PRESETS.get(str(values.get("preset")), {})
 
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> dict[str, Any]:

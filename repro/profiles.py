@@ -199,7 +199,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
 
 def changes(profile: str, experiment: Experiment) -> Mapping[str, Any]:
     """Return what `profile` changes in the paper's parameters of `experiment`."""
-    if profile not in CHANGES:
+    if profile not in [*CHANGES]:  # a list: it may be anything
         raise unknown("profile", profile, CHANGES)
     return CHANGES[profile].get(experiment.name, {})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from repro import verify_recurrent, verify_single_path
-from repro.errors import ReproError
+from repro.errors import ReproError, line
 from repro.reference import Archive, Finding, read
 from repro.verify_convolutional import check_evaluation, check_search
 
@@ -40,7 +40,7 @@ def main(files: Sequence[str]) -> int:
         try:
             found = verify(file)
         except ReproError as error:
-            print(error, file=sys.stderr)
+            print(f"repro: {line(error)}", file=sys.stderr)
             status = 2
             continue
         print(table(file, found))
