@@ -47,7 +47,7 @@ def caption(group: Group) -> str:
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
         f"{duration(3600 * group.hours)} on {group.device}",
     ]
-    links = " ".join(f"[run {place}]({results.page_of(run)})" for place, run in enumerate(group.runs, start=1))
+    links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
 
 

@@ -117,5 +117,5 @@ def _source(row: dict[str, Any]) -> Any:
     if kind(row) == "quoted":
         return QUOTED
     pages = row["pages"] if kind(row) == "ours" else []
-    links = [Link(f"run {place}", page) for place, page in enumerate(pages, start=1)]
-    return links + ([f"{row['state']}:", Code(row["command"])] if _given(row.get("command")) else [])
+    links = [Link(f"run {place}", page) for place, page in enumerate(pages, start=1) if page]
+    return links + ([f"{row['state']}:", Code(row["command"])] if _given(row.get("command")) else []) or None

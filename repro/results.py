@@ -63,6 +63,11 @@ class Group:
         devices = [provenance.read(run.path).get("device", "CPU") for run in self.runs]
         return " and ".join(sorted({"CPU" if device.startswith("CPU") else "GPU" for device in devices}))
 
+    @property
+    def pages(self) -> list[str | None]:
+        """The place of every run's executed notebook, beside the report; None where a recipe ran without one."""
+        return [page_of(run) if (run.path / "notebook.ipynb").exists() else None for run in self.runs]
+
     def label(self, known: set[str] = frozenset()) -> str:
         """Return the profile and what differs from its parameters, but for the seed and those `known`."""
         run = self.first
@@ -134,7 +139,7 @@ def ours(table: str, group: Group, paper: dict[str, Any]) -> dict[str, Any]:
         "epochs": run.params.values().get("epochs"),
         "hours": group.hours,
         "device": group.device,
-        "pages": [page_of(run) for run in group.runs],
+        "pages": group.pages,
     }
 
 

@@ -5,6 +5,7 @@ by a pair: the heading that it shares with its neighbours, and its own. The firs
 """
 
 import html
+import re
 from collections.abc import Callable, Hashable
 from itertools import groupby
 from pathlib import Path
@@ -153,7 +154,10 @@ def _head(frame: pd.DataFrame) -> str:
 
 
 def to_markdown(frame: pd.DataFrame, decimals: int = 2, above: str = "") -> str:
-    """Return the frame as a table in Markdown; `above` leads to where its links start from."""
+    """Return the frame as a table in Markdown; `above` leads to where its links start from.
+
+    They then lead to executed notebooks as they are, which the places that show Markdown show as well.
+    """
     if above:
         frame = frame.astype(object).map(lambda value: _moved(value, above))
     rows = written(frame, "markdown", decimals)
@@ -163,7 +167,7 @@ def to_markdown(frame: pd.DataFrame, decimals: int = 2, above: str = "") -> str:
 
 def _moved(value: Any, above: str) -> Any:
     if isinstance(value, Link):
-        return Link(value.text, above + value.target)
+        return Link(value.text, above + re.sub(r"(?<=\w)\.html$", ".ipynb", value.target))
     return [_moved(part, above) for part in value] if isinstance(value, list) else value
 
 
