@@ -105,7 +105,9 @@ def check(path: Path, values: Mapping[str, Any]) -> None:
 def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook; ReproError names the file if it is missing or damaged."""
     try:
-        return nbformat.read(path, as_version=4)
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        return notebook
     except Exception as error:  # nbformat raises its own, JSON's and attribute errors alike
         reason = str(error).splitlines()[0]
         raise ReproError(f"{path} is not a readable notebook ({reason}); restore it with: git checkout") from error

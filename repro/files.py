@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; ReproError names the file when it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ReproError(f"{path} does not exist") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ReproError(f"{path} is not readable JSON ({error}); restore it or delete it and run again") from error
 
 
-def read_object(path: Path, **kinds: type) -> dict[str, Any]:
+def read_object(path: Path, **kinds: Any) -> dict[str, Any]:
     """Read a JSON object that has the entries `kinds`, each of its type; ReproError names what is wrong."""
     value = read_json(path)
     if not isinstance(value, dict):
@@ -49,6 +50,17 @@ def read_object(path: Path, **kinds: type) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(value.get(name), kind):
             raise ReproError(f"{path} is damaged: {name!r} is wrong or missing; restore it, or delete its folder")
+    return value
+
+
+def _parsed(text: str) -> Any:
+    """Read JSON, in which every number must be finite: ValueError for NaN, Infinity and 1e999."""
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
     return value
 
 
@@ -75,7 +87,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
+            rows.append(_parsed(line))
         except (ValueError, RecursionError) as error:
             raise ReproError(f"{path}, line {number} is damaged ({error}); delete its folder and run again") from error
         if not isinstance(rows[-1], dict):

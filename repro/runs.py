@@ -82,9 +82,9 @@ class Run:
             raise ReproError(f"{path} differs from what the run would now work on: start it in another runs folder")
         self.save(name, value)
 
-    def load(self, name: str) -> Any:
-        """Read the JSON file `name` of this run."""
-        return read_json(self.path / name)
+    def load(self, name: str, **kinds: Any) -> Any:
+        """Read the JSON file `name` of this run; with `kinds`, an object that has such entries."""
+        return read_object(self.path / name, **kinds) if kinds else read_json(self.path / name)
 
     def child(self, name: str) -> "Run":
         """Return a part of this run with its own metrics and checkpoint, in a folder of that name."""

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from repro import devices, image_loader
 from repro.choice_blocks import bgr_255
-from repro.errors import UsageError
+from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, remembered
 from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_folder import Part, find
@@ -169,6 +169,8 @@ def recorded(run: Run, score: Evaluate, facts: Mapping[str, Callable[[Gene], flo
     """Return `score` with a memory in metrics.jsonl: a row for each gene with its accuracy and `facts`, once."""
     rows = run.metrics()
     run.restart(rows)  # whole lines only
+    if not all(isinstance(row.get("gene"), list) and isinstance(row.get("accuracy"), int | float) for row in rows):
+        raise ReproError(f"{run.path / 'metrics.jsonl'} is damaged: it has a line without gene and accuracy; delete it")
     known = {tuple(row["gene"]): row["accuracy"] for row in rows}
 
     def record(gene: Gene, accuracy: float) -> None:

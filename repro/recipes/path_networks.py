@@ -93,11 +93,13 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
 
 def _found(params: SposRetrain, profile: str) -> Gene:
     """Return what a search found; UsageError where it was in another space than the parameters'."""
-    found = find_needed(params.architecture, profile).load("found.json")
+    found = find_needed(params.architecture, profile).load(
+        "found.json", space=dict, evolution=list, random=list
+    )
     for name, value in found["space"].items():
-        if getattr(params, name) != value:
+        if getattr(params, name, None) != value:
             raise UsageError(
-                f"{params.architecture} found a network with {name}={value}, not {getattr(params, name)}: "
+                f"{params.architecture} found a network with {name}={value}, not {getattr(params, name, None)}: "
                 f"add {name}={value}"
             )
     return tuple(found[params.winner])

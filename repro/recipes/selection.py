@@ -62,7 +62,7 @@ def compare(run: Run, cells: Sequence[dict[str, Any]], judge: Judge, measure: st
         if part.result is None:
             part.save("genotype.json", cell)
             part.finish({measure: judge(part, from_json(cell))})
-        values.append(part.load("result.json")[measure])
+        values.append(part.load("result.json", **{measure: int | float})[measure])
     return values
 
 

@@ -57,4 +57,4 @@ def from_scratch(params: SposSupernet, run: Run, data: Data, gene: Gene) -> floa
         network, stream = build(params, gene).to(data.device), data.stream(torch.arange(len(data.labels)))
         train_paths(params, part, network, PathSampler(network.space, params.seed), stream)
         part.finish({"test_accuracy": accuracy(network, (), *data.test(), data.normalise)})
-    return part.load("result.json")["test_accuracy"]
+    return part.load("result.json", test_accuracy=int | float)["test_accuracy"]
