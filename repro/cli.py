@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, run, report, data, merge, verify.
+"""The command line `repro`: list, show, status, run, worker, merge, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -65,8 +65,21 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
-    runner.run_all(jobs, options.line)
+    if options.cluster:
+        from repro import cluster
+
+        cluster.run_all(jobs, options.line, options.cluster)
+    else:
+        runner.run_all(jobs, options.line)
     return _summary(jobs, options.debug)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Work for a Dask scheduler, one worker for each GPU of this machine."""
+    from repro import workers
+
+    workers.serve(options.address)
+    return 0
 
 
 def make_report(options: argparse.Namespace) -> int:
@@ -111,9 +124,9 @@ def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
     if options.all == bool(options.names):
         raise UsageError("name the experiments to run, or give --all (one of the two)")
     if options.all:
-        if options.parameters or options.seeds:
-            raise UsageError("--all runs the profile's plan; -p and --seeds go with named experiments")
-        return list(profiles.plan(options.profile))
+        if options.parameters:
+            raise UsageError("--all runs the profile's plan; -p goes with named experiments")
+        return _whole_plan(options.profile, options.seeds)
     if bad := next((pair for pair in options.parameters if "=" not in pair), None):
         raise UsageError(f"-p {bad}: expected key=value")
     texts = dict(pair.split("=", 1) for pair in options.parameters)
@@ -123,6 +136,16 @@ def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
         values = experiment.parameters.parse(texts)
         requests += [(experiment, {**values, **seed}) for seed in _seeds(options.seeds, experiment)]
     return requests
+
+
+def _whole_plan(profile: str, seeds: str | None) -> list[tuple[Experiment, dict]]:
+    """Return every run of the profile, with these seeds in place of the plan's where an experiment has seeds."""
+    plan = list(profiles.plan(profile))
+    if seeds is None:
+        return plan
+    return [
+        (e, {**changes, **seed}) for e, changes in plan for seed in (_seeds(seeds, e) if "seed" in changes else [{}])
+    ]
 
 
 def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
@@ -175,6 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
+    run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
+    worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
+    worker.add_argument("address", metavar="HOST:PORT")
     report = add("report", make_report, "write the report of all runs")
     report.add_argument("--to", metavar="FOLDER", help="where to write it (default: report/ in the runs folder)")
     data = add("data", handle_data, "fetch or check a data set")

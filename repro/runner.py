@@ -61,16 +61,25 @@ def _collect(
 
 def run_all(jobs: list[Job], command: str) -> None:
     """Run the jobs one after the other and note each outcome in it; a failure skips only what needs it."""
-    bad: dict[Path, str] = {}
     for job in jobs:
         began = time.monotonic()
-        if blocker := next((bad[need] for need in job.needs if need in bad), None):
-            job.outcome, job.message = "skipped", f"it needs {blocker}"
-        else:
-            _run(job, command)
-        if job.outcome in ("failed", "skipped"):
-            bad[job.run.path] = job.run.name
+        if not settled(job, jobs):
+            print(f"{job.run.name}", flush=True)
+            _attempt(job, command)
         job.seconds = time.monotonic() - began
+
+
+def settled(job: Job, jobs: list[Job]) -> bool:
+    """Whether there is nothing to execute, which is noted: it is done, or one of `jobs` that it needs went wrong."""
+    bad = {other.run.path: other.run.name for other in jobs if other.outcome in ("failed", "skipped")}
+    if blocker := next((bad[need] for need in job.needs if need in bad), None):
+        job.outcome, job.message = "skipped", f"it needs {blocker}"
+        return True
+    try:
+        job.outcome = "done" if is_done(job.run) else ""
+    except (ReproError, OSError) as error:
+        job.outcome, job.message = "failed", str(error)
+    return bool(job.outcome)
 
 
 def is_done(run: Run) -> bool:
@@ -78,12 +87,8 @@ def is_done(run: Run) -> bool:
     return run.result is not None and engine.executed(run.path / "notebook.ipynb")
 
 
-def _run(job: Job, command: str) -> None:
+def _attempt(job: Job, command: str) -> None:
     try:
-        if is_done(job.run):
-            job.outcome = "done"
-            return
-        print(f"{job.run.name}", flush=True)
         execute(job, command)
         job.outcome = "ran"
     except (ReproError, OSError) as error:
@@ -104,7 +109,7 @@ def execute(job: Job, command: str) -> None:
         "REPRO_PROGRESS_SECONDS": "2",
     }
     values = {"profile": run.profile, **run.params.values()}
-    with lock(run.path / ".notebook.lock", wait=0):
+    with lock(run.path / ".notebook.lock", wait=1.0):
         engine.execute(NOTEBOOKS / job.experiment.notebook, run.path / "notebook.ipynb", values, environment)
     if run.result is None:
         raise ReproError(f"{run.name}: the notebook ended without result.json; its last cell must call run.finish(...)")

@@ -52,8 +52,6 @@ def test_every_dependency_is_locked_at_a_version_that_it_allows():
         *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
     ]
     for requirement in map(Requirement, wanted):
-        if requirement.name == "dask":  # of the extra for clusters, not of the tested environment
-            continue
         held = locked.get(canonicalize_name(requirement.name))
         assert held, f"{requirement.name} is not in requirements.lock"
         for pin in held:

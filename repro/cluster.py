@@ -1,0 +1,217 @@
+"""Run experiments on many machines through Dask.distributed: every run is one idempotent task, one at a time a worker.
+
+A worker does what `repro run` does on one machine. It has one thread and, by CUDA_VISIBLE_DEVICES, one GPU; all workers
+and the one who asks share the runs folder. When a worker is lost its run starts again elsewhere, from its checkpoint.
+Needs `pip install -e '.[cluster]'`.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from repro import runner
+from repro.errors import ReproError
+from repro.experiments import find
+from repro.files import make_folder
+from repro.progress import bar, note
+from repro.runner import Job
+from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.states import is_held, state
+from repro.workers import DEATHS, PATIENCE, check, connected
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+PACKAGE = Path(__file__).resolve().parent
+AGAIN = "the same command goes on from the last whole epoch"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is asked for: one run, where the runs are, and by which code."""
+
+    experiment: str
+    profile: str
+    overrides: Mapping[str, Any]
+    command: str
+    folders: Mapping[str, str]  # environment variables
+    code: str
+
+
+def run_all(jobs: list[Job], command: str, address: str) -> None:
+    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `runner.run_all` would note."""
+    check(address)
+    waiting = [job for job in jobs if not runner.settled(job, jobs)]
+    if not waiting:
+        return
+    make_folder(runs_folder())
+    with connected(address) as client:
+        _refuse_strangers(client)
+        with bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
+            board = Board(client, jobs, command, shown, waiting)
+            try:
+                while board.step():
+                    time.sleep(0.1)
+            except BaseException:
+                board.stop()
+                raise
+
+
+def work(order: Order) -> tuple[str, str, str, float]:
+    """Do one run, in a worker: return outcome, message, trace and seconds."""
+    os.environ.update(order.folders)
+    if order.code != code():
+        raise ReproError("the worker has another version of this package than the machine that asks")
+    (job,) = runner.plan([(find(order.experiment), order.overrides)], order.profile, with_needs=False)
+    _wait_for(job.run.path)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        runner.run_all([job], order.command)
+    return job.outcome, job.message, job.trace, job.seconds
+
+
+def _wait_for(path: Path) -> None:
+    """Wait while a process of a worker that was believed lost still holds the run, but not for ever."""
+    end = time.monotonic() + PATIENCE
+    while any(is_held(path / name) for name in (".lock", ".notebook.lock")) and time.monotonic() < end:
+        time.sleep(0.5)
+
+
+def code() -> str:
+    """Return the SHA-256 of what decides a run's numbers: this package and the notebooks."""
+    digest = hashlib.sha256()
+    for file in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.csv"), *NOTEBOOKS.glob("*.ipynb")]):
+        digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def greet(token: str) -> tuple[str, bool]:
+    """Return, in a worker, its code and whether it sees the file `token`."""
+    return code(), Path(token).exists()
+
+
+def _refuse_strangers(client: "Client") -> None:
+    """Raise ReproError if a worker has other code, does not see the runs folder, or takes several runs at once."""
+    token = runs_folder() / f".cluster.{uuid.uuid4().hex}"
+    token.touch()
+    try:
+        for worker, (theirs, sees) in client.run(greet, str(token)).items():
+            if theirs != code():
+                raise ReproError(f"the worker {worker} has another version of this package: install the same one")
+            if not sees:
+                raise ReproError(f"the worker {worker} does not see {runs_folder()}: share it, or use repro merge")
+        for worker, threads in client.nthreads().items():
+            if threads != 1:
+                raise ReproError(
+                    f"the worker {worker} has {threads} threads: start it with repro worker, or --nthreads 1"
+                )
+    except ModuleNotFoundError as error:
+        raise ReproError(f"a worker has no package {error.name}: install this package there") from error
+    finally:
+        token.unlink()
+
+
+@dataclass
+class Attempt:
+    """A run that a worker was asked for, and how many epochs it had by then."""
+
+    job: Job
+    future: "Future"
+    epochs: int
+
+
+@dataclass
+class Board:
+    """What is still to be asked for, what is being worked on, and who works."""
+
+    client: "Client"
+    jobs: list[Job]
+    command: str
+    shown: tqdm
+    waiting: list[Job]
+    attempts: list[Attempt] = field(default_factory=list)
+    workers: set[str] = field(default_factory=set)
+    looked: float = -60.0
+
+    def __post_init__(self) -> None:
+        self.code = code()
+        self.folders = {"REPRO_RUNS": str(runs_folder()), "REPRO_DATA": str(data_folder())}
+
+    def step(self) -> bool:
+        """Take in what has ended, ask for what can start, and return whether anything is left."""
+        if self.client.status == "closed":
+            raise ReproError(f"the scheduler is gone; {AGAIN}")
+        self._look()
+        for attempt in [attempt for attempt in self.attempts if attempt.future.done()]:
+            self.attempts.remove(attempt)
+            self._take_in(attempt)
+        for job in list(self.waiting):
+            if self._is_ready(job):
+                self.waiting.remove(job)
+                if not runner.settled(job, self.jobs):
+                    self._ask_for(job)
+        self.shown.update(len(self.jobs) - len(self.waiting) - len(self.attempts) - self.shown.n)
+        return bool(self.waiting or self.attempts)
+
+    def stop(self) -> None:
+        """Forget what waits, and end the processes of the workers that are at work: others take their place."""
+        ours = {attempt.future.key for attempt in self.attempts}
+        with contextlib.suppress(Exception):  # whatever is wrong by now: the runs can go on later
+            busy = [worker for worker, keys in self.client.processing().items() if ours & {*keys}]
+            self.client.cancel([attempt.future for attempt in self.attempts], force=True)
+            self.client.restart_workers(busy, raise_for_error=False)
+
+    def _look(self) -> None:
+        """Note, every other second, which workers are there and which are lost."""
+        if self.client.status == "running" and time.monotonic() - self.looked > 2:
+            self.looked, before = time.monotonic(), self.workers
+            with contextlib.suppress(OSError):
+                self.workers = set(self.client.nthreads())
+            for worker in sorted(before - self.workers):
+                note(f"the worker {worker} is lost; what it ran starts again from its checkpoint")
+
+    def _is_ready(self, job: Job) -> bool:
+        """Whether a worker is free for the job, and what it needs has ended."""
+        pending = {other.run.path for other in (*self.waiting, *(attempt.job for attempt in self.attempts))}
+        free = self.client.status == "running" and len(self.attempts) < len(self.workers)
+        return free and not pending & {*job.needs}
+
+    def _ask_for(self, job: Job) -> None:
+        order = Order(job.experiment.name, job.run.profile, dict(job.overrides), self.command, self.folders, self.code)
+        tqdm.write(job.run.name, file=sys.stdout)
+        future = self.client.submit(work, order, key=f"{job.run.name}-{uuid.uuid4().hex}", pure=False)
+        self.attempts.append(Attempt(job, future, _epochs(job)))
+
+    def _take_in(self, attempt: Attempt) -> None:
+        """Note how an attempt ended, or have the run tried again where only workers or the scheduler were at fault."""
+        job, future = attempt.job, attempt.future
+        if future.status == "finished":
+            job.outcome, job.message, job.trace, job.seconds = future.result()
+            if job.outcome == "done":  # by a worker that was lost before it could say so
+                job.outcome = "ran"
+            return
+        error = future.exception() if future.status == "error" else None
+        if error is None or (type(error).__name__ == "KilledWorker" and _epochs(job) > attempt.epochs):
+            self.waiting.insert(0, job)
+            return
+        job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
+        if isinstance(error, ReproError):
+            job.message = str(error)
+        elif type(error).__name__ == "KilledWorker":
+            job.message = f"{DEATHS + 1} workers died while running it, without a whole epoch (out of memory?)"
+
+
+def _epochs(job: Job) -> int:
+    """Return how many epochs the job's run has made so far; 0 where that cannot be read."""
+    try:
+        return state(job.run).epochs
+    except (ReproError, OSError, ValueError):
+        return 0
