@@ -50,6 +50,7 @@ def architecture_gradient(
     buffers: Sequence[Tensor] | None = None,
     weight_decay: float = 0.0,
     clip: float | None = None,
+    precise_loss: Loss | None = None,
 ) -> tuple[Tensor, ...]:
     """Return the gradient of the validation loss over `alphas`, one tensor for each.
 
@@ -58,6 +59,7 @@ def architecture_gradient(
     xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
         `weight_decay` enter that step as they enter SGD's.
     clip: largest norm of the virtual step's gradient and of grad_w' L_val (the recurrent search's released code).
+    precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
     """
     if order not in (1, 2, "exact"):
         raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
@@ -76,7 +78,7 @@ def architecture_gradient(
     if exact:
         implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)
     else:
-        implicit = finite_difference(train_loss, weights, alphas, vector, eps)
+        implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
     return tuple(d - xi * coefficient * i for d, i in zip(direct, implicit, strict=True))
 

@@ -42,8 +42,24 @@ class Divided(Seeded):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Seeded):
+class Accelerated(Seeded):
+    """How steps compute on a GPU; what cannot be had is left out with a line that says why."""
+
+    precision: Literal["auto", "float32", "tf32", "bf16"] = parameter(
+        "auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it"
+    )
+    channels_last: Literal["auto", "off"] = parameter(
+        "auto", "auto lays images out with channels last on a GPU", identifies=False
+    )
+
+
+@dataclass(frozen=True)
+class ImageTraining(Accelerated):
     """What search and evaluation on small images share."""
+
+    capture: Literal["auto", "off"] = parameter(
+        "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
+    )
 
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits")
     images: int = parameter(0, "training images used; 0: all", low=0)
@@ -64,6 +80,9 @@ class SearchNetworkTraining(ImageTraining, Divided):
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
     lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha", low=0)
+    recompute: bool = parameter(
+        False, "computes cells again in the backward pass, which takes time and spares memory", identifies=False
+    )
     alpha_init: float = parameter(1e-3, "deviation of alpha's start (0 in the paper, 1e-3 in the released code)", low=0)
 
 
@@ -98,6 +117,9 @@ class CellTraining(ImageTraining):
         0.2, "probability of dropping a path, reached linearly over the epochs", low=0, below=1
     )
     auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0: no head", low=0)
+    compile: Literal["auto", "off"] = parameter(
+        "off", "auto compiles the network on a GPU where that works", identifies=False
+    )
 
 
 @dataclass(frozen=True)
@@ -145,13 +167,12 @@ class CifarProgress(ShortTraining):
 
 
 @dataclass(frozen=True)
-class ImageNetEval(Divided):
+class ImageNetEval(Accelerated, Divided):
     """DARTS Sect. 3.4 and A.2.3: a cell trained from scratch on ImageNet, in the mobile setting."""
 
     PRESETS: ClassVar = {
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
-        "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "precision": "bf16"}
-        | {"channels_last": "auto", "compile": "auto"}
+        "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
 
     genotype: str = parameter(
@@ -183,7 +204,7 @@ class ImageNetEval(Divided):
     )
     channels: int = parameter(48, "channels of the first cell", low=2)
     cells: int = parameter(14, "cells; reductions at one and two thirds", low=1)
-    precision: Literal["float32", "bf16"] = parameter("float32", "of the training steps; bf16 by autocast, on a GPU")
-    channels_last: Literal["off", "auto"] = parameter("off", "auto lays images out with channels last on a GPU")
-    compile: Literal["off", "auto"] = parameter("off", "auto compiles the network on a GPU where that works")
+    compile: Literal["auto", "off"] = parameter(
+        "off", "auto compiles the network on a GPU where that works", identifies=False
+    )
     weights: str = parameter("", "a run's folder or a checkpoint of the released code, tested as it is; empty to train")

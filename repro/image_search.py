@@ -1,6 +1,7 @@
 """The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from repro.images import Batches
 from repro.supernet import SearchNetwork
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
+Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
 
 
 @dataclass
@@ -33,6 +35,7 @@ class ImageSearch:
     xi_scale: float = 1.0  # xi in units of the current learning rate of w
     eps: float = 0.01
     clip: float = 5.0
+    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -65,6 +68,7 @@ class ImageSearch:
             momentum=group["momentum"],
             buffers=None if None in buffers else buffers,
             weight_decay=group["weight_decay"],
+            precise_loss=self._loss(train, precise=True),
         )
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
@@ -77,8 +81,9 @@ class ImageSearch:
         """Leave the loss's gradient in `inputs`, that of w clipped; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
-        logits = self.network(images)
-        loss = cross_entropy(logits, labels)
+        with self._autocast(images):
+            logits = self.network(images)
+            loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
         parallel.sum_gradients(inputs)
         nn.utils.clip_grad_norm_(self.weights, self.clip)
@@ -89,14 +94,20 @@ class ImageSearch:
         """Return logits (N, classes) with batch statistics; no running statistic moves."""
         return self.functional(self.weights, self.alphas, images)
 
-    def _loss(self, batch: Batch) -> Any:
+    def _loss(self, batch: Batch, precise: bool = False) -> Any:
+        """Return the loss of a batch as a function; `precise` is for steps of w that bfloat16 would round away."""
         images, labels = batch
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
             weights, alphas = parallel.replicate(weights), parallel.replicate(alphas)
-            return parallel.mean(cross_entropy(self.functional(weights, alphas, images), labels), len(labels))
+            with nullcontext() if precise else self._autocast(images):
+                value = cross_entropy(self.functional(weights, alphas, images), labels)
+            return parallel.mean(value, len(labels))
 
         return loss
+
+    def _autocast(self, images: Tensor) -> AbstractContextManager:
+        return torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 class SimultaneousSearch(ImageSearch):
@@ -111,14 +122,14 @@ class SimultaneousSearch(ImageSearch):
         return loss, logits
 
 
-def search_epoch(search: ImageSearch, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:
+def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error."""
     average = Average()
     for images, labels in progress.steps(train):
         valid_images, valid_labels = valid.next()
         batch = (parallel.mine(prepare(images)), parallel.mine(labels))
         valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
-        average.add(*search.step(batch, valid_batch), batch[1])
+        average.add(*step(batch, valid_batch), batch[1])
     return average.row("train")
 
 

@@ -1,6 +1,6 @@
 """Training a discrete image network from scratch and testing it (DARTS Sect. 3.2, A.2.1)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from repro import parallel, progress
-
-Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
+from repro.acceleration import Prepare
+from repro.capture import Step
 
 
 class Average:
@@ -69,14 +69,14 @@ class ImageTraining:
 
 
 def train_epoch(
-    training: ImageTraining, batches: Iterable[tuple[Tensor, Tensor]], prepare: Prepare
+    training: ImageTraining, batches: Iterable[tuple[Tensor, Tensor]], prepare: Prepare, step: Step | None = None
 ) -> dict[str, float]:
-    """Train on every batch once; return the training loss and error."""
+    """Train on every batch once, by `training.step` or its captured `step`; return the training loss and error."""
     training.network.train()
     average = Average()
     for images, labels in progress.steps(batches):
         images, labels = parallel.mine(prepare(images)), parallel.mine(labels)
-        average.add(*training.step(images, labels), labels)
+        average.add(*(step or training.step)(images, labels), labels)
     return average.row("train")
 
 

@@ -136,7 +136,8 @@ class MixedEdges(nn.Module):
                 y = self._pointwise(y, self.pointwise_again, self.norm_again, index)
             results.append(y.unflatten(1, (self.edges, -1)))
         weighted = [
-            strength[:, None, None, None] * result for strength, result in zip(strengths.T[1:], results, strict=True)
+            strength.to(result.dtype)[:, None, None, None] * result
+            for strength, result in zip(strengths.T[1:], results, strict=True)
         ]
         return sum(weighted[1:], weighted[0]).unbind(dim=1)
 

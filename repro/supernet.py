@@ -5,8 +5,12 @@ that leave one state of a cell read the same tensor at the same stride, so they 
 5 groups.
 """
 
+from itertools import count
+
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from repro import kernels
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
@@ -56,6 +60,23 @@ def folds_on(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
+def recomputed(cell: nn.Module, *inputs: Tensor) -> Tensor:
+    """Apply a cell and keep its inputs alone: the backward pass computes the rest again.
+
+    It does so with the tensors that are the cell's weights now (`functional_call` may have put them there), and without
+    moving its running statistics a second time.
+    """
+    weights, passes = dict(cell.named_parameters()), count()
+
+    def apply(*inputs: Tensor) -> Tensor:
+        if next(passes) == 0:
+            return cell(*inputs)
+        buffers = {name: buffer.clone() for name, buffer in cell.named_buffers()}
+        return functional_call(cell, {**weights, **buffers}, inputs)
+
+    return checkpoint(apply, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+
 class SearchNetwork(nn.Module):
     """The search network; its `alphas` are apart from its `weights()`, and both are in the state dict."""
 
@@ -68,9 +89,10 @@ class SearchNetwork(nn.Module):
         stem_multiplier: int = 3,
         in_channels: int = 3,
         alpha_scale: float = 1e-3,
+        recomputes: bool = False,
     ) -> None:
         super().__init__()
-        self.nodes = nodes
+        self.nodes, self.recomputes = nodes, recomputes
         width = stem_multiplier * channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         self.cells = stack(lambda shape: SearchCell(shape, nodes), cells, channels, (width, width))
@@ -98,5 +120,6 @@ class SearchNetwork(nn.Module):
         normal, reduce = (alpha.softmax(dim=1).index_select(0, self.by_source) for alpha in self.alphas)
         before = last = self.stem(kernels.laid_out(x))
         for cell in self.cells:
-            before, last = last, cell(before, last, reduce if cell.reduce else normal)
+            inputs = before, last, reduce if cell.reduce else normal
+            before, last = last, recomputed(cell, *inputs) if self.recomputes else cell(*inputs)
         return self.classifier(last.mean(dim=(2, 3)))

@@ -61,7 +61,7 @@ def test_defaults_are_the_published_ones():
     assert (params.momentum, params.weight_decay, params.clip) == (0.9, 3e-5, 5.0)
     assert (params.label_smoothing, params.auxiliary, params.drop_path) == (0.1, 0.4, 0.0)
     assert (params.channels, params.cells, params.size, params.resize, params.classes) == (48, 14, 224, 256, 1000)
-    assert (params.precision, params.channels_last, params.compile, params.warmup) == ("float32", "off", "off", 0)
+    assert (params.precision, params.channels_last, params.compile, params.warmup) == ("auto", "auto", "off", 0)
     network = build_network(params, PUBLISHED["DARTS_V2"])
     assert sum(p.numel() for n, p in network.named_parameters() if not n.startswith("auxiliary")) == 4718752
 
@@ -78,14 +78,14 @@ def test_learning_rate_falls_by_epochs_and_warms_up_by_steps():
 def test_preset_is_named_and_gives_way_to_what_is_asked_for(tmp_path):
     run = open_run(find("imagenet-eval"), "paper", {"preset": "large-batch", "warmup": 3.0, "genotype": "DARTS_V2"})
     assert run.path.name == "paper,genotype=DARTS_V2,preset=large-batch,warmup=3.0"
-    assert (run.params.batch, run.params.lr, run.params.precision, run.params.warmup) == (1024, 0.8, "bf16", 3)
-    assert (run.params.channels_last, run.params.compile) == ("auto", "auto")
+    assert (run.params.batch, run.params.lr, run.params.warmup) == (1024, 0.8, 3)
+    assert run.params.compile == "auto"
 
 
 def test_fast_parameters_fall_back_with_one_line_each(capfd):
     if torch.cuda.is_available():
         pytest.skip("here they need not fall back")
-    fast = {"preset": "large-batch", "device": "auto", "epochs": "1", "images": "16"}
+    fast = {"preset": "large-batch", "precision": "bf16", "device": "auto", "epochs": "1", "images": "16"}
     torch.set_num_threads(1)
     run_recipe("imagenet-eval", "smoke", {**TINY, **fast})
     error = capfd.readouterr().err

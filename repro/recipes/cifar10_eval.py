@@ -6,7 +6,9 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro import parallel
+from repro.acceleration import compile_network, lay_out
 from repro.augment import Augment
+from repro.capture import captured
 from repro.cost import count_mult_adds, count_parameters
 from repro.fit import fit
 from repro.genotypes import ConvGenotype, to_json
@@ -15,7 +17,7 @@ from repro.image_training import ImageTraining, evaluate, train_epoch
 from repro.images import Batches, Images
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
-from repro.recipes.image_data import augmentation, load
+from repro.recipes.image_data import augmentation, choose_precision, load
 from repro.released import load_released, read_state_dict
 from repro.runs import Run
 
@@ -58,12 +60,17 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
     """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = CosineAnnealingLR(optimizer, params.epochs)
-    training = ImageTraining(network, optimizer, params.clip, params.auxiliary)
+    device = batches.x.device
+    bf16 = choose_precision(params, run, device) == "bf16"
+    prepare = lay_out(params.channels_last, network, augment, device)
+    compile_network(params.compile, network, device)
+    training = ImageTraining(network, optimizer, params.clip, params.auxiliary, bf16=bf16)
+    step = captured(params.capture, training.step, network, [optimizer])
 
     def epoch(index: int) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
         network.set_drop_path(params.drop_path * index / params.epochs)
-        row = train_epoch(training, batches, augment)
+        row = train_epoch(training, batches, prepare, step)
         schedule.step()
         return {"lr": rate, **row}
 

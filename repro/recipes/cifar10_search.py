@@ -6,12 +6,14 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro import parallel
+from repro.acceleration import lay_out
 from repro.augment import Augment
+from repro.capture import captured
 from repro.fit import fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
-from repro.recipes.image_data import augmentation, halves, load
+from repro.recipes.image_data import augmentation, choose_precision, halves, load
 from repro.runs import Run
 from repro.supernet import SearchNetwork
 
@@ -20,9 +22,8 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     """Search for a cell, w on one half of the images and alpha on the other (Alg. 1)."""
     images = load(params, run)
     network = build_network(params, images)
-    alphas = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=params.alpha_weight_decay)
     searcher = ImageSearch(
-        network, sgd(params, network), alphas, params.order, params.xi_scale, params.eps, params.clip
+        network, sgd(params, network), adam(params, network), params.order, params.xi_scale, params.eps, params.clip
     )
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
@@ -32,11 +33,10 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
     """Search for a cell with alpha and w on the same images, all of them: in turn, or in one step (Sect. 3.3)."""
     images = load(params, run)
     network = build_network(params, images)
-    decay = {"weight_decay": params.alpha_weight_decay}
     if params.strategy == "coordinate":
-        alphas = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), **decay)
-        searcher = ImageSearch(network, sgd(params, network), alphas, order=1, clip=params.clip)
+        searcher = ImageSearch(network, sgd(params, network), adam(params, network), order=1, clip=params.clip)
     else:
+        decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
         searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.clip)
     whole = [Batches(images.x_train, images.y_train, params.batch, seed=params.seed + offset) for offset in (0, 1)]
@@ -47,17 +47,21 @@ def run_search(
     params: SearchNetworkTraining, run: Run, searcher: ImageSearch, train: Batches, valid: Batches, augment: Augment
 ) -> dict[str, Any]:
     """Search for all epochs, checkpointed; return the cell with the last validation error (percent)."""
-    optimizer = searcher.weight_optimizer
+    network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
+    device = train.x.device
+    searcher.bf16 = choose_precision(params, run, device) == "bf16"
+    prepare = lay_out(params.channels_last, network, augment, device)
+    step = captured(params.capture, searcher.step, network, [optimizer, searcher.alpha_optimizer])
 
     def epoch(index: int) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        row = search_epoch(searcher, train, valid, augment)
+        row = search_epoch(step, train, valid, prepare)
         schedule.step()
         row |= validate(searcher, valid.x, valid.y, augment.normalise, params.batch)
-        return {"lr": rate, **row, **architecture(searcher.network)}
+        return {"lr": rate, **row, **architecture(network)}
 
-    parts = {"network": searcher.network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
+    parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
     fit(run, parts, params.epochs, epoch)
     last = run.metrics()[-1]
@@ -74,9 +78,16 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
         nodes=params.nodes,
         in_channels=images.channels,
         alpha_scale=params.alpha_init,
+        recomputes=params.recompute,
     ).to(images.x_train.device)
     parallel.synchronise(network, differentiable_twice=True)
     return network
+
+
+def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.Adam:
+    """Return the optimizer of alpha; on a GPU one that a graph can hold."""
+    decay, on_gpu = params.alpha_weight_decay, network.alphas_normal.is_cuda
+    return torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
 
 
 def sgd(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.SGD:

@@ -1,8 +1,11 @@
 """What every experiment on small images starts from: seeds, device, images, augmentation, and how they are divided."""
 
+import torch
+
 from repro import devices
+from repro.acceleration import precision
 from repro.augment import Augment
-from repro.hyperparameters import ImageTraining
+from repro.hyperparameters import Accelerated, ImageTraining
 from repro.images import Batches, Images, load_images, split
 from repro.runs import Run
 
@@ -17,6 +20,13 @@ def load(params: ImageTraining, run: Run) -> Images:
     images = load_images(params.dataset)
     run.record(device=devices.describe(device), data={params.dataset: images.checksum})
     return images.head(params.images).to(device)
+
+
+def choose_precision(params: Accelerated, run: Run, device: torch.device) -> str:
+    """Return in what the steps compute, and record it."""
+    chosen = precision(params.precision, device)
+    run.record(precision=chosen)
+    return chosen
 
 
 def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:

@@ -7,6 +7,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from repro import checkpoints, devices, parallel, progress
+from repro.acceleration import compile_network, lay_out
 from repro.cost import count_mult_adds, count_parameters
 from repro.errors import ReproError
 from repro.fit import fit
@@ -17,6 +18,7 @@ from repro.image_loader import Loader, normalise, train_transform, valid_transfo
 from repro.image_training import Average, ImageTraining, measure
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
+from repro.recipes.image_data import choose_precision
 from repro.released import load_released, read_state_dict
 from repro.runs import Run
 from repro.settings import data_folder
@@ -94,7 +96,9 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     """Train for `params.epochs` epochs, each with a validation, checkpointed in `run` (A.2.3)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = LambdaLR(optimizer, lambda step: rate(params, step, len(train)))
-    bf16, prepare = speed_up(params, network, train.device)
+    bf16 = choose_precision(params, run, train.device) == "bf16"
+    prepare = lay_out(params.channels_last, network, normalise, train.device)
+    compile_network(params.compile, network, train.device)
     training = ImageTraining(network, optimizer, params.clip, params.auxiliary, params.label_smoothing, bf16)
 
     def epoch(index: int) -> dict[str, Any]:
@@ -137,28 +141,6 @@ def unreadable(run: Run, *loaders: Loader) -> dict[str, int]:
     if names:
         run.save("unreadable.json", names)
     return {"unreadable": len(names)} if names else {}
-
-
-def speed_up(params: ImageNetEval, network: EvaluationNetwork, device: torch.device) -> tuple[bool, Any]:
-    """Return whether steps compute in bf16, and what prepares the loader's pictures; compile the network if wanted.
-
-    What cannot be had here is left out, and a line says why.
-    """
-    gpu, layout, prepare = device.type == "cuda", torch.channels_last, normalise
-    if params.channels_last == "auto" and gpu:
-        network.to(memory_format=layout)
-        prepare = lambda images: normalise(images).contiguous(memory_format=layout)
-    bf16 = params.precision == "bf16"
-    if bf16 and not (gpu and torch.cuda.is_bf16_supported(including_emulation=False)):
-        progress.note("precision=bf16: steps compute in float32, because this is no GPU that has bfloat16")
-        bf16 = False
-    if params.compile == "auto":
-        apart = "its BatchNorm is shared by several processes" if parallel.size() > 1 else None
-        if reason := apart or devices.why_not_compile(device):
-            progress.note(f"compile=auto: the network is not compiled, because {reason}")
-        else:
-            network.compile()
-    return bf16, prepare
 
 
 def load_weights(network: EvaluationNetwork, path: Path) -> None:

@@ -1,0 +1,50 @@
+"""How a step computes, apart from what: its arithmetic, its memory layout, and whether the network is compiled.
+
+Parameters ask for it. What cannot be had here is left out, and one line says why.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from repro import devices, parallel, progress
+
+Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
+
+
+def precision(asked: str, device: torch.device) -> str:
+    """Return in what the steps compute, float32, tf32 or bf16 (by autocast), and tell PyTorch.
+
+    `auto` takes bf16 on a GPU that has it. PyTorch's own default convolves in TF32 on a GPU; here float32 is float32.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # these have TF32 too
+    if asked in ("bf16", "tf32") and not able:
+        kind = {"bf16": "bfloat16", "tf32": "TF32"}[asked]
+        progress.note(f"precision={asked}: steps compute in float32, because this is no GPU that has {kind}")
+    chosen = {"auto": "bf16"}.get(asked, asked) if able else "float32"
+    for library in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):
+        library.fp32_precision = "tf32" if chosen == "tf32" else "ieee"
+    return chosen
+
+
+def lay_out(asked: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Prepare:
+    """Keep weights and images with channels last on a GPU if `asked` is auto; return what prepares images.
+
+    On a CPU the networks lay images out themselves.
+    """
+    if asked == "off" or device.type != "cuda":
+        return prepare
+    network.to(memory_format=torch.channels_last)
+    return lambda images: prepare(images).contiguous(memory_format=torch.channels_last)
+
+
+def compile_network(asked: str, network: nn.Module, device: torch.device) -> None:
+    """Compile the network if `asked` is auto."""
+    if asked == "off":
+        return
+    apart = "its BatchNorm is shared by several processes" if parallel.size() > 1 else None
+    if reason := apart or devices.why_not_compile(device):
+        progress.note(f"compile=auto: the network is not compiled, because {reason}")
+    else:
+        network.compile()
