@@ -55,7 +55,7 @@ def run_all(jobs: list[Job], command: str, address: str) -> None:
         return
     make_folder(runs_folder())
     with connected(address) as client:
-        _refuse_strangers(client)
+        refuse_strangers(client)
         with bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
             board = Board(client, jobs, command, shown, waiting)
             try:
@@ -98,7 +98,7 @@ def greet(token: str) -> tuple[str, bool]:
     return code(), Path(token).exists()
 
 
-def _refuse_strangers(client: "Client") -> None:
+def refuse_strangers(client: "Client") -> None:
     """Raise ReproError if a worker has other code, does not see the runs folder, or takes several runs at once."""
     token = runs_folder() / f".cluster.{uuid.uuid4().hex}"
     token.touch()

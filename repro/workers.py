@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PATIENCE = 120.0  # seconds that workers and the one who asks wait for a scheduler that is gone
+ANSWER = 10.0  # seconds that a scheduler has to answer at first
 DEATHS = 10  # workers that one run may lose without a whole epoch in between
 # A run's memory is its kernel's, which Dask does not see: no limit. What is lost is said by the one who asks for runs.
 WORKER = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": logging.CRITICAL, "preload": __name__}
@@ -29,7 +30,7 @@ WORKER = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": 
 
 def check(address: str) -> None:
     """Raise an error in one line unless `address` can be one, and Dask is installed."""
-    if not re.fullmatch(r"local(:[1-9]\d{0,2})?|(tcp://|tls://)?[\w.\-\[\]:]+:\d{1,5}", address):
+    if not re.fullmatch(r"local(:[1-9]\d{0,2})?|(tcp://|tls://)?(?!local:)[\w.\-\[\]:]+:\d{1,5}", address):
         raise UsageError(f"--cluster {address}: expected a Dask scheduler's HOST:PORT, or local:2 for two workers here")
     if find_spec("distributed") is None:
         raise ReproError("Dask is not installed, which runs on a cluster need: pip install -e '.[cluster]'")
@@ -47,7 +48,7 @@ def connected(address: str) -> Iterator["Client"]:
     from distributed import Client
 
     try:
-        Client(address, timeout=10, set_as_default=False).close()
+        Client(address, timeout=ANSWER, set_as_default=False).close()
     except (OSError, ValueError) as error:
         raise ReproError(f"no Dask scheduler answers at {address} ({error}): start one with: dask scheduler") from None
     with Client(address, timeout=PATIENCE) as client:
@@ -71,7 +72,7 @@ def _local(count: int) -> Iterator[Any]:
 
     own, here = environments(count), {"host": "127.0.0.1"}
     workers = {index: {"cls": Nanny, "options": {**WORKER, **here, "env": own[index]}} for index in range(count)}
-    options = {**here, "port": 0, "dashboard": False, "dashboard_address": None}
+    options = {**here, "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
     scheduler = {"cls": Scheduler, "options": options}
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": DEATHS, **_threads(count)}),

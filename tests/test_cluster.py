@@ -1,0 +1,187 @@
+"""Runs on a cluster: what one machine does, on two workers of which one is killed; bad addresses; Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from threading import Thread
+
+import pytest
+
+from repro import cluster, runner, runs, states, workers
+from repro.cli import main
+from repro.errors import ReproError, UsageError
+from repro.experiments import find
+from repro.recipe import run_recipe
+
+TINY = {"images": 32, "batch": 16, "channels": 1, "nodes": 1, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The runs folder."""
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "no data"))
+    return tmp_path / "runs"
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def rows(run):
+    """The run's metrics, without times."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in run.metrics()]
+
+
+def kill_worker_of(run, killed):
+    """Kill the worker that executes the run's notebook as soon as it has made some epochs."""
+    wait_until(lambda: len(run.metrics()) > 3)
+    killed.append(int((run.path / ".notebook.lock").read_text().split()[1]))
+    os.kill(killed[0], signal.SIGKILL)
+
+
+def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path, monkeypatch, capsys):
+    search, elsewhere = {**TINY, "epochs": 24}, "run:cifar10-search/dataset=cifar10"
+    requests = [
+        (find("cifar10-search"), search),
+        (find("cifar10-select"), {"search": elsewhere, "search_seeds": (0,)}),
+        (find("bilevel-toy"), {"steps": 7}),
+    ]
+    jobs = runner.plan(requests, "smoke", with_needs=True)
+    long = next(job.run for job in jobs if job.run.params.values().get("epochs") == 24)
+    killed = []
+    killer = Thread(target=kill_worker_of, args=(long, killed))
+    killer.start()
+    cluster.run_all(jobs, "the command", "local:2")
+    killer.join()
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
+    alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
+    toy = run_recipe("bilevel-toy", "smoke", {"steps": "7"})
+    assert long.result == alone.result
+    assert rows(long) == rows(alone)
+    assert json.loads((folder / "bilevel-toy" / toy.path.name / "result.json").read_text()) == toy.result
+    assert {job.run.name: (job.outcome, job.message.partition(" in ")[0]) for job in jobs} == {
+        long.name: ("ran", ""),
+        "cifar10-search/smoke,dataset=cifar10": ("failed", "CIFAR-10 is not"),
+        "cifar10-select/smoke,search=run:cifar10-search%2Fdataset=cifar10,search_seeds=0": (
+            "skipped",
+            "it needs cifar10-search/smoke,dataset=cifar10",
+        ),
+        f"bilevel-toy/{toy.path.name}": ("ran", ""),
+    }
+    assert "is lost; what it ran starts again from its checkpoint" in capsys.readouterr().err
+    sessions = json.loads((long.path / "provenance.json").read_text())["sessions"]
+    assert len(sessions) == 2
+    assert {session["command"] for session in sessions} == {"the command"}
+
+
+def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
+    command = [sys.executable, "-m", "repro.cli", "run", "cifar10-search", "--cluster", "local:1"]
+    command += [part for name, value in {**TINY, "epochs": 999}.items() for part in ("-p", f"{name}={value}")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: list(folder.glob("*/*/metrics.jsonl")) or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last whole epoch"
+    assert "Traceback" not in error
+    (run,) = runs.existing_runs()
+    wait_until(lambda: states.state(run).word == "stopped", 10)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "local:0", "local:x", "somewhere", "tcp://", "host:port", "a b:1", "local:2\n"]
+)
+def test_an_address_that_is_none_is_refused_before_anything_starts(folder, address, capsys):
+    assert main(["run", "bilevel-toy", "--cluster", address]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_a_scheduler_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr(workers, "ANSWER", 0.3)
+    assert main(["run", "bilevel-toy", "--cluster", "127.0.0.1:9"]) == 1
+    error = capsys.readouterr().err
+    assert "no Dask scheduler answers at 127.0.0.1:9" in error
+    assert error.count("\n") == 1
+
+
+def test_without_dask_the_command_that_installs_it_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    assert main(["run", "bilevel-toy", "--cluster", "local:2"]) == 1
+    assert capsys.readouterr().err.endswith("need: pip install -e '.[cluster]'\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "threads", "message"),
+    [
+        (("other", True), 1, "the worker tcp://w has another version of this package"),
+        ((None, False), 1, "the worker tcp://w does not see"),
+        ((None, True), 4, "the worker tcp://w has 4 threads"),
+        ((None, True), 1, None),
+    ],
+)
+def test_workers_that_would_give_other_numbers_are_refused(folder, answer, threads, message):
+    class Client:
+        def run(self, function, token):
+            code, sees = function(token)
+            assert sees
+            return {"tcp://w": (answer[0] or code, answer[1])}
+
+        def nthreads(self):
+            return {"tcp://w": threads}
+
+    folder.mkdir()
+    if message:
+        with pytest.raises(ReproError, match=message):
+            cluster.refuse_strangers(Client())
+    else:
+        cluster.refuse_strangers(Client())
+    assert not list(folder.iterdir())
+
+
+def test_a_worker_of_another_version_runs_nothing(folder):
+    with pytest.raises(ReproError, match="another version"):
+        cluster.work(cluster.Order("bilevel-toy", "smoke", {}, "", {}, "other"))
+    assert not folder.exists()
+
+
+def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert workers.environments() == [{"CUDA_VISIBLE_DEVICES": "3"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+    assert workers.environments(1) == [{"CUDA_VISIBLE_DEVICES": "3"}]
+    with pytest.raises(UsageError, match="3 workers, but 2 GPUs here"):
+        workers.environments(3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert workers.environments() == [{}]
+    assert workers.environments(2) == [{}, {}]
+
+
+def test_gpus_are_asked_of_the_driver(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-2)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert workers.gpus() == ["0", "1"]
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert workers.gpus() == []
+
+
+def test_the_plan_with_other_seeds(capsys):
+    from repro.cli import _whole_plan
+
+    plan = _whole_plan("smoke", "5,6")
+    assert {changes["seed"] for _, changes in plan if "seed" in changes} == {5, 6}
+    assert sum(experiment.name == "bilevel-toy" for experiment, _ in plan) == 1
+    jobs = runner.plan(plan, "smoke", with_needs=False)
+    assert len({job.run.path for job in jobs}) == len(jobs)
+    assert main(["run", "--all", "--seeds", "x"]) == 2
