@@ -17,6 +17,7 @@ from repro.drawing import show as show_bundle
 from repro.files import make_folder, write_bytes
 
 NOTHING = "–"
+LONG = 28  # characters of a cell that needs a wide column
 # Names in metrics.jsonl and result.json as headings; what is not here is called as it is, without underlines
 HEADINGS = {
     "train_loss": "training loss (nats)",
@@ -132,7 +133,9 @@ def to_html(frame: pd.DataFrame, decimals: int = 2, marked: Callable[[int], str]
     rows = []
     for place, (first, *others) in enumerate(written(frame, "html", decimals).itertuples(index=False)):
         kind = f' class="{name}"' if (name := marked(place)) else ""
-        rows.append(f'<tr{kind}><th scope="row">{first}</th>{"".join(f"<td>{text}</td>" for text in others)}</tr>')
+        first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
+        cells = [f"<td{' class=long' if len(text) > LONG else ''}>{text}</td>" for text in others]
+        rows.append(f'<tr{kind}><th scope="row">{first}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f'<div class="table"><table>\n<thead>{_head(frame)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
