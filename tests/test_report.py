@@ -268,7 +268,7 @@ def test_the_page_needs_nothing_from_outside(name, request):
 def test_what_is_wide_scrolls_in_a_box_of_its_own(half):
     assert re.search(r'<div class="output_svg[^>]*>\s*<img[^>]*alt="Graph of the network"', half.source)
     assert half.source.count("<table") == half.source.count('<div class="table"><table')
-    assert "<td class=long>quoted by the paper, not run here</td>" in half.source
+    assert '<td class="long">quoted by the paper, not run here</td>' in half.source
 
 
 @pytest.mark.parametrize("name", ["empty", "half", "broken"])
