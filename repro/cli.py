@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, run, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, worker, merge, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -65,13 +65,24 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
-    if options.cluster:
+    if options.cluster is not None:
         from repro import cluster
 
         cluster.run_all(jobs, options.line, options.cluster)
     else:
         runner.run_all(jobs, options.line)
     return _summary(jobs, options.debug)
+
+
+def show_plan(options: argparse.Namespace) -> int:
+    """Print what the profile would run, in which order, and for how long on how many GPUs."""
+    from repro import plan, runner
+
+    if options.gpus < 1:
+        raise UsageError(f"--gpus {options.gpus}: expected a whole number from 1 on")
+    jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
+    print(*plan.lines(jobs, options.profile, options.gpus), sep="\n")
+    return 0
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -199,6 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
     run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
+    plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
+    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="order and times on N GPUs (default: 1)")
+    plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
     report = add("report", make_report, "write the report of all runs")

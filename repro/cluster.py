@@ -22,6 +22,7 @@ from repro import runner
 from repro.errors import ReproError
 from repro.experiments import find
 from repro.files import make_folder
+from repro.plan import ranked
 from repro.progress import bar, note
 from repro.runner import Job
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
@@ -50,7 +51,7 @@ class Order:
 def run_all(jobs: list[Job], command: str, address: str) -> None:
     """Run the jobs on the workers of the Dask scheduler at `address`, and note what `runner.run_all` would note."""
     check(address)
-    waiting = [job for job in jobs if not runner.settled(job, jobs)]
+    waiting = [job for job in ranked(jobs) if not runner.settled(job, jobs)]
     if not waiting:
         return
     make_folder(runs_folder())

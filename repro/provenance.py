@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def update(path: Path, **facts: Any) -> None:
     if len(held["sessions"]) != own:
         since = held["sessions"][-1]["start"]
         raise ReproError(f"{root} is worked on by another process since {since}; this one ends")
-    held |= facts
+    held |= {**facts, "memory": _memory(held.get("memory", {}))}
     held["sessions"][-1]["seconds"] = round(time.monotonic() - since, 1)
     write_json(root / "provenance.json", held)
 
@@ -67,6 +68,12 @@ def seconds(path: Path) -> float:
     return sum(session["seconds"] for session in read(path).get("sessions", []))
 
 
+def memory(path: Path) -> float | None:
+    """Return the most memory that the run's process took in any session, of the GPU where it used one, in MiB."""
+    held = read(path).get("memory", {})
+    return held.get("gpu_mib") or held.get("mib")
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return provenance.json of the run directory `path`; empty before its first session, ReproError if damaged."""
     file = path / "provenance.json"
@@ -77,6 +84,16 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(session, dict) or not isinstance(session.get("seconds"), int | float):
             raise ReproError(f"{file} is damaged: it has a session without seconds; restore it or delete it")
     return held
+
+
+def _memory(held: dict[str, float]) -> dict[str, float]:
+    """Return the peaks of this process's memory, and of its GPU's, or those `held` where they are higher; in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    now = {"mib": round(peak)}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        now["gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    return {name: max(value, held.get(name, 0)) for name, value in now.items()}
 
 
 def _git(*arguments: str) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from repro import provenance
+from repro.costs import trainings
 from repro.errors import ReproError, line
 from repro.files import read_json
 from repro.runs import Run, read_run
@@ -74,8 +75,7 @@ def state(run: Run) -> State:
 def expected_epochs(run: Run) -> int | None:
     """Return the epochs of all trainings of a run, where its parameters say: those of a selection are many."""
     values = run.params.values()
-    trainings = values.get("samples") or len(values.get("search_seeds", [0])) * len(values.get("snapshots", [0]))
-    return values["epochs"] * trainings if "epochs" in values else None
+    return values["epochs"] * trainings(values) if "epochs" in values else None
 
 
 def is_held(path: Path) -> bool:

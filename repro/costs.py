@@ -1,0 +1,103 @@
+"""What each experiment costs, as numbers with their source: GPU hours of the authors, and parameters of the networks.
+
+Where a paper gives no number one is filled in here, and says so: `derived` from a published one, `recalled` and not
+checked against the paper, or `assumed`. Hours are those of a whole run with the paper's parameters; a run with fewer
+epochs, steps, cells or candidates counts by its share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from repro.experiments import Experiment
+from repro.parameters import Parameters
+
+DAY = 24.0
+KINDS = ("published", "derived", "recalled", "assumed")  # of hours, the surest first
+STATE = 4 * 2 * 2  # bytes a parameter: float32, weights and momentum (or average), in two checkpoints
+OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
+
+
+@dataclass(frozen=True)
+class Cost:
+    """GPU hours of a whole run, how they are known, and the millions of parameters that a checkpoint holds."""
+
+    hours: float
+    kind: str  # one of KINDS
+    source: str
+    millions: float = 0.0
+    where: Mapping[str, Any] = field(default_factory=dict)  # for these values of parameters
+
+
+SUPERNET = "SPOS: 12 GPU days"
+RETRAINING = "SPOS: 16 GPU days"
+SEARCH = "SPOS: less than 1 GPU day, counted as 1"
+NOT_STATED = "not stated; counted as"
+
+COSTS: Mapping[str, tuple[Cost, ...]] = {
+    "bilevel-toy": (Cost(0.01, "assumed", "seconds; counted as 36"),),
+    "cifar10-search": (
+        Cost(DAY, "assumed", f"{NOT_STATED} one with 8 cells and 16 channels", 0.9, {"cells": 20, "channels": 6}),
+        Cost(1.5 * DAY / 4, "derived", "DARTS Table 1: four searches in 1.5 GPU days", 1.93, {"order": 1}),
+        Cost(4 * DAY / 4, "derived", "DARTS Table 1: four searches in 4 GPU days", 1.93),
+    ),
+    "cifar10-joint": (Cost(1.5 * DAY / 4, "assumed", f"{NOT_STATED} a first-order search", 1.93),),
+    "cifar10-select": (Cost(DAY, "published", "DARTS Table 1: 1 GPU day", 3.3),),
+    "cifar10-random": (Cost(4 * DAY, "published", "DARTS Table 1: 4 GPU days", 3.3),),
+    "cifar10-progress": (Cost(11 * DAY, "derived", "44 trainings like the four of cifar10-select's GPU day", 3.3),),
+    "cifar10-eval": (Cost(1.5 * DAY, "published", "DARTS Table 1: 1.5 GPU days", 3.3),),
+    "imagenet-eval": (Cost(12 * DAY, "published", "DARTS Sect. 3.4: 12 GPU days", 4.7),),
+    "ptb-search": (
+        Cost(0.5 * DAY / 4, "derived", "DARTS Table 2: four searches in 0.5 GPU days", 4.81, {"order": 1}),
+        Cost(DAY / 4, "published", "DARTS Sect. 3.1.2: 6 hours", 4.81),
+    ),
+    "ptb-select": (Cost(DAY, "published", "DARTS Table 2: 1 GPU day", 23.0),),
+    "ptb-random": (Cost(2 * DAY, "published", "DARTS Table 2: 2 GPU days", 23.0),),
+    "ptb-progress": (Cost(11 * DAY, "derived", "44 trainings like the four of ptb-select's GPU day", 23.0),),
+    "ptb-eval": (Cost(3 * DAY, "published", "DARTS Table 2: 3 GPU days", 23.0),),
+    "wikitext2-eval": (Cost(3 * DAY, "assumed", f"{NOT_STATED} ptb-eval", 33.0),),
+    "spos-supernet": (
+        Cost(12 * DAY, "recalled", SUPERNET, 8.39, {"space": "blocks"}),
+        Cost(12 * DAY, "assumed", f"{NOT_STATED} the supernet of blocks", 12.67, {"space": "channels"}),
+        Cost(12 * DAY, "assumed", f"{NOT_STATED} the supernet of blocks", 17.17, {"space": "bits", "depth": 18}),
+        Cost(12 * DAY, "assumed", f"{NOT_STATED} the supernet of blocks", 32.32, {"space": "bits"}),
+        Cost(12 * DAY, "assumed", f"{NOT_STATED} the supernet of blocks, image by image", 4.17),
+    ),
+    "spos-blocks": (Cost(DAY, "recalled", SEARCH),),
+    "spos-channels": (Cost(DAY, "assumed", f"{NOT_STATED} spos-blocks"),),
+    "spos-bits": (Cost(DAY, "assumed", f"{NOT_STATED} spos-blocks"),),
+    "spos-retrain": (
+        Cost(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 11.69, {"space": "bits", "depth": 18}),
+        Cost(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 21.8, {"space": "bits"}),
+        Cost(16 * DAY, "recalled", RETRAINING, 3.56),
+    ),
+    "spos-correlation": (Cost(DAY / 10, "assumed", "not stated; 100 networks judged, a tenth of spos-blocks' 1,000"),),
+}
+
+
+def published(experiment: Experiment, params: Parameters) -> Cost:
+    """Return what is known of such a run's cost, with hours and disk by its share of the paper's work."""
+    values, usual = params.values(), experiment.parameters().values()
+    cost = next(cost for cost in COSTS[experiment.name] if cost.where.items() <= values.items())
+    whole = work({**usual, **cost.where})
+    return Cost(cost.hours * work(values) / whole, cost.kind, cost.source, cost.millions, cost.where)
+
+
+def work(values: Mapping[str, Any]) -> float:
+    """Return how much a run does, in what its time is proportional to: images, epochs of all trainings, candidates."""
+    if "iterations" in values and "batch" in values:
+        return values["iterations"] * values["batch"]
+    if "generations" in values:
+        return values["generations"] * values["population"]
+    return values.get("networks") or values.get("epochs", 1) * trainings(values)
+
+
+def trainings(values: Mapping[str, Any]) -> int:
+    """Return how many networks a run trains; where equal cells are trained once, at most."""
+    return values.get("samples") or prod(len(values.get(name, [0])) for name in ("search_seeds", "snapshots"))
+
+
+def disk(cost: Cost, params: Parameters) -> float:
+    """Return about how many bytes a finished run takes: its checkpoints, and what every run has."""
+    return OTHERS + STATE * 1e6 * cost.millions * trainings(params.values())
