@@ -15,7 +15,7 @@ INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce run report test bench lab clean
+.PHONY: help setup reproduce run report figures test bench lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ run: setup ## run one experiment: EXPERIMENT=name [PARAMS="name=value ..."] [SEE
 
 report: setup ## write the report of what has been run so far
 	$(BIN)/repro report --profile $(PROFILE)
+
+figures: setup ## write the report of what has been run so far into figures/
+	$(BIN)/repro report --profile $(PROFILE) --to figures
 
 test: setup ## check the style and run the tests
 	$(BIN)/ruff check .
