@@ -110,15 +110,19 @@ def _linked(text: str, links: Links) -> str:
 
 
 def print_pdf(page: Path, target: Path) -> str | None:
-    """Print a page as PDF with Chromium; return why there is none, where there is none."""
+    """Print a page as PDF with Chromium; return why there is none, where there is none.
+
+    Links to other files are left out: Chromium would write this machine's path into them.
+    """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         return f"no PDF: none of {', '.join(BROWSERS)} is on the path"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        printed = Path(folder) / "page.pdf"
+        source, printed = Path(folder) / "page.html", Path(folder) / "page.pdf"
+        source.write_text(re.sub(r'<a href="(?!#|https?:)[^"]*"', "<a", page.read_text(encoding="utf-8")), "utf-8")
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer"]
-        command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={printed}", page.as_uri()]
+        command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={printed}", source.as_uri()]
         try:
             subprocess.run(command, capture_output=True, timeout=120, check=True, env={**os.environ, "TZ": "UTC"})
             write_bytes(target, _undated(printed.read_bytes()))

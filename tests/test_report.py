@@ -316,3 +316,36 @@ def test_a_smoke_number_never_stands_without_its_mark(broken):
             for number in ("11.00", "3.35"):
                 if number in line:
                     assert "(smoke, digits)" in line.split(number)[1].split("|")[0], line
+
+
+def test_a_pdf_tells_neither_path_nor_date_and_is_always_the_same(tmp_path, monkeypatch, half):
+    monkeypatch.setattr(pages, "BROWSERS", ("chromium", "chromium-browser", "google-chrome"))
+    if not any(map(shutil.which, pages.BROWSERS)):
+        pytest.skip("needs Chromium")
+    printed = []
+    for name in ("first", "second"):
+        page = tmp_path / name / "page.html"
+        page.parent.mkdir()
+        page.write_text('<a href="notebooks/a.html">run 1</a> <a href="#b">b</a> <h2 id="b">b</h2>')
+        assert pages.print_pdf(page, page.with_suffix(".pdf")) is None
+        printed.append(page.with_suffix(".pdf").read_bytes())
+    assert printed[0] == printed[1]
+    assert printed[0].startswith(b"%PDF")
+    assert b"file:" not in printed[0]
+
+
+FIGURES = pages.ROOT / "figures"
+
+
+def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
+    tables = sorted((FIGURES / "tables").glob("*.md"))
+    assert {file.stem for file in tables} == {*ROWS, "summary"}
+    for file in tables:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name} links to {target}"
+        head, _, *rows = [line.strip("| ").split(" | ") for line in file.read_text().splitlines()]
+        for row in rows:
+            cells = dict(zip(head, row, strict=True))
+            here = [text for name, text in cells.items() if name.endswith("here") and re.search(r"\d", text)]
+            profile = cells.get("profile", cells.get("runs", ""))
+            assert "paper" in profile or all(re.search(r"\((smoke|short|CPU|GPU)", text) for text in here), row
