@@ -15,7 +15,7 @@ INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce run report figures test bench lab clean
+.PHONY: help setup reproduce run cluster report figures test bench lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ run: setup ## run one experiment: EXPERIMENT=name [PARAMS="name=value ..."] [SEE
 	@[ -n "$(EXPERIMENT)" ] || { echo 'make run needs an experiment: make run EXPERIMENT=cifar10-search PARAMS="order=1";' \
 	  'these there are:'; $(BIN)/repro list; exit 2; }
 	$(BIN)/repro run $(EXPERIMENT) $(OPTIONS)
+
+cluster: setup ## run every notebook of the profile by two workers of this machine, as on a cluster
+	$(BIN)/repro run --all --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS)) --cluster local:2
 
 report: setup ## write the report of what has been run so far
 	$(BIN)/repro report --profile $(PROFILE)

@@ -118,9 +118,9 @@ def _sums(known: dict[Path, Estimate], left: Tasks, profile: str) -> Iterable[st
     for path in left:
         hours[known[path].kind] += known[path].hours or 0.0
     total = sum(hours.values())
-    parts = ", ".join(f"{value:,.1f} {kind}" for kind, value in hours.items() if value)
+    parts = ", ".join(f"{_hours(value)} {kind}" for kind, value in hours.items() if value)
     yield f"{profile}: {len(known)} runs, {len(known) - len(left)} done, {len(left)} to run"
-    yield f"GPU hours: {total:,.1f}" + (f" ({parts})" if parts else "")
+    yield f"GPU hours: {_hours(total)}" + (f" ({parts})" if parts else "")
     if unknown := sum(known[path].hours is None for path in left):
         yield f"of {unknown} runs the hours are not known: they count nothing here, so all times are too short"
     sizes = [each.disk for each in known.values() if each.disk is not None]
@@ -140,7 +140,7 @@ def _sources(jobs: list[Job], known: dict[Path, Estimate]) -> Iterable[str]:
         if each.kind != "done":
             told[name, each.kind, each.source, each.hours] += count
     for (name, kind, source, hours), count in told.items():
-        yield f"  {name:17} {count:3} x {'?' if hours is None else f'{hours:.4g} h':9} {kind}: {source}"
+        yield f"  {name:17} {count:3} x {'?' if hours is None else duration(3600 * hours):>9}  {kind}: {source}"
 
 
 def _critical(left: Tasks, names: dict[Path, str]) -> Iterable[str]:
@@ -162,6 +162,10 @@ def _machines(left: Tasks, machines: list[int]) -> Iterable[str]:
         busy = f"{total / (count * until):.0%}" if until else ""
         ends, least = duration(3600 * until), duration(3600 * bound)
         yield f"{count:4}  {ends:>13}  {least:>13}  {ratio:10.3f}  {guarantee:7.3f}  {busy:>5}"
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _bytes(size: float | None) -> str:
