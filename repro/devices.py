@@ -27,7 +27,8 @@ def describe(device: torch.device) -> str:
     """Return the device's name for people: the GPU's, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
 
 def why_not_compile(device: torch.device) -> str | None:

@@ -1,0 +1,27 @@
+"""What is timed: a step in two formulations, at the paper's size and at a small one.
+
+A case makes a step from a formulation (`plain`, `ours`, and `fast`: ours with everything that `auto` takes on a GPU), a
+size and a device. Both formulations compute the same from the same weights; tests/ compares them number by number.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # tests/ holds the plain formulations: they are the oracles
+
+
+class Case(NamedTuple):
+    """A step that is timed."""
+
+    make: Callable[[str, str, str], Callable[[], object]]  # formulation, size, device -> a step
+    protocol: int  # steps of the paper's protocol
+
+
+def cases() -> dict[str, Case]:
+    """Return every case by its name."""
+    from benchmarks import evaluation, recurrent, search
+
+    return {**search.CASES, **evaluation.CASES, **recurrent.CASES}

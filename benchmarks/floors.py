@@ -1,0 +1,62 @@
+"""What a step cannot be faster than: its operations at the machine's peak rate, its bytes at the machine's bandwidth.
+
+Both peaks are measured here and now, by a matrix product and by a copy. The bytes are what the step's own operations
+read and write, were each to touch memory once: another formulation, or fusion, would have others.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+MATRIX = 2048  # rows and columns
+COPIED = 2**26  # float32 values, well above any cache
+MAKES_NOTHING = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided")
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Apply the operation and count what it touches; views touch nothing."""
+        result = operation(*args, **(kwargs or {}))
+        read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        held = {tensor.untyped_storage().data_ptr() for tensor in read}
+        views = not operation._schema.is_mutable and all(t.untyped_storage().data_ptr() in held for t in made)
+        if not views and operation.overloadpacket.__name__ not in MAKES_NOTHING:
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *made))
+        return result
+
+
+def count(step: Callable[[], object]) -> dict[str, int]:
+    """Return the floating-point operations and the bytes of one step."""
+    with FlopCounterMode(display=False) as operations:
+        step()
+    with Traffic() as traffic:
+        step()
+    return {"operations": operations.get_total_flops(), "bytes": traffic.bytes}
+
+
+def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) -> dict[str, float]:
+    """Return float32 operations and bytes a second, the best of five."""
+    a, b = torch.randn(2, MATRIX, MATRIX, device=device)
+    source, target = torch.ones(2, COPIED, device=device)
+    time.sleep(0.1)
+    product = min(seconds(lambda: a @ b, device) for _ in range(5))
+    copy = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
+    return {"operations": 2 * MATRIX**3 / product, "bytes": 2 * 4 * COPIED / copy}
+
+
+def floor(counted: dict[str, int], rates: dict[str, float]) -> dict[str, float]:
+    """Return the seconds that operations and bytes need."""
+    return {name: counted[name] / rates[name] for name in counted}

@@ -1,0 +1,101 @@
+"""The recurrent steps (DARTS A.1.2, A.2.2): of a second-order search and of an evaluation.
+
+The plain formulation computes one primitive after another, in each step in time.
+"""
+
+from functools import partial
+
+import plain_recurrent as oracle
+import torch
+from torch.nn import functional
+
+from benchmarks.cases import Case
+from repro.bilevel import architecture_gradient
+from repro.genotypes import PUBLISHED
+from repro.language import Descent
+from repro.language_search import LanguageSearch
+from repro.recurrent import Dropout, LanguageModel
+
+SIZES = {  # types, width, batch, window
+    "search": {"small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
+    "evaluation": {"small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
+}
+RATES = {"search": Dropout(), "evaluation": Dropout(word=0.1)}
+CELL = PUBLISHED["DARTS_V2_RNN"]
+
+
+class Plain:
+    """The same steps on the oracle: its weights under the released names, one primitive after another."""
+
+    def __init__(self, network: LanguageModel, rates: Dropout) -> None:
+        values = {"encoder.weight": network.embedding, "decoder.bias": network.bias, "rnns.0._W0": network.first}
+        values |= {f"rnns.0._Ws.{i}": weight for i, weight in enumerate(network.maps)}
+        self.names = list(values)
+        self.weights = [value.detach().clone().requires_grad_() for value in values.values()]
+        self.alphas = [alpha.detach().clone().requires_grad_() for alpha in network.alphas]
+        self.optimizer = torch.optim.SGD(self.weights, 20.0, weight_decay=5e-7)
+        self.alpha_optimizer = torch.optim.Adam(self.alphas, 3e-3) if self.alphas else None
+        self.rates = rates
+
+    def masks(self, batch):
+        """Dropout drawn as the network draws it."""
+        types, size = self.weights[0].shape
+        shapes = dict.fromkeys(("embedding", "x", "hidden", "output"), (batch, size)) | {"word": (types, 1)}
+        kept = {"x": 1 - self.rates.input} | {name: 1 - rate for name, rate in vars(self.rates).items()}
+        draws = {name: self.weights[0].new_empty(shape).bernoulli_(kept[name]) for name, shape in shapes.items()}
+        return {name: None if kept[name] == 1 else draw / kept[name] for name, draw in draws.items()}
+
+    def forward(self, weights, alphas, window, hidden):
+        """Return the loss and the states."""
+        tokens, targets = window
+        norm = lambda state: functional.batch_norm(state, None, None, training=True)
+        named = dict(zip(self.names, weights, strict=True))
+        cell = alphas[0] if alphas else CELL
+        log_prob, _, states, _ = oracle.language_model(named, cell, tokens, hidden, self.masks(len(hidden)), norm)
+        return functional.nll_loss(log_prob.flatten(0, 1), targets.flatten()), states
+
+    def search_step(self, train, valid, hidden):
+        """A step of alpha, then one of w."""
+        losses = [lambda w, a, window=window: self.forward(w, a, window, hidden)[0] for window in (train, valid)]
+        options = {"xi": 20.0, "weight_decay": 5e-7, "clip": 0.25}
+        gradient = architecture_gradient(2, *losses, self.weights, self.alphas, **options)
+        self.alphas[0].grad = gradient[0]
+        self.alpha_optimizer.step()
+        self.weight_step(train, hidden)
+
+    def weight_step(self, train, hidden):
+        """A step of w."""
+        self.optimizer.zero_grad()
+        loss, states = self.forward(self.weights, self.alphas, train, hidden)
+        (loss + 1e-3 * (states[1:] - states[:-1]).pow(2).mean()).backward(inputs=self.weights)
+        torch.nn.utils.clip_grad_norm_(self.weights, 0.25)
+        self.optimizer.step()
+
+
+def make(kind: str, formulation: str, size: str, device: str):
+    """Return a step on random words, with all dropouts."""
+    types, width, batch, window = SIZES[kind][size]
+    torch.manual_seed(0)
+    network = LanguageModel(types, width, None if kind == "search" else CELL, dropout=RATES[kind]).to(device)
+    train, valid = (torch.randint(types, (2, window, batch), device=device) for _ in range(2))
+    hidden, plain, descent = network.initial(batch), Plain(network, RATES[kind]), Descent()
+    optimizer = torch.optim.SGD(network.weights(), 20.0, weight_decay=5e-7)
+    if formulation == "plain":
+        step = plain.weight_step if kind == "evaluation" else partial(plain.search_step, train)
+        return lambda: step(train if kind == "evaluation" else valid, hidden)
+    if kind == "evaluation":
+        return lambda: descent.step(network, optimizer, train, hidden)
+    search = LanguageSearch(network, optimizer, torch.optim.Adam(network.alphas, 3e-3), descent, moves_embedding=True)
+    return lambda: search.step(train, valid, hidden, hidden)
+
+
+WORDS, EPOCHS = 929_589, {"search": 50, "evaluation": 1600}
+
+
+def protocol(kind: str) -> int:
+    """Return the steps of the paper's protocol."""
+    _, _, batch, window = SIZES[kind]["paper"]
+    return EPOCHS[kind] * -(-WORDS // (batch * window))
+
+
+CASES = {f"recurrent {kind}": Case(partial(make, kind), protocol(kind)) for kind in SIZES}
