@@ -48,9 +48,8 @@ test: setup ## check the style and run the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
-bench: setup ## time the search and evaluation steps against plain formulations
-	$(BIN)/python benchmarks/search_step.py
-	$(BIN)/python benchmarks/recurrent_step.py
+bench: setup ## time every step against a plain formulation, into build/benchmarks: half an hour on two cores
+	$(BIN)/python -m benchmarks --memory
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
