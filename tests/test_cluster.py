@@ -15,6 +15,7 @@ from repro.cli import main
 from repro.errors import ReproError, UsageError
 from repro.experiments import find
 from repro.recipe import run_recipe
+from repro.settings import ROOT
 
 TINY = {"images": 32, "batch": 16, "channels": 1, "nodes": 1, "device": "cpu"}
 
@@ -174,6 +175,17 @@ def test_gpus_are_asked_of_the_driver(monkeypatch, tmp_path):
     assert workers.gpus() == ["0", "1"]
     program.write_text("#!/bin/sh\nexit 9\n")
     assert workers.gpus() == []
+
+
+def test_the_commands_of_the_readme_are_ones_that_there_are():
+    from repro.cli import _parser
+
+    block = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("```")[1]
+    commands = [line.split("#")[0].split() for line in block.splitlines()[1:] if line]
+    assert [command[0] for command in commands] == ["pip", "dask", "repro", "repro"]
+    for command in commands[2:]:
+        options = _parser().parse_args(command[1:])
+        workers.check(getattr(options, "address", None) or options.cluster)
 
 
 def test_the_plan_with_other_seeds(capsys):
