@@ -135,8 +135,8 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
     assert run(plain, plain.step, pairs) == run(fast, captured(fast, record), pairs)
     assert same(state(plain), state(fast))
     (line,) = capfd.readouterr().err.splitlines()
-    reason = {"raises": "operation not permitted when stream is capturing", "astray": "the recorded step went astray by"}
-    assert line.startswith(f"capture=auto: steps are launched one by one, because {reason[fault]}")
+    reasons = ("operation not permitted when stream is capturing", "the recorded step went astray by")
+    assert line.startswith(f"capture=auto: steps are launched one by one, because {reasons[fault == 'astray']}")
 
 
 def test_a_cpu_needs_no_graph():
