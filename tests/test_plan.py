@@ -1,6 +1,7 @@
 """The plan: measured hours before published ones, every number with its source, the schedule between its bounds."""
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from repro import costs, plan, profiles, published, runner, runs, schedule
 from repro.cli import main
 from repro.experiments import EXPERIMENTS, find
 from repro.hyperparameters_spos import SposSupernet
+from repro.settings import ROOT
 
 PAPER = [(experiment, changes) for experiment, changes in profiles.plan("paper")]
 
@@ -68,6 +70,23 @@ def test_the_paper_profile_on_many_gpus(capsys):
             assert order.index(f"{need.parent.name}/{need.name}") < order.index(job.run.name)
     assert [line.split()[0] for line in lines[-5:]] == ["1", "4", "5", "16", "64"]
     assert not any("unknown" in line for line in lines)
+
+
+def test_the_readme_says_what_the_plan_says():
+    text = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("\n## ")[0]
+    jobs = runner.plan(profiles.plan("paper"), "paper", with_needs=True)
+    known = plan.estimates(jobs)
+    left = plan.tasks(jobs, known)
+    hours = {kind: sum(each.hours for each in known.values() if each.kind == kind) for kind in costs.KINDS}
+    disk = sum(each.disk for each in known.values()) / 1e9
+    assert f"{len(jobs)} runs, about {disk:.0f} GB and {sum(hours.values()):,.0f} hours" in " ".join(text.split())
+    for value in hours.values():
+        assert f"{value:,.0f}" in text
+    rows = [re.findall(r"[\d.]+", line) for line in text.splitlines() if line.startswith("|")]
+    counts, _, until, least = (list(map(float, row)) for row in rows)
+    for count, days, bound in zip(counts, until, least, strict=True):
+        assert days == pytest.approx(schedule.makespan(schedule.simulate(left, int(count))) / 24, rel=2e-3)
+        assert bound == pytest.approx(schedule.lower_bound(left, int(count)) / 24, rel=2e-3)
 
 
 def test_longest_paths_come_first_and_needs_before():
