@@ -56,7 +56,8 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     figure = Figure(figsize=(7.6, 4.8))
     axes = figure.subplots()
     paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates(["architecture", cost])
-    found = paper["architecture"].str.contains("search|README")
+    names = paper["architecture"].str
+    found = names.contains("search|README") & ~names.contains("random")
     for searched, marker, colour in ((True, "o", "#0072b2"), (False, "s", "#d55e00")):
         for recalled in (False, True):
             part = paper[(found == searched) & (paper["recalled"] == recalled)]
@@ -68,7 +69,8 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     low, high = paper[cost].min(), paper[cost].max()
     for row, searched in zip(paper.to_dict("records"), found, strict=True):
         share = (row[cost] - low) / (high - low)
-        _label(axes, row[cost], row["top1_percent"], row["architecture"], left=share > (0.1 if searched else 0.95))
+        left = share > (0.1 if searched else 0.95)
+        _label(axes, row[cost], row["top1_percent"], row["architecture"], left=left, lift=0 if left or searched else 3)
     own = _own(rows, f"{cost} here", "top1_percent here")
     if len(own):
         places = own[f"{cost} here"], own["top1_percent here"], own["std here"].fillna(0)
@@ -87,9 +89,9 @@ def _own(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return rows[rows["comparable"].eq(True)].dropna(subset=list(columns))
 
 
-def _label(axes: Axes, x: float, y: float, text: str, *, left: bool) -> None:
-    """Write a text beside a point."""
+def _label(axes: Axes, x: float, y: float, text: str, *, left: bool, lift: int = 0) -> None:
+    """Write a text beside a point, `lift` points above its height."""
     spaced = re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", text))
-    place = {"xytext": (-8 if left else 8, 0), "textcoords": "offset points", "ha": "right" if left else "left"}
+    place = {"xytext": (-8 if left else 8, lift), "textcoords": "offset points", "ha": "right" if left else "left"}
     box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
     axes.annotate(spaced, (x, y), **place, va="center", fontsize=8, bbox=box, zorder=1.5)
