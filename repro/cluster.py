@@ -71,7 +71,7 @@ def work(order: Order) -> tuple[str, str, str, float]:
     """Do one run, in a worker: return outcome, message, trace and seconds."""
     os.environ.update(order.folders)
     if order.code != code():
-        raise ReproError("the worker has another version of this package than the machine that asks")
+        raise ReproError("the worker's package is not that of the one who asked, or has changed since: run again")
     (job,) = runner.plan([(find(order.experiment), order.overrides)], order.profile, with_needs=False)
     _wait_for(job.run.path)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):

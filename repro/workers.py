@@ -84,6 +84,8 @@ def _local(count: int) -> Iterator[Any]:
 def serve(address: str) -> None:
     """Work for the scheduler at `address`, one worker for each GPU here, until it is gone for PATIENCE seconds."""
     check(address)
+    if address.startswith("local"):
+        raise UsageError(f"{address} starts workers of its own: name a Dask scheduler's HOST:PORT")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     import dask
 

@@ -107,6 +107,12 @@ def test_an_address_that_is_none_is_refused_before_anything_starts(folder, addre
     assert not folder.exists()
 
 
+def test_a_worker_is_for_a_scheduler_elsewhere(capsys):
+    assert main(["worker", "local:2"]) == 2
+    assert main(["worker", "nowhere"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
 def test_a_scheduler_that_is_not_there(monkeypatch, capsys):
     monkeypatch.setattr(workers, "ANSWER", 0.3)
     assert main(["run", "bilevel-toy", "--cluster", "127.0.0.1:9"]) == 1
@@ -150,7 +156,7 @@ def test_workers_that_would_give_other_numbers_are_refused(folder, answer, threa
 
 
 def test_a_worker_of_another_version_runs_nothing(folder):
-    with pytest.raises(ReproError, match="another version"):
+    with pytest.raises(ReproError, match="package is not that of the one who asked"):
         cluster.work(cluster.Order("bilevel-toy", "smoke", {}, "", {}, "other"))
     assert not folder.exists()
 
