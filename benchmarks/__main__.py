@@ -1,6 +1,6 @@
 """Time the search, evaluation and recurrent steps against plain formulations.
 
-    python -m benchmarks [--cases "search, order 1" evaluation ...] [--sizes small paper] [--rounds 5] [--to FOLDER]
+    python -m benchmarks [--cases "search, order 1" evaluation ...] [--sizes small paper] [--rounds 3] [--to FOLDER]
 
 Formulations take the same steps in turns, in one process. Prints a line for each case; writes JSON and a figure.
 """
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", nargs="+", choices=list(cases()), default=list(cases()), metavar="CASE")
     parser.add_argument("--sizes", nargs="+", choices=("small", "paper"), default=["small", "paper"])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
     parser.add_argument("--memory", action="store_true", help="measure peak memory too, in processes of their own")
