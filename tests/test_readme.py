@@ -1,0 +1,284 @@
+"""The README: every command runs as written, every number of a paper is the paper's, every worked example works.
+
+Commands of blocks and of the table of results run in this process, with the real plans, parameters and recipes, at a
+fraction of the smoke profile's size and without Papermill (test_engine.py has that). Only read by their own parsers are
+torchrun, which wants two machines, the report within `make reproduce`, and what stands in the running text; `repro
+report` is of an empty folder (test_report.py has the others), and downloads are replaced.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+
+from repro import cli, datasets, engine, notebooks, pages, profiles, published, runner
+from repro.experiments import EXPERIMENTS, find
+from repro.image_folder import pictures
+from repro.runs import read_run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = README.split("## Results")[1].split("\n## ")[0]
+
+FEW_IMAGES = {"images": 48, "batch": 16, "epochs": 1, "channels": 2}
+FEW_WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "size": 8}
+FEW_STEPS = {"iterations": 2, "batch": 16, "images": 200}
+FEW_CANDIDATES = {"generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "recalibration": 64}
+SMALL = {
+    **dict.fromkeys(("cifar10-search", "cifar10-joint", "cifar10-select", "cifar10-eval"), FEW_IMAGES),
+    "cifar10-random": {**FEW_IMAGES, "samples": 2},
+    "cifar10-progress": {**FEW_IMAGES, "search_seeds": (0,), "snapshots": (1,)},
+    "imagenet-eval": {"images": 16, "epochs": 1, "channels": 2, "size": 32, "resize": 32},
+    **dict.fromkeys(("ptb-search", "ptb-select", "ptb-eval", "wikitext2-eval"), FEW_WORDS),
+    "ptb-random": {**FEW_WORDS, "samples": 2},
+    "ptb-progress": {**FEW_WORDS, "search_seeds": (0,), "snapshots": (1,)},
+    "spos-supernet": {**FEW_STEPS, "recalibration": 64, "judged": 1, "held_out": 100},
+    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), FEW_CANDIDATES),
+    "spos-retrain": FEW_STEPS,
+    "spos-correlation": {"networks": 2, "iterations": 2, "recalibration": 64},
+}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(text):
+    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+def quoted(text):
+    """The commands between single backticks."""
+    found = re.findall(r"(?<!`)`((?:repro|python|make|conda) [^`]+)`(?!`)", text)
+    return [part.split() for line in found for part in line.split(" && ")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """Folders of runs and data, a small smoke profile, and runs that compute in this process."""
+    folder = tmp_path_factory.mktemp("readme")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPRO_RUNS", str(folder / "runs"))
+        patch.setenv("REPRO_DATA", str(folder / "data"))
+        patch.setattr(pages, "BROWSERS", ())
+        smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **SMALL.get(name, {})} for name in EXPERIMENTS}
+        patch.setitem(profiles.CHANGES, "smoke", smoke)
+        patch.setattr(runner, "engine", SimpleNamespace(execute=compute, executed=engine.executed))
+        fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
+        patch.setitem(datasets.DATASETS, "cifar10", fetched)
+        flowers(folder / "data" / "flowers")
+        yield folder
+
+
+def compute(source, target, values, environment):
+    """Compute a run as its notebook does, after the engine's own check of the notebook's parameters."""
+    engine.check(source, values)
+    run = read_run(target.parent)
+    run.finish(notebooks.compute(run))
+    nbformat.write(nbformat.v4.new_notebook(), target)
+
+
+def flowers(folder):
+    """Pictures of five classes."""
+    pictures(folder)
+    for part in ("train", "val"):
+        for extra in sorted((folder / part).iterdir())[5:]:
+            shutil.rmtree(extra)
+
+
+def run(command):
+    """Run one command of the README; return its exit status."""
+    program, *arguments = command
+    if program == "repro":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REPRO_RUNS", os.environ["REPRO_RUNS"] + ("-none" if arguments == ["report"] else ""))
+            return cli.main(arguments)
+    if program == "make":
+        return sum(run(line) for line in made(arguments) if line[1] == "run")
+    if program == "torchrun":
+        return read_torchrun(arguments)
+    raise AssertionError(f"the README has a program that this test does not know: {program}")
+
+
+def made(arguments):
+    """The commands of the package that make would run, once the environment is there."""
+    answer = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = re.findall(r"^\S+/(?:repro|ruff|python -m pytest).*", answer.stdout, re.MULTILINE)
+    lines = [shlex.split(line) for line in found]
+    assert lines, arguments
+    own = [["repro", *line[1:]] for line in lines if line[0].endswith("/repro")]
+    assert all(cli._parser().parse_args(line[1:]) for line in own)
+    return own
+
+
+def read_torchrun(arguments):
+    """Read the options of torchrun by its own parser, and those of the recipe by the package's."""
+    from torch.distributed.run import get_args_parser
+
+    options = get_args_parser().parse_args(arguments)
+    assert options.module
+    assert options.training_script == "repro.recipe"
+    name, *pairs = options.training_script_args
+    values = dict(pair.split("=", 1) for pair in pairs)
+    profiles.changes(values.pop("profile"), find(name))
+    find(name).parameters.parse(values)
+    return 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_every_command_of_a_block_runs(folder, capfd):
+    found = [command for block in blocks("sh") for command in commands(block)]
+    assert len(found) > 12
+    for command in found:
+        assert run(command) == 0, (" ".join(command), capfd.readouterr().err[-2000:])
+    assert (folder / "runs-none" / "report" / "report.html").exists()
+    assert (folder / "runs" / "imagenet-eval").is_dir()
+
+
+def test_every_command_of_the_table_of_results_runs(folder, capfd):
+    for command in quoted(RESULTS):
+        assert run(command) == 0, (" ".join(command), capfd.readouterr().err[-2000:])
+
+
+def test_every_experiment_has_its_row():
+    assert {command[2] for command in quoted(RESULTS)} == set(EXPERIMENTS)
+
+
+def test_commands_in_the_text_are_ones_that_there_are(monkeypatch):
+    planned = []
+
+    def run_all(jobs, line):
+        planned.extend(jobs)
+        for job in jobs:
+            job.outcome = "done"
+
+    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr("repro.runs.find_needed", lambda *_: None)
+    for command in quoted(README.replace(RESULTS, "")):
+        if command[0] == "repro":
+            options = cli._parser().parse_args(command[1:])
+            if command[1:2] == ["run"] and len(command) > 2 and "dataset=mine" not in command:
+                assert cli.main(command[1:]) == 0, command
+            assert options.command
+        elif command[0] == "make":
+            assert re.search(rf"^{command[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
+        elif command[0] == "python":
+            assert command[1:3] == ["-m", "repro.recipe"]
+            find(command[3]).parameters.parse(dict(pair.split("=") for pair in command[4:] if "profile" not in pair))
+    assert planned
+
+
+def test_the_papers_numbers_are_the_published_ones():
+    """Each number of the column of results stands in a published table; costs are the registry's."""
+    tables = [published.table(name) for name in published.TABLES]
+    numbers = {f"{value:g}" for table in tables for value in table.select_dtypes(float).to_numpy().ravel()}
+    lines = [line.split(" | ") for line in RESULTS.splitlines() if "`repro run" in line]
+    assert len(lines) >= len(EXPERIMENTS)
+    for line in lines:
+        text = re.sub(r"ResNet-\d+|top-\d|Figures?[\d, ]+|DARTS_V2", "", line[1])
+        for number in re.findall(r"\d+(?:\.\d+)?", text):
+            assert f"{float(number):g}" in numbers, (number, line)
+        experiment = find(line[-1].split("`repro run ")[1].split()[0].rstrip("`"))
+        for days in re.findall(r"[\d.]+(?= GPU day| GPU hour)", line[2]):
+            assert days in experiment.cost or days in experiment.claim, (days, experiment.cost)
+
+
+def test_our_own_number_is_the_one_that_was_measured():
+    measured = json.loads((ROOT / "figures" / "spos-correlation-cifar10" / "result.json").read_text())
+    assert f"{measured['kendall_tau']:.2f} on a" in RESULTS
+    assert f"over {measured['networks']} networks" in RESULTS
+    for file in re.findall(r"\]\((?!http)([^)#]+)\)|src=\"([^\"]+)\"", README):
+        assert (ROOT / "".join(file)).exists(), file
+
+
+def patched(folder, diff):
+    """A copy of the package with the changes of a block of the README."""
+    shutil.copytree(ROOT / "repro", folder / "repro", ignore=shutil.ignore_patterns("__pycache__"))
+    for file, changes in re.findall(r"^# (repro/\S+)\n(.*?)(?=^# |\Z)", diff, re.MULTILINE | re.DOTALL):
+        text = (folder / file).read_text()
+        for change in changes.split("@@\n"):
+            lines = change.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            assert text.count(old) == 1, f"{file} no longer holds what the README changes:\n{old}"
+            text = text.replace(old, new)
+        (folder / file).write_text(text)
+    return folder
+
+
+def python(folder, *arguments, **environment):
+    """Run Python with the package of a folder; return what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "REPRO_RUNS": str(folder / "runs"), **environment}
+    command = [sys.executable, *arguments]
+    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    return answer.stdout
+
+
+TINY = [f"{name}={value}" for name, value in {**FEW_IMAGES, "cells": 3}.items()]
+
+
+def test_the_data_set_of_the_example_can_be_searched_on(tmp_path):
+    (diff,) = [block for block in blocks("diff") if "SOURCES" in block]
+    package, random = patched(tmp_path, diff), np.random.default_rng(0)
+    arrays = {
+        f"x_{part}": random.integers(0, 256, (n, 32, 32, 3), np.uint8) for part, n in (("train", 900), ("test", 300))
+    }
+    arrays |= {f"y_{part}": np.arange(n) % 3 for part, n in (("train", 900), ("test", 300))}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    search = ["-m", "repro.recipe", "cifar10-search", "dataset=mine", *TINY, "nodes=1"]
+    said = python(package, *search, REPRO_DATA=str(tmp_path))
+    assert "dataset=mine" in said
+    (found,) = (tmp_path / "runs" / "cifar10-search").glob("*/genotype.json")
+    evaluation = ["-m", "repro.recipe", "cifar10-eval", "dataset=mine", f"genotype={found}", *TINY]
+    python(package, *evaluation, REPRO_DATA=str(tmp_path))
+
+
+NEW_OPERATION = """
+import json
+import torch
+from repro import recipe, supernet
+from repro.genotypes import SEARCH_OPERATIONS
+from repro.runs import existing_runs
+
+torch.manual_seed(0)
+network, x = supernet.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()
+for alpha in network.alphas:
+    alpha.data[:, SEARCH_OPERATIONS.index("dil_conv_7x7")] += 5
+folded = network(x)
+supernet.folds_on = lambda device: False
+on_a_gpu = network(x)
+assert torch.allclose(on_a_gpu, folded, rtol=1e-9)
+assert recipe.main(["cifar10-search", "nodes=1", *TINY]) == 0
+(run,) = existing_runs("cifar10-search")
+assert len(run.metrics()[0]["shares"]["normal"][0]) == 9
+edges = [["dil_conv_7x7", 0], ["dil_conv_7x7", 1]]
+cell = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
+run.save("cell.json", cell)
+assert recipe.main(["cifar10-eval", f"genotype={run.path / 'cell.json'}", *TINY]) == 0
+"""
+
+
+def test_the_operation_of_the_example_is_searched_and_trained(tmp_path):
+    (diff,) = [block for block in blocks("diff") if "SEPARABLE" in block]
+    package = patched(tmp_path, diff)
+    python(package, "-c", f"TINY = {TINY!r}\n{NEW_OPERATION}")
+
+
+def test_both_papers_and_the_package_can_be_cited():
+    from importlib.metadata import version
+
+    (entries,) = blocks("bibtex")
+    assert re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE) == ["liu2019darts", "guo2020single", "repro"]
+    assert entries.count("{") == entries.count("}")
+    assert f"version   = {{{version('repro')}}}" in entries
