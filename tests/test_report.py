@@ -4,9 +4,11 @@ The same runs give the same bytes: of the page, of every figure and table, and o
 """
 
 import html
+import json
 import re
 import shlex
 import shutil
+import subprocess
 from base64 import b64decode
 from html.parser import HTMLParser
 
@@ -332,6 +334,27 @@ def test_a_pdf_tells_neither_path_nor_date_and_is_always_the_same(tmp_path, monk
     assert printed[0] == printed[1]
     assert printed[0].startswith(b"%PDF")
     assert b"file:" not in printed[0]
+
+
+ASK = """<script>onload = () => { const root = document.documentElement; document.body.innerText = JSON.stringify({
+  images: document.images.length, broken: [...document.images].filter((image) => !image.naturalWidth).length,
+  wider: root.scrollWidth - root.clientWidth, loaded: performance.getEntriesByType("resource")
+    .map((entry) => entry.name).filter((name) => !name.startsWith("data:")) }) }</script>"""
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("name", ["report.html", "notebooks/cifar10-search-smoke.html"])
+def test_a_browser_loads_every_image_and_nothing_else(name, width, again, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("needs Chromium")
+    page = tmp_path / "page.html"
+    page.write_text(again.files[name].decode().replace("</body>", ASK + "</body>"))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}/profile"]
+    command += [f"--window-size={width},900", "--enable-logging=stderr", "--v=0", "--dump-dom", page.as_uri()]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    said = json.loads(html.unescape(re.search(r"\{.*\}", answer.stdout.split("<body")[1])[0]))
+    assert said == {"images": len(Page(page).images), "broken": 0, "wider": 0, "loaded": []}
+    assert "CONSOLE" not in answer.stderr
 
 
 FIGURES = pages.ROOT / "figures"
