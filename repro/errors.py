@@ -25,6 +25,12 @@ def line(error: BaseException | str) -> str:
     return text if len(text) <= MOST else f"{text[: MOST - 3]}..."
 
 
+def is_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the machine or of the GPU is used up."""
+    words = ("can't allocate memory", "Storage size calculation overflowed", "out of memory")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
 def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:
     """Make the error for a `name` that is not among the `known` ones, led by the nearest right one."""
     known = list(known)

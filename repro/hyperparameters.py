@@ -29,7 +29,7 @@ class Seeded(Parameters):
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0)
     device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
-    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0)
+    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0, high=1024)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class Divided(Seeded):
     """What every experiment has that several processes can share."""
 
     processes: int = parameter(
-        1, "processes that share every batch, on GPUs each with its own; the numbers stay", identifies=False, low=1
+        1,
+        "processes that share every batch, on GPUs each with its own; the numbers stay",
+        identifies=False,
+        low=1,
+        high=4096,
     )
 
 
@@ -186,7 +190,9 @@ class ImageNetEval(Accelerated, Divided):
     classes: int = parameter(1000, "class folders expected", low=2)
     images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0)
     unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
-    workers: int = parameter(4, "processes that decode images, for each process that trains", identifies=False, low=0)
+    workers: int = parameter(
+        4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
+    )
     size: int = parameter(224, "side of an image, in pixels", low=32)
     resize: int = parameter(256, "short side of a validation image before its middle is cut out, in pixels", low=32)
     epochs: int = parameter(250, "passes over the training images", low=1)

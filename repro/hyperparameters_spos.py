@@ -18,7 +18,7 @@ class PathTraining(Seeded):
     )
     images: int = parameter(0, "training images used; 0 for all", low=0)
     folder: str = parameter("imagenet", "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder")
-    workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0)
+    workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
         "blocks", "what is chosen: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import launcher
-from repro.errors import ReproError
+from repro.errors import ReproError, is_memory
 from repro.experiments import find
 from repro.runs import Run, open_run, read_run
 
@@ -43,4 +43,9 @@ def compute(run: Run) -> dict[str, Any]:
     if launcher.wanted(run):
         return launcher.compute(run)
     with launcher.group(run), run.session():
-        return find(run.experiment).compute(run.params, run)
+        try:
+            return find(run.experiment).compute(run.params, run)
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+            raise ReproError(f"{run.name} needs more memory than there is: {error}; take smaller sizes") from error

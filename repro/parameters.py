@@ -15,7 +15,7 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
     "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
-LARGEST = 10**15  # whole number: sums and products with small ones still fit into 64 bits
+LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
 
 
 def parameter(default: Any, doc: str, *, identifies: bool = True, **bounds: float) -> Any:
@@ -122,5 +122,5 @@ def _check_bounds(field: dataclasses.Field, value: Any) -> None:
         if not all(BOUNDS[kind][1](entry, bound) for kind, bound in bounds.items()):
             words = " and ".join(f"{BOUNDS[kind][0]} {bound:g}" for kind, bound in bounds.items())
             raise UsageError(f"{field.name}={entry!r} is out of range: it must be {words}")
-        if isinstance(entry, int) and abs(entry) > LARGEST:
+        if isinstance(entry, int | float) and abs(entry) > LARGEST:
             raise UsageError(f"{field.name}={entry!r} is out of range: it must be at most {LARGEST:,}")

@@ -1,0 +1,175 @@
+"""Bad parameters and damaged files, a few hundred: one clear line each; and the defects that the campaigns found."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections import Counter
+from unittest.mock import patch
+
+import bad_parameters
+import damaged_files
+import nbformat
+import pytest
+from bad_parameters import call, refused
+from hostile import code
+from tiny import TINY, TRAINING
+
+from repro import cli, engine, recipe, report, runs, text
+from repro.errors import ReproError, UsageError, line
+from repro.experiments import find
+from repro.files import read_json, read_lines
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("door", ["command_line", "recipe_entry", "by_hand"])
+def test_bad_parameters_are_refused_in_one_line(door, folder):
+    tally = Counter()
+    getattr(bad_parameters, door)(tally, folder / "runs", 150, 0)
+    assert sum(times for (_, outcome), times in tally.items() if outcome == "refused") > 100
+
+
+def test_damaged_files_are_refused_in_one_line(folder):
+    tally = Counter()
+    damaged_files.explore(tally, folder, len(damaged_files.cases()), 0)
+    assert sum(times for (_, outcome), times in tally.items() if outcome == "refused") > len(damaged_files.cases()) // 2
+
+
+def test_error_is_one_line_that_a_terminal_does_not_act_on():
+    assert line("a\nb\tc") == "a b c"
+    assert line("\x1b[2J\udcff") == "\\x1b[2J\\udcff"
+    assert line(KeyError()) == "KeyError"
+    assert len(line("x" * 10_000)) == 1500
+
+
+def test_numbers_of_json_are_finite(folder):
+    for number in ("NaN", "-Infinity", "1e999"):
+        (folder / "x.json").write_text(f'{{"value": {number}}}')
+        with pytest.raises(ReproError, match="is not readable JSON"):
+            read_json(folder / "x.json")
+    (folder / "x.jsonl").write_text('{"epoch": 0}\n{"epoch": 1\n{"epoch": 2}\n')
+    with pytest.raises(ReproError, match="line 2 is damaged"):
+        read_lines(folder / "x.jsonl")
+
+
+def test_data_and_cells_that_changed_under_a_run_are_refused():
+    run = runs.open_run(find("bilevel-toy"), "smoke", {})
+    with run.session():
+        run.record(data={"x": "1"}, device="CPU")
+        run.record(data={"x": "1", "y": "2"})
+        with pytest.raises(ReproError, match="x changed since the run began"):
+            run.record(data={"x": "3"})
+    run.keep("cell.json", [1])
+    run.keep("cell.json", [1])
+    with pytest.raises(ReproError, match="differs from what the run would now work on"):
+        run.keep("cell.json", [2])
+
+
+def test_cell_of_the_other_kind_of_network():
+    for name, cell in (("cifar10-eval", "DARTS_V2_RNN"), ("ptb-eval", "DARTS_V2")):
+        answer = call(recipe.main, [name, *(f"{k}={v}" for k, v in {**TINY[name], "genotype": cell}.items())])
+        assert answer.status == 2
+        assert f"genotype={cell} is a" in answer.error.splitlines()[-1]
+
+
+def test_run_with_many_long_parameters_has_a_folder():
+    names = {"search": "run:" + "x" * 100, "search_seeds": tuple(range(40)), "lr": 1e-9, "momentum": 0.123456789}
+    experiment = find("cifar10-select")
+    params = experiment.parameters.build({**names, "weight_decay": 1.23456789e-7, "clip": 9.87654321, "epochs": 123456})
+    assert len(runs.locate(experiment, "smoke", params).name) <= 240
+
+
+def test_whole_numbers_fit_into_the_machine():
+    with pytest.raises(UsageError, match="at most 1,000,000,000,000,000"):
+        find("cifar10-search").parameters.build({"seed": 2**63})
+
+
+def test_braces_in_a_path_are_no_places_for_parameters(folder):
+    place = folder / "{profile}" / "{x}"
+    assert call(cli.main, ["run", "bilevel-toy", "-psteps=7", f"--runs={place}"]).status == 0
+    (notebook,) = place.glob("bilevel-toy/*/notebook.ipynb")
+    assert engine.executed(notebook)
+    assert not (notebook.parent / "kernel.log").exists()
+
+
+def test_damaged_executed_notebook_is_executed_again(folder):
+    (folder / "x.ipynb").write_text("{")
+    assert not engine.executed(folder / "x.ipynb")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", execution_count=1)])
+    nbformat.write(notebook, folder / "x.ipynb")
+    assert engine.executed(folder / "x.ipynb")
+
+
+def test_report_removes_nothing_outside_of_its_folder(folder):
+    (folder / "report").mkdir()
+    (folder / "outside").write_text("")
+    (folder / "report" / "inside").write_text("")
+    names = ["../outside", str(folder / "outside"), "inside", "missing", 3]
+    (folder / "report" / report.LIST).write_text(json.dumps(names))
+    assert report._contents(folder / "report") == [folder / "report" / "inside"]
+
+
+# ---- archives
+
+
+def hostile_members(folder):
+    """Names that would leave the folder."""
+    return ["../outside", str(folder / "outside"), "a/../../outside", "/outside"]
+
+
+def test_archive_of_wikitext_is_read_by_name_and_never_extracted(folder):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in (*hostile_members(folder), *text.SOURCES["wikitext-2"].files):
+            archive.writestr(name, "x")
+    with patch.object(text, "_read_url", lambda url: content.getvalue()):
+        answer = call(cli.main, ["data", "fetch", "wikitext-2"])
+    assert refused(answer, alone=False)
+    assert "has md5" in answer.error
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_archive_of_cifar10_is_not_extracted_unless_its_md5_is_right(folder):
+    def retrieve(url, filename, *more):
+        with tarfile.open(filename, "w:gz") as archive:
+            for name in hostile_members(folder):
+                archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+            link = tarfile.TarInfo("cifar-10-batches-py")
+            link.type, link.linkname = tarfile.SYMTYPE, str(folder.parent)
+            archive.addfile(link)
+
+    with patch("torchvision.datasets.utils._urlretrieve", retrieve):
+        answer = call(cli.main, ["data", "fetch", "cifar10"])
+    assert refused(answer, alone=False)
+    assert "CIFAR-10 could not be downloaded" in answer.error
+    assert [path.name for path in folder.rglob("*")] in (["data", "cifar-10-python.tar.gz"], ["data"])
+
+
+def test_pickles_of_cifar10_are_not_read_unless_their_md5_is_right(folder):
+    from hostile import malicious
+
+    batches = folder / "data" / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
+        (batches / name).write_bytes(malicious(folder / "sentinel")[0])
+    answer = call(cli.main, ["data", "check", "cifar10"])
+    assert refused(answer)
+    assert not (folder / "sentinel").exists()
+
+
+def test_hostile_values_of_texts_in_a_real_run(folder):
+    """Texts that pass as texts reach the recipe, which refuses them by what they name."""
+    sentinel = folder / "sentinel"
+    for value in (*code(sentinel), "", " ", "/dev/null", "/", "~", "x" * 5000, "é" * 300, "run:" + "(" * 500):
+        for name in ("genotype", "weights"):
+            pairs = {**TINY["cifar10-eval"], **TRAINING, "epochs": "1", name: value}
+            if name == "weights" and not value:
+                continue
+            assert refused(call(recipe.main, ["cifar10-eval", *(f"{k}={v}" for k, v in pairs.items())]), alone=False)
+    assert not sentinel.exists()
