@@ -140,6 +140,7 @@ class Board:
     waiting: list[Job]
     attempts: list[Attempt] = field(default_factory=list)
     workers: set[str] = field(default_factory=set)
+    asked: set[Path] = field(default_factory=set)
     looked: float = -60.0
 
     def __post_init__(self) -> None:
@@ -159,6 +160,8 @@ class Board:
                 self.waiting.remove(job)
                 if not runner.settled(job, self.jobs):
                     self._ask_for(job)
+                elif job.outcome == "done" and job.run.path in self.asked:  # while the scheduler was gone
+                    job.outcome = "ran"
         self.shown.update(len(self.jobs) - len(self.waiting) - len(self.attempts) - self.shown.n)
         return bool(self.waiting or self.attempts)
 
@@ -187,6 +190,7 @@ class Board:
 
     def _ask_for(self, job: Job) -> None:
         order = Order(job.experiment.name, job.run.profile, dict(job.overrides), self.command, self.folders, self.code)
+        self.asked.add(job.run.path)
         tqdm.write(job.run.name, file=sys.stdout)
         future = self.client.submit(work, order, key=f"{job.run.name}-{uuid.uuid4().hex}", pure=False)
         self.attempts.append(Attempt(job, future, _epochs(job)))
