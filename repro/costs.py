@@ -47,7 +47,7 @@ COSTS: Mapping[str, tuple[Cost, ...]] = {
     "cifar10-random": (Cost(4 * DAY, "published", "DARTS Table 1: 4 GPU days", 3.3),),
     "cifar10-progress": (Cost(11 * DAY, "derived", "44 trainings like the four of cifar10-select's GPU day", 3.3),),
     "cifar10-eval": (Cost(1.5 * DAY, "published", "DARTS Table 1: 1.5 GPU days", 3.3),),
-    "imagenet-eval": (Cost(12 * DAY, "published", "DARTS Sect. 3.4: 12 GPU days", 4.7),),
+    "imagenet-eval": (Cost(12 * DAY, "published", "DARTS A.2.3: 12 GPU days", 4.7),),
     "ptb-search": (
         Cost(0.5 * DAY / 4, "derived", "DARTS Table 2: four searches in 0.5 GPU days", 4.81, {"order": 1}),
         Cost(DAY / 4, "published", "DARTS Sect. 3.1.2: 6 hours", 4.81),

@@ -175,7 +175,7 @@ EXPERIMENTS = _register(
     Experiment(
         name="imagenet-eval",
         title="The found cell trained from scratch on ImageNet",
-        section="DARTS Sect. 3.4, A.2.3, Table 3",
+        section="DARTS A.2.3, Table 3",
         claim="top-1 error 26.7 %, top-5 error 8.7 %, 4.7M parameters, 574M multiply-adds",
         cost="12 GPU days",
         parameters=hyper.ImageNetEval,
@@ -235,7 +235,7 @@ EXPERIMENTS = _register(
     Experiment(
         name="wikitext2-eval",
         title="The cell found on Penn Treebank, trained on WikiText-2",
-        section="DARTS Sect. 3.3, A.2.4, Table 4",
+        section="DARTS A.2.4, Table 4",
         claim="test perplexity 69.6, 33M parameters",
         cost="not stated",
         parameters=language.WikiText2Eval,

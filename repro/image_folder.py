@@ -1,4 +1,4 @@
-"""Pictures in folders of classes, as ImageNet's (DARTS Sect. 3.4, A.2.3): <root>/{train,val}/<class>/<picture>.
+"""Pictures in folders of classes, as ImageNet's (DARTS A.2.3): <root>/{train,val}/<class>/<picture>.
 
 What is wrong with the folders is said in one line before anything starts. `pictures` is a small data set of this
 layout, cut from the photographs that ship with scikit-learn.

@@ -1,4 +1,4 @@
-"""The evaluation networks (DARTS Sect. 3.2, 3.4): a discrete cell, stacked, for CIFAR-10 and for ImageNet.
+"""The evaluation networks (DARTS Sect. 3.2, A.2.3): a discrete cell, stacked, for CIFAR-10 and for ImageNet.
 
 (N, 3, 32, 32) -> (N, 10) behind a stem of one convolution; (N, 3, 224, 224) -> (N, 1000) behind three of stride 2.
 In training an auxiliary head (weight 0.4 in the loss) reads the cell of the second reduction, and drop path zeroes the

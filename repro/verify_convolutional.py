@@ -1,4 +1,4 @@
-"""The convolutional networks against reference files: evaluation (DARTS Sect. 3.2, 3.4) and search (Sect. 2).
+"""The convolutional networks against reference files: evaluation (DARTS Sect. 3.2, A.2.3) and search (Sect. 2).
 
 A checker takes an archive and yields a finding for each of its results.
 """

@@ -1,4 +1,4 @@
-"""A cell trained from scratch on ImageNet (DARTS Sect. 3.4, A.2.3, Table 3), on one GPU or many."""
+"""A cell trained from scratch on ImageNet (DARTS A.2.3, Table 3), on one GPU or many."""
 
 from pathlib import Path
 from typing import Any
