@@ -93,9 +93,7 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
 
 def _found(params: SposRetrain, profile: str) -> Gene:
     """Return what a search found; UsageError where it was in another space than the parameters'."""
-    found = find_needed(params.architecture, profile).load(
-        "found.json", space=dict, evolution=list, random=list
-    )
+    found = find_needed(params.architecture, profile).load("found.json", space=dict, evolution=list, random=list)
     for name, value in found["space"].items():
         if getattr(params, name, None) != value:
             raise UsageError(
