@@ -172,7 +172,7 @@ class CifarProgress(ShortTraining):
 
 @dataclass(frozen=True)
 class ImageNetEval(Accelerated, Divided):
-    """DARTS Sect. 3.4 and A.2.3: a cell trained from scratch on ImageNet, in the mobile setting."""
+    """DARTS A.2.3: a cell trained from scratch on ImageNet, in the mobile setting."""
 
     PRESETS: ClassVar = {
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
@@ -193,8 +193,10 @@ class ImageNetEval(Accelerated, Divided):
     workers: int = parameter(
         4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
     )
-    size: int = parameter(224, "side of an image, in pixels", low=32)
-    resize: int = parameter(256, "short side of a validation image before its middle is cut out, in pixels", low=32)
+    size: int = parameter(224, "side of an image, in pixels", low=32, high=10_000)
+    resize: int = parameter(
+        256, "short side of a validation image before its middle is cut out, in pixels", low=32, high=10_000
+    )
     epochs: int = parameter(250, "passes over the training images", low=1)
     batch: int = parameter(128, "images in a batch of all processes together", low=2)
     lr: float = parameter(0.1, "SGD's first learning rate", low=0)

@@ -8,9 +8,9 @@ Stops with a stack trace at the first run that does not end as it should, and na
 """
 
 import argparse
+import itertools
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +22,7 @@ import damaged_files
 import growth
 import injections as faults
 import table
-from scene import Scene, new_dice
+from scene import Scene, new_dice, remove
 from tiny import make_data, small_data
 
 HERE = Path(__file__).parent
@@ -67,31 +67,32 @@ def applicable(kind: str) -> list[faults.Fault]:
     return found + ([faults.lost_picture] if kind == "evaluation on pictures" else [])
 
 
-def break_runs(folder: Path, kinds: list[str], count: int, seed: int, limit: float = 1e9) -> Counter:
-    """Put so many faults into runs, each kind of run in turn; return how often each (fault, kind, outcome) was."""
-    tally, began, rounds = Counter(), time.monotonic(), 0
-    data = folder / "data"
+def break_runs(folder: Path, kinds: list[str], count: int, seed: int, seconds: float) -> Counter:
+    """Put so many faults into runs, each kind of run in turn, or until the time is up for another kind.
+
+    Returns how often each (fault, kind, outcome) was; every kind has its turn before any has a second one.
+    """
+    tally, began, data, scenes = Counter(), time.monotonic(), folder / "data", {}
     with small_data():
         make_data(data)
-    scenes = {}
-    for kind in kinds:
-        name, changes = KINDS[kind]
-        named = {key: value.format(data=data) for key, value in changes.items()}
-        scenes[kind] = Scene(folder / kind.replace(" ", "-"), name, named, data).undisturbed()
-    while tally.total() < count and time.monotonic() - began < limit:
-        for kind, scene in scenes.items():
-            for number, fault in enumerate(applicable(kind)):
-                twin, dice = scene.copy(folder / "twin"), new_dice(seed, rounds, kind, number)
-                try:
-                    times, outcome = fault(twin, scene.run, dice)
-                except BaseException as error:
-                    error.add_note(f"{fault.__name__} of {kind}: seed {seed}, round {rounds}")
-                    raise
-                tally[fault.__name__, kind, outcome] += times
-                shutil.rmtree(twin.folder)
-        rounds += 1
-        print(f"{tally.total()} faults in {time.monotonic() - began:.0f} s", flush=True)
-    return tally
+    for turn in itertools.count():
+        kind = kinds[turn % len(kinds)]
+        if (tally.total() >= count and turn >= len(kinds)) or time.monotonic() - began > seconds:
+            return tally
+        if kind not in scenes:
+            name, changes = KINDS[kind]
+            named = {key: value.format(data=data) for key, value in changes.items()}
+            scenes[kind] = Scene(folder / kind.replace(" ", "-"), name, named, data).undisturbed()
+        for number, fault in enumerate(applicable(kind)):
+            twin, dice = scenes[kind].copy(folder / "twin"), new_dice(seed, turn, number)
+            try:
+                times, outcome = fault(twin, scenes[kind].run, dice)
+            except BaseException as error:
+                error.add_note(f"{fault.__name__} of {kind}: seed {seed}, turn {turn}")
+                raise
+            tally[fault.__name__, kind, outcome] += times
+            remove(twin.folder)
+        print(f"{tally.total()} faults in {time.monotonic() - began:.0f} s, the last in {kind}", flush=True)
 
 
 def give_bad_input(folder: Path, count: int, seed: int, files: int) -> Counter:
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("--absurd", type=int, default=300, help="absurd numbers in real runs")
     parser.add_argument("--steps", type=int, default=1000, help="steps over which nothing grows")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=1e9, help="start no new round of faults after so many")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin with no other kind of run after so many")
     parser.add_argument("--only", choices=["runs", "inputs", "absurd", "growth", "table"])
     parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of runs: all by default")
     options = parser.parse_args()
