@@ -131,10 +131,10 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of runs: all by default")
     options = parser.parse_args()
     wanted = [options.only] if options.only else ["runs", "inputs", "absurd", "growth", "table"]
+    kinds = options.kinds.split(",")
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         if "runs" in wanted:
-            kinds = options.kinds.split(",")
             add("runs", break_runs(folder, kinds, options.count, options.seed, options.seconds), options.seed)
         if "inputs" in wanted:
             add("inputs", give_bad_input(folder, options.inputs, options.seed, options.files), options.seed)
@@ -143,7 +143,8 @@ def main() -> None:
             absurd.explore(tally, folder / "absurd", options.absurd, options.seed)
             add("inputs", tally, options.seed)
         if "growth" in wanted:
-            growth.record(RESULTS, growth.measure(folder, options.steps))
+            for row in growth.measure(folder, options.steps, [kind for kind in growth.KINDS if kind in kinds]):
+                growth.record(RESULTS, row)
     if "table" in wanted:
         (HERE / "README.md").write_text(table.page(json.loads(RESULTS.read_text())))
         print(table.page(json.loads(RESULTS.read_text())))

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +90,18 @@ def check(row: dict[str, Any], *, resident: bool) -> None:
     assert not (bad := [name for name, most in bounds.items() if row[name] > most]), (bad, row)
 
 
-def measure(folder: Path, steps: int) -> list[dict[str, Any]]:
-    """Follow every kind over so many steps."""
-    rows = [follow(folder, kind, steps) for kind in KINDS]
-    for row in rows:
+def measure(folder: Path, steps: int, kinds: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Follow kinds of runs over so many steps."""
+    for kind in kinds:
+        row = follow(folder, kind, steps)
         print(row, flush=True)
         check(row)
-    return rows
+        yield row
 
 
-def record(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Put the rows into results.json."""
+def record(file: Path, row: dict[str, Any]) -> None:
+    """Put a row into results.json."""
     held = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps({**held, "growth": rows}, indent=1, ensure_ascii=False) + "\n")
+    rows = {each["kind"]: each for each in held.get("growth", [])} | {row["kind"]: row}
+    held["growth"] = [rows[kind] for kind in KINDS if kind in rows]
+    file.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n")
