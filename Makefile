@@ -49,7 +49,7 @@ test: setup ## check the style and run the tests
 	$(BIN)/python -m pytest
 
 faults: setup ## kill, fill and damage runs hundreds of times, give bad input ten thousand times: an hour on two cores
-	$(BIN)/python tests/faults/campaign.py
+	$(BIN)/python tests/faults
 
 bench: setup ## time every step against a plain formulation, into build/benchmarks: half an hour on two cores
 	$(BIN)/python -m benchmarks --memory

@@ -1,8 +1,8 @@
 """`make faults`: faults in real runs, bad input, and growth, in numbers; a result is added to results.json.
 
-    python tests/faults/campaign.py --count 200 --inputs 10000 --seed 0
-    python tests/faults/campaign.py --only runs --count 100 --seed 1
-    python tests/faults/campaign.py --only table
+    python tests/faults --count 200 --inputs 10000 --seed 0
+    python tests/faults --only runs --count 100 --seed 1 --kinds search,evolution
+    python tests/faults --only table
 
 Stops with a stack trace at the first run that does not end as it should, and names how to repeat it.
 """
@@ -148,7 +148,3 @@ def main() -> None:
     if "table" in wanted:
         (HERE / "README.md").write_text(table.page(json.loads(RESULTS.read_text())))
         print(table.page(json.loads(RESULTS.read_text())))
-
-
-if __name__ == "__main__":
-    main()

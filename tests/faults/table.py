@@ -33,7 +33,7 @@ number in a table is a number of times that it went right.
 
 ```sh
 make faults    # all of it
-python tests/faults/campaign.py --only runs --count 100 --seed 1 --kinds search,evolution
+python tests/faults --only runs --count 100 --seed 1 --kinds search,evolution
 ```
 """
 
