@@ -43,8 +43,14 @@ def compute(run: Run) -> dict[str, Any]:
             _follow(torchrun, run, logs)
         if torchrun.returncode or run.result is None:
             raise ReproError(_reason(logs))
-        shutil.rmtree(logs)
+    tidy(run)
     return run.result
+
+
+def tidy(run: Run) -> None:
+    """Remove what the processes of a finished run said, unless this is one of them."""
+    if not under_torchrun():
+        shutil.rmtree(run.path / "processes", ignore_errors=True)
 
 
 @contextmanager

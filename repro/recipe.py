@@ -22,7 +22,7 @@ def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     if run.result is None:
         for reference in experiment.needs(run.params):
             find_needed(reference, profile)
-        run.finish(compute(run))
+    run.finish(compute(run))
     return run
 
 

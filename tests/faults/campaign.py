@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import absurd
@@ -67,22 +68,23 @@ def applicable(kind: str) -> list[faults.Fault]:
     return found + ([faults.lost_picture] if kind == "evaluation on pictures" else [])
 
 
-def break_runs(folder: Path, kinds: list[str], count: int, seed: int, seconds: float) -> Counter:
+def break_runs(folder: Path, kinds: list[str], count: int, seed: int, seconds: float) -> Iterator[Counter]:
     """Put so many faults into runs, each kind of run in turn, or until the time is up for another kind.
 
-    Returns how often each (fault, kind, outcome) was; every kind has its turn before any has a second one.
+    Yields for each how often (fault, kind, outcome) was; every kind has its turn before any has a second one.
     """
-    tally, began, data, scenes = Counter(), time.monotonic(), folder / "data", {}
+    total, began, data, scenes = 0, time.monotonic(), folder / "data", {}
     with small_data():
         make_data(data)
     for turn in itertools.count():
         kind = kinds[turn % len(kinds)]
-        if (tally.total() >= count and turn >= len(kinds)) or time.monotonic() - began > seconds:
-            return tally
+        if (total >= count and turn >= len(kinds)) or time.monotonic() - began > seconds:
+            return
         if kind not in scenes:
             name, changes = KINDS[kind]
             named = {key: value.format(data=data) for key, value in changes.items()}
             scenes[kind] = Scene(folder / kind.replace(" ", "-"), name, named, data).undisturbed()
+        tally = Counter()
         for number, fault in enumerate(applicable(kind)):
             twin, dice = scenes[kind].copy(folder / "twin"), new_dice(seed, turn, number)
             try:
@@ -92,7 +94,9 @@ def break_runs(folder: Path, kinds: list[str], count: int, seed: int, seconds: f
                 raise
             tally[fault.__name__, kind, outcome] += times
             remove(twin.folder)
-        print(f"{tally.total()} faults in {time.monotonic() - began:.0f} s, the last in {kind}", flush=True)
+        yield tally
+        total += tally.total()
+        print(f"{total} faults in {time.monotonic() - began:.0f} s, the last in {kind}", flush=True)
 
 
 def give_bad_input(folder: Path, count: int, seed: int, files: int) -> Counter:
@@ -135,7 +139,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         if "runs" in wanted:
-            add("runs", break_runs(folder, kinds, options.count, options.seed, options.seconds), options.seed)
+            for tally in break_runs(folder, kinds, options.count, options.seed, options.seconds):
+                add("runs", tally, options.seed)
         if "inputs" in wanted:
             add("inputs", give_bad_input(folder, options.inputs, options.seed, options.files), options.seed)
         if "absurd" in wanted:

@@ -20,7 +20,7 @@ from repro.runs import Run
 
 # Kind of run -> experiment, parameters, steps in an epoch
 KINDS = {
-    "search": ("cifar10-search", {"images": "160", "batch": "16", "cells": "1"}, 5),
+    "search": ("cifar10-search", {"images": "640", "batch": "16", "cells": "1"}, 20),
     "evaluation": ("cifar10-eval", {"images": "320", "batch": "16", "dataset": "digits"}, 20),
     "language search": ("ptb-search", {"tokens": "800"}, 10),
     "language model": ("ptb-eval", {"tokens": "800"}, 10),
@@ -70,6 +70,7 @@ def follow(folder: Path, kind: str, steps: int) -> dict[str, Any]:
     epochs = max(6, round(1.5 * steps / each))
     length = {"iterations" if name == "spos-supernet" else "epochs": str(epochs * (each if "spos" in name else 1))}
     scene = Scene(folder / kind.replace(" ", "-"), name, {**changes, **length})
+    scene.patience = 10.0 + steps
     scene.finish(scene.start(watch, folder / f"{kind}.jsonl"))
     samples = [json.loads(line) for line in (folder / f"{kind}.jsonl").read_text().splitlines()]
     assert len(samples) == epochs, f"{len(samples)} samples of {epochs} epochs"

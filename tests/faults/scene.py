@@ -66,6 +66,7 @@ class Scene:
         if data:
             shutil.copytree(data, folder / "data")
         self.covered: dict[str, int] = {}
+        self.patience = PATIENCE
         self.seconds = 0.0  # of an undisturbed run
 
     def undisturbed(self) -> "Scene":
@@ -115,8 +116,8 @@ class Scene:
 
     def end(self, process: multiprocessing.Process) -> int:
         """Look at the run until its process ends; return its exit status."""
-        self.wait(process, PATIENCE)
-        assert not process.is_alive(), f"{self.name} still runs after {PATIENCE:g} s: {self.said[-500:]}"
+        self.wait(process, self.patience)
+        assert not process.is_alive(), f"{self.name} still runs after {self.patience:g} s: {self.said[-500:]}"
         return process.exitcode
 
     def wait(self, process: multiprocessing.Process, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
