@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 PACKAGE = Path(__file__).resolve().parent
+PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
 AGAIN = "the same command goes on from the last whole epoch"
 
 
@@ -171,7 +172,7 @@ class Board:
         with contextlib.suppress(Exception):  # whatever is wrong by now: the runs can go on later
             busy = [worker for worker, keys in self.client.processing().items() if ours & {*keys}]
             self.client.cancel([attempt.future for attempt in self.attempts], force=True)
-            self.client.restart_workers(busy, raise_for_error=False)
+            self.client.restart_workers(busy, timeout=PATIENCE_TO_STOP, raise_for_error=False)
 
     def _look(self) -> None:
         """Note, every other second, which workers are there and which are lost."""
