@@ -15,7 +15,7 @@ from bad_parameters import call, refused
 from hostile import code
 from tiny import TINY, TRAINING
 
-from repro import cli, engine, recipe, report, runs, text
+from repro import cli, engine, notebooks, recipe, report, runs, text
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
 from repro.files import read_json, read_lines
@@ -113,6 +113,26 @@ def test_report_removes_nothing_outside_of_its_folder(folder):
     names = ["../outside", str(folder / "outside"), "inside", "missing", 3]
     (folder / "report" / report.LIST).write_text(json.dumps(names))
     assert report._contents(folder / "report") == [folder / "report" / "inside"]
+
+
+def test_log_of_processes_goes_with_a_finished_run():
+    run = runs.open_run(find("bilevel-toy"), "smoke", {})
+    (run.path / "processes").mkdir()
+    run.finish({"value": 1})
+    assert notebooks.compute(run) == {"value": 1}
+    assert not (run.path / "processes").exists()
+
+
+def test_memory_that_is_not_there_is_told_in_one_line():
+    run = runs.open_run(find("bilevel-toy"), "smoke", {})
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")):
+        with (
+            patch("repro.recipes.toy.descend", side_effect=error),
+            pytest.raises(ReproError, match="take smaller sizes"),
+        ):
+            notebooks.compute(run)
+    with patch("repro.recipes.toy.descend", side_effect=RuntimeError("x")), pytest.raises(RuntimeError, match="^x$"):
+        notebooks.compute(run)
 
 
 # ---- archives
