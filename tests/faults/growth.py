@@ -20,7 +20,7 @@ from repro.runs import Run
 
 # Kind of run -> experiment, parameters, steps in an epoch
 KINDS = {
-    "search": ("cifar10-search", {"images": "640", "batch": "16", "cells": "1"}, 20),
+    "search": ("cifar10-search", {"images": "640", "batch": "16"}, 20),
     "evaluation": ("cifar10-eval", {"images": "320", "batch": "16", "dataset": "digits"}, 20),
     "language search": ("ptb-search", {"tokens": "800"}, 10),
     "language model": ("ptb-eval", {"tokens": "800"}, 10),

@@ -23,7 +23,7 @@ def reference(name: str, changes: Mapping[str, str]) -> str:
 
 
 CPU = {"device": "cpu", "threads": "1"}
-SEARCH = {**CPU, "epochs": "4", "images": "32", "batch": "16", "channels": "1", "nodes": "1", "cells": "1"}
+SEARCH = {**CPU, "epochs": "4", "images": "32", "batch": "16", "channels": "1", "nodes": "1"}
 TRAINING = {**CPU, "images": "32", "batch": "16", "channels": "2", "cells": "1", "auxiliary": "0"}
 TEXT = {**CPU, "tokens": "400", "bptt": "10", "size": "8", "batch": "8"}
 SUPERNET = {**CPU, "images": "320", "held_out": "20", "recalibration": "64", "judged": "1"}
