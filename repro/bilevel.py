@@ -65,7 +65,7 @@ def architecture_gradient(
         raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
     weights = [weight.detach() for weight in weights]
     if order == 1:
-        return torch.autograd.grad(valid_loss(weights, alphas), alphas)
+        return torch.autograd.grad(valid_loss(weights, alphas), alphas, materialize_grads=True)
     weights = [weight.requires_grad_() for weight in weights]
     exact = order == "exact"
     held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted

@@ -80,7 +80,7 @@ class SearchNetworkTraining(ImageTraining, Divided):
     epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     channels: int = parameter(16, "channels of the first cell", low=1)
-    cells: int = parameter(8, "cells; reductions at one and two thirds, and a normal one at least", low=3)
+    cells: int = parameter(8, "cells; reductions at one and two thirds", low=1)
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
     lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha", low=0)

@@ -156,3 +156,12 @@ def test_nothing_is_touched(order):
 def test_unknown_order_is_refused():
     with pytest.raises(ValueError, match="order=3 is none of 1, 2, 'exact'"):
         architecture_gradient(3, None, None, [], [], xi=0.1)
+
+
+@pytest.mark.parametrize("order", [1, 2, "exact"])
+def test_alphas_of_a_kind_of_cell_that_is_not_there_stay(order, smooth):
+    weights, alphas, train, valid = smooth
+    unused = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    gradient = architecture_gradient(order, train, valid, weights, [*alphas, unused], xi=0.1)
+    assert torch.equal(gradient[-1], torch.zeros_like(unused))
+    assert all(part.abs().sum() > 0 for part in gradient[:-1])

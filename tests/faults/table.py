@@ -22,7 +22,7 @@ What the campaigns stopped at before they went through; each has a test now.
 - Folder names of many long parameters were longer than a file system takes; Papermill read braces in a path.
 - A report's `contents.json` could name files outside of its folder, which the next report would have removed.
 - Absurd numbers (`lr=1e300`, 10,000 threads, more channels than there is memory for) were stack traces of PyTorch, and
-  so was a search with one or two cells, which are both reductions: a joint search found no use of the other alphas.
+  so was a first-order search with one cell, which is a reduction: it has no use for the other alphas.
 - `kernel.log` stayed behind after Ctrl-C, half-made pictures after a kill, and what a group of processes had said
   where its starter was killed just after the result was written.
 """
