@@ -55,7 +55,8 @@ def _check(run: Run) -> None:
 
 def _parts(run: Run) -> list[Run]:
     """Return the run and the parts of it that have metrics of their own."""
-    return [replace(run, path=path.parent) for path in sorted(run.path.glob("**/metrics.jsonl"))]
+    found = [path for pattern in ("metrics.jsonl", "*/metrics.jsonl") for path in run.path.glob(pattern)]
+    return [replace(run, path=path.parent) for path in sorted(found)]
 
 
 def state(run: Run) -> State:

@@ -23,6 +23,7 @@ What the campaigns stopped at before they went through; each has a test now.
 - A report's `contents.json` could name files outside of its folder, which the next report would have removed.
 - Absurd numbers (`lr=1e300`, 10,000 threads, more channels than there is memory for) were stack traces of PyTorch, and
   so was a first-order search with one cell, which is a reduction: it has no use for the other alphas.
+- `repro status` could fail over the folder of a group's logs while that was being removed.
 - `kernel.log` stayed behind after Ctrl-C, half-made pictures after a kill, and what a group of processes had said
   where its starter was killed just after the result was written.
 """
