@@ -15,7 +15,7 @@ from bad_parameters import call, refused
 from hostile import code
 from tiny import TINY, TRAINING
 
-from repro import cli, engine, notebooks, recipe, report, runs, text
+from repro import cli, engine, notebooks, recipe, report, runs, states, text
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
 from repro.files import read_json, read_lines
@@ -121,6 +121,14 @@ def test_log_of_processes_goes_with_a_finished_run():
     run.finish({"value": 1})
     assert notebooks.compute(run) == {"value": 1}
     assert not (run.path / "processes").exists()
+
+
+def test_logs_of_processes_are_no_parts_of_a_run():
+    run = runs.open_run(find("bilevel-toy"), "smoke", {})
+    for part in (run.path, run.path / "part", run.path / "processes" / "deep"):
+        part.mkdir(parents=True, exist_ok=True)
+        (part / "metrics.jsonl").write_text('{"epoch": 0}\n')
+    assert states.state(run).epochs == 2
 
 
 def test_memory_that_is_not_there_is_told_in_one_line():
