@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,6 +81,44 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
     sessions = json.loads((long.path / "provenance.json").read_text())["sessions"]
     assert len(sessions) == 2
     assert {session["command"] for session in sessions} == {"the command"}
+
+
+def scheduler(port):
+    """Start a scheduler on loopback."""
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    return subprocess.Popen([*dask, "--no-dashboard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def restart(schedulers, port, run):
+    """Kill the scheduler as soon as the run has made some epochs, and start another one at its address."""
+    wait_until(lambda: len(run.metrics()) > 3)
+    schedulers[-1].kill()
+    schedulers[-1].wait()
+    schedulers.append(scheduler(port))
+
+
+def test_the_scheduler_is_restarted_and_the_run_ends_as_on_one_machine(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    schedulers = [scheduler(port)]
+    worker = subprocess.Popen([sys.executable, "-m", "repro.cli", "worker", f"127.0.0.1:{port}"])
+    search = {**TINY, "epochs": 14}
+    (job,) = runner.plan([(find("cifar10-search"), search)], "smoke", with_needs=False)
+    restarter = Thread(target=restart, args=(schedulers, port, job.run))
+    try:
+        restarter.start()
+        cluster.run_all([job], "the command", f"127.0.0.1:{port}")
+        restarter.join()
+    finally:
+        worker.send_signal(signal.SIGINT)
+        worker.wait(30)
+        schedulers[-1].kill()
+    assert len(schedulers) == 2
+    assert (job.outcome, job.message) == ("ran", "")
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
+    alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
+    assert job.run.result == alone.result
+    assert rows(job.run) == rows(alone)
 
 
 def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
