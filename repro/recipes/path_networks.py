@@ -40,7 +40,17 @@ MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repea
 def build(
     params: PathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
 ) -> SinglePath:
-    """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names."""
+    """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
+
+    UsageError where it is so narrow that a block has no channels.
+    """
+    network = _network(params, gene, bits)
+    if not all(weight.numel() for weight in network.parameters()):
+        raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
+    return network
+
+
+def _network(params: PathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
     layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
     if isinstance(layout, ResidualLayout):
         return QuantisedResNet(layout, bits, **alone)

@@ -8,7 +8,7 @@ import injections
 
 NOTES = """## What was found and mended
 
-What the campaigns stopped at before they went through; each has a test now.
+What the campaigns and their writing stopped at; the short versions and the tests beside them keep it mended.
 
 - Data that changed while a run was down were taken without a word: the run compares checksums when it goes on.
 - The same for a genotype file, and for the choices of a SPOS network: the run compares what it began with.

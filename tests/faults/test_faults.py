@@ -1,8 +1,12 @@
 """Each kind of fault once, in a real run: it ends with the files of an undisturbed one, or says why not."""
 
+import json
+from collections import Counter
+
 import campaign
 import growth
 import pytest
+import table
 from tiny import TINY, make_data, small_data
 
 KINDS = {  # a short version: every fault once, spread over the kinds of runs
@@ -46,9 +50,28 @@ def test_smallest_runs_are_of_every_experiment():
 
 
 @pytest.mark.parametrize(
-    "pair", ["threads=10000", "channels=1000000000000", "lr=1e300", "images=1000000000", "seed=99999999999999999999"]
+    "pair",
+    [
+        "threads=10000",
+        "channels=1000000000000",
+        "lr=1e300",
+        "images=1000000000",
+        "seed=99999999999999999999",
+        "width=0.01",
+    ],
 )
 def test_absurd_number_is_refused_in_one_line(pair, tmp_path):
     name, _, text = pair.partition("=")
-    scene = campaign.Scene(tmp_path / "run", "cifar10-eval", {name: text})
+    experiment = "spos-retrain" if name == "width" else "cifar10-eval"
+    scene = campaign.Scene(tmp_path / "run", experiment, {name: text})
     assert campaign.absurd.ended(scene, 60.0) == "refused"
+
+
+def test_page_is_made_of_the_results():
+    results = json.loads(campaign.RESULTS.read_text())
+    assert (campaign.HERE / "README.md").read_text() == table.page(results)
+    assert sum(row[-1] for row in results["runs"]) >= 200
+    assert {kind for _, kind, _, times in results["runs"] if times} == campaign.KINDS.keys()
+    refused = Counter({what: times for what, outcome, times in results["inputs"] if outcome == "refused"})
+    assert refused.total() >= 10_000
+    assert {row["kind"] for row in results["growth"]} == growth.KINDS.keys()
