@@ -70,6 +70,7 @@ def test_failing_cell_is_saved_named_and_the_others_still_run(folder, capfd):
     assert "planted" in saved.read_text()
     assert not executed(saved)
     assert not (saved.parent / "result.json").exists()
+    assert not (saved.parent / "kernel.log").exists()
 
 
 FINISH = "from repro import notebooks\nnotebooks.start('cifar10-search', globals()).finish({'valid_error': 1.0})"
