@@ -29,6 +29,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
+@pytest.fixture(autouse=True)
+def patience():
+    """No test waits for ever."""
+
+    def give_up(*_):
+        raise TimeoutError("400 seconds are over")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(400)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def wait_until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
@@ -101,7 +115,8 @@ def test_the_scheduler_is_restarted_and_the_run_ends_as_on_one_machine(tmp_path,
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     schedulers = [scheduler(port)]
-    worker = subprocess.Popen([sys.executable, "-m", "repro.cli", "worker", f"127.0.0.1:{port}"])
+    command = [sys.executable, "-m", "repro.cli", "worker", f"127.0.0.1:{port}"]
+    worker = subprocess.Popen(command, start_new_session=True)
     search = {**TINY, "epochs": 14}
     (job,) = runner.plan([(find("cifar10-search"), search)], "smoke", with_needs=False)
     restarter = Thread(target=restart, args=(schedulers, port, job.run))
@@ -110,8 +125,7 @@ def test_the_scheduler_is_restarted_and_the_run_ends_as_on_one_machine(tmp_path,
         cluster.run_all([job], "the command", f"127.0.0.1:{port}")
         restarter.join()
     finally:
-        worker.send_signal(signal.SIGINT)
-        worker.wait(120)
+        os.killpg(worker.pid, signal.SIGKILL)
         schedulers[-1].kill()
     assert len(schedulers) == 2
     assert (job.outcome, job.message) == ("ran", "")
