@@ -139,7 +139,12 @@ def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
     command = [sys.executable, "-m", "repro.cli", "run", "cifar10-search", "--cluster", "local:1"]
     command += [part for name, value in {**TINY, "epochs": 999}.items() for part in ("-p", f"{name}={value}")]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     wait_until(lambda: list(folder.glob("*/*/metrics.jsonl")) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
