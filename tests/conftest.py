@@ -26,3 +26,17 @@ def data_folder():
     if not Path(folder).is_dir():
         pytest.skip(f"needs real data: the folder {folder} of REPRO_DATA does not exist")
     return Path(folder)
+
+
+@pytest.fixture
+def same_bytes(tmp_path):
+    """A check that a figure which is drawn twice is written in the same bytes."""
+    from repro import plots
+
+    def check(draw):
+        for name in ("first", "second"):
+            plots.save(draw(), tmp_path / name)
+        for extension in ("svg", "pdf", "png"):
+            assert (tmp_path / f"first.{extension}").read_bytes() == (tmp_path / f"second.{extension}").read_bytes()
+
+    return check

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from interruptions import interrupted
 
 from repro import profiles
 from repro.errors import ReproError, UsageError
@@ -130,22 +131,11 @@ def test_selection_takes_the_lowest_error_and_never_sees_a_test_image(monkeypatc
     assert again.result["seeds"] == chosen.result["seeds"]
 
 
-def test_interrupted_selection_goes_on_with_the_next_cell(monkeypatch):
+def test_interrupted_selection_goes_on_with_the_next_cell():
     whole = run("cifar10-random", epochs=1, samples=3, nodes=1, **TINY)
-    train = cifar10_selection.train_cell
-    calls = []
-
-    def stop_at_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        train(*arguments)
-
-    monkeypatch.setattr(cifar10_selection, "train_cell", stop_at_second)
     overrides = {"epochs": 1, "samples": 3, "nodes": 1, "momentum": 0.8999999999999999, **TINY}
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(cifar10_selection, "train_cell", at=2):
         run("cifar10-random", **overrides)
-    monkeypatch.setattr(cifar10_selection, "train_cell", train)
     resumed = run("cifar10-random", **overrides)
     assert resumed.result["values"] == whole.result["values"]
 

@@ -28,11 +28,8 @@ def lines(axes):
     return {line.get_label(): np.column_stack(line.get_data()) for line in axes.lines}
 
 
-def test_the_same_data_give_the_same_bytes(tmp_path):
-    for name in ("first", "second"):
-        plots.save(plots.search_curve(METRICS), tmp_path / name)
-    for extension in ("svg", "pdf", "png"):
-        assert (tmp_path / f"first.{extension}").read_bytes() == (tmp_path / f"second.{extension}").read_bytes()
+def test_the_same_data_give_the_same_bytes(same_bytes):
+    same_bytes(lambda: plots.search_curve(METRICS))
 
 
 def test_settings_of_matplotlib_stay_as_they_were():

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from interruptions import interrupted
 from torch.optim.lr_scheduler import LambdaLR
 
 from repro import checkpoints
@@ -89,22 +91,12 @@ def test_a_supernet_is_trained_for_so_many_steps_and_its_paths_judged():
     assert trained.result["networks"] == 256
 
 
-def test_an_interrupted_training_ends_with_the_same_numbers(elsewhere, monkeypatch):
+def test_an_interrupted_training_ends_with_the_same_numbers(elsewhere):
     arguments = {"architecture": "xception", **TINY, "iterations": 24}
     whole = run("spos-retrain", **arguments)
     elsewhere()
-    step, taken = LambdaLR.step, []
-
-    def stop(self, *rest):
-        taken.append(1)
-        if len(taken) == 20:
-            raise KeyboardInterrupt
-        return step(self, *rest)
-
-    monkeypatch.setattr(LambdaLR, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(LambdaLR, "step", at=20):
         run("spos-retrain", **arguments)
-    monkeypatch.setattr(LambdaLR, "step", step)
     resumed = run("spos-retrain", **arguments)
     assert resumed.result == whole.result
     held = [checkpoints.load(each.path)["state"]["network"] for each in (whole, resumed)]
@@ -240,27 +232,18 @@ def test_a_random_network_is_within_the_limit_and_its_seed_s_own():
 # ---- correlation
 
 
-def test_the_correlation_is_that_of_networks_trained_for_real(monkeypatch):
+def test_the_correlation_is_that_of_networks_trained_for_real():
     run("spos-supernet", space="macro", **SUPERNET)
     part = {"networks": 3, "supernet": NAMED, "recalibration": 40, "iterations": 2}
     whole = run("spos-correlation", **part)
     rows = whole.load("networks.json")
     assert whole.result["networks"] == len({tuple(row["gene"]) for row in rows}) == 3
     assert whole.result["kendall_tau"] == kendall_tau(*([row[name] for row in rows] for name in ("inherited", "alone")))
-    train, calls = spos_correlation.train_paths, []
-
-    def stop_at_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        train(*arguments)
-
-    monkeypatch.setattr(spos_correlation, "train_paths", stop_at_second)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(spos_correlation, "train_paths", at=2):
         run("spos-correlation", seed=1, **part)
-    calls[:] = [1, 1, 1]
-    resumed = run("spos-correlation", seed=1, **part)
-    assert len(calls) == 3 + 2
+    with mock.patch.object(spos_correlation, "train_paths", wraps=spos_correlation.train_paths) as train:
+        resumed = run("spos-correlation", seed=1, **part)
+    assert train.call_count == 2
     assert len(resumed.load("networks.json")) == 3
 
 
