@@ -4,7 +4,6 @@ Both peaks are measured here and now, by a matrix product and by a copy. The byt
 read and write, were each to touch memory once: another formulation, or fusion, would have others.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +39,7 @@ class Traffic(TorchDispatchMode):
 
 def count(step: Callable[[], object]) -> dict[str, int]:
     """Return the floating-point operations and the bytes of one step."""
-    with FlopCounterMode(display=False) as operations:
-        step()
-    with Traffic() as traffic:
+    with FlopCounterMode(display=False) as operations, Traffic() as traffic:
         step()
     return {"operations": operations.get_total_flops(), "bytes": traffic.bytes}
 
@@ -51,7 +48,6 @@ def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) ->
     """Return float32 operations and bytes a second, the best of five."""
     a, b = torch.randn(2, MATRIX, MATRIX, device=device)
     source, target = torch.ones(2, COPIED, device=device)
-    time.sleep(0.1)
     product = min(seconds(lambda: a @ b, device) for _ in range(5))
     copy = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
     return {"operations": 2 * MATRIX**3 / product, "bytes": 2 * 4 * COPIED / copy}

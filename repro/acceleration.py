@@ -4,6 +4,7 @@ Parameters ask for it. What cannot be had here is left out, and one line says wh
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,11 @@ def precision(asked: str, device: torch.device) -> str:
     for library in (torch.backends.cudnn.conv, torch.backends.cuda.matmul):
         library.fp32_precision = "tf32" if chosen == "tf32" else "ieee"
     return chosen
+
+
+def autocast(bf16: bool, device: torch.device) -> AbstractContextManager:
+    """Return a context that computes in bfloat16 what can be, if asked to; weights stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 def lay_out(asked: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Prepare:

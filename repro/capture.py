@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repro import parallel, progress
+from repro import devices, parallel, progress
 
 Step = Callable[..., Any]  # (nested) tuples of tensors -> a tuple of tensors; moves what it trains
 Record = Callable[[Step, Any], tuple[Callable[[], None], Any]]
@@ -78,11 +78,11 @@ class Captured:
 
     def _plainly(self, batches: Any) -> tuple[Any, list[tuple[Tensor, Tensor]]]:
         """Take the step plainly and take it back; return its results and every moved tensor before and after it."""
-        before, random = self._snapshot(), _random_state()
+        before, random = self._snapshot(), devices.random_state()
         expected = self.step(*batches)
         after = self._snapshot()
         _copy(self._state(), before)
-        _restore(random)
+        devices.restore_random_state(random)
         return expected, list(zip(before, after, strict=True))
 
     def _snapshot(self) -> list[Tensor]:
@@ -142,12 +142,3 @@ def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
 def _distance(a: Tensor, b: Tensor) -> Tensor:
     """Return the squared distance."""
     return (a.detach().double() - b.double()).square().sum().cpu()
-
-
-def _random_state() -> Tensor | None:
-    return torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-
-def _restore(random: Tensor | None) -> None:
-    if random is not None:
-        torch.cuda.set_rng_state(random)

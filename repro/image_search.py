@@ -1,7 +1,6 @@
 """The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from repro import parallel, progress
+from repro.acceleration import autocast
 from repro.bilevel import Functional, architecture_gradient
 from repro.discretise import conv_genotype
 from repro.genotypes import to_json
@@ -81,7 +81,7 @@ class ImageSearch:
         """Leave the loss's gradient in `inputs`, that of w clipped; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
-        with self._autocast(images):
+        with autocast(self.bf16, images.device):
             logits = self.network(images)
             loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
@@ -100,14 +100,11 @@ class ImageSearch:
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
             weights, alphas = parallel.replicate(weights), parallel.replicate(alphas)
-            with nullcontext() if precise else self._autocast(images):
+            with autocast(self.bf16 and not precise, images.device):
                 value = cross_entropy(self.functional(weights, alphas, images), labels)
             return parallel.mean(value, len(labels))
 
         return loss
-
-    def _autocast(self, images: Tensor) -> AbstractContextManager:
-        return torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 class SimultaneousSearch(ImageSearch):

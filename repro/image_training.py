@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from repro import parallel, progress
-from repro.acceleration import Prepare
+from repro.acceleration import Prepare, autocast
 from repro.capture import Step
 
 
@@ -55,7 +55,7 @@ class ImageTraining:
         Returns the loss on that part without the auxiliary head's, and the logits.
         """
         self.optimizer.zero_grad()
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+        with autocast(self.bf16, images.device):
             logits, side = self.network(images)
             loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
             total = loss

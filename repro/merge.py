@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
 from repro.files import make_folder
 from repro.runs import Run, locate, lock, read_run
@@ -67,14 +67,14 @@ def _merge_run(path: Path, target: Path) -> Merged:
     try:
         run = _read(path)
     except (ReproError, ValueError, OSError) as error:
-        return Merged(name, "damaged", _line(error))
+        return Merged(name, "damaged", line(error))
     try:
         word, why = _compare(run, place)
         if word in ("copied", "replaced"):
             _bring(path, place, target)
         return Merged(name, word, why)
     except (ReproError, ValueError) as error:
-        return Merged(name, "refused", _line(error))
+        return Merged(name, "refused", line(error))
 
 
 def _compare(run: Run, place: Path) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def _compare(run: Run, place: Path) -> tuple[str, str]:
         _refuse_odd_files(place)
         here = _read(place)
     except (ReproError, ValueError, OSError) as error:
-        return "refused", f"the run here is damaged ({_line(error)}); delete it and merge again"
+        return "refused", f"the run here is damaged ({line(error)}); delete it and merge again"
     if here.params.identity() != run.params.identity():
         return "conflict", "the run here has other parameters"
     if here.result is not None and run.result is not None:
@@ -196,7 +196,3 @@ def _sync(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -17,7 +17,7 @@ from repro.image_training import ImageTraining, evaluate, train_epoch
 from repro.images import Batches, Images
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
-from repro.recipes.image_data import augmentation, choose_precision, load
+from repro.recipes.image_data import augmentation, load, uses_bf16
 from repro.released import load_released, read_state_dict
 from repro.runs import Run
 
@@ -61,7 +61,7 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = CosineAnnealingLR(optimizer, params.epochs)
     device = batches.x.device
-    bf16 = choose_precision(params, run, device) == "bf16"
+    bf16 = uses_bf16(params, run, device)
     prepare = lay_out(params.channels_last, network, augment, device)
     compile_network(params.compile, network, device)
     training = ImageTraining(network, optimizer, params.clip, params.auxiliary, bf16=bf16)

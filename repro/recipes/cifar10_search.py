@@ -13,7 +13,7 @@ from repro.fit import fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
-from repro.recipes.image_data import augmentation, choose_precision, halves, load
+from repro.recipes.image_data import augmentation, halves, load, uses_bf16
 from repro.runs import Run
 from repro.supernet import SearchNetwork
 
@@ -50,7 +50,7 @@ def run_search(
     network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
     device = train.x.device
-    searcher.bf16 = choose_precision(params, run, device) == "bf16"
+    searcher.bf16 = uses_bf16(params, run, device)
     prepare = lay_out(params.channels_last, network, augment, device)
     step = captured(params.capture, searcher.step, network, [optimizer, searcher.alpha_optimizer])
 

@@ -22,11 +22,11 @@ def load(params: ImageTraining, run: Run) -> Images:
     return images.head(params.images).to(device)
 
 
-def choose_precision(params: Accelerated, run: Run, device: torch.device) -> str:
-    """Return in what the steps compute, and record it."""
+def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:
+    """Choose in what the steps compute, record it, and return whether it is bfloat16, by autocast."""
     chosen = precision(params.precision, device)
     run.record(precision=chosen)
-    return chosen
+    return chosen == "bf16"
 
 
 def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:

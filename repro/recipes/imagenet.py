@@ -18,7 +18,7 @@ from repro.image_loader import Loader, normalise, train_transform, valid_transfo
 from repro.image_training import Average, ImageTraining, measure
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
-from repro.recipes.image_data import choose_precision
+from repro.recipes.image_data import uses_bf16
 from repro.released import load_released, read_state_dict
 from repro.runs import Run
 from repro.settings import data_folder
@@ -96,7 +96,7 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     """Train for `params.epochs` epochs, each with a validation, checkpointed in `run` (A.2.3)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = LambdaLR(optimizer, lambda step: rate(params, step, len(train)))
-    bf16 = choose_precision(params, run, train.device) == "bf16"
+    bf16 = uses_bf16(params, run, train.device)
     prepare = lay_out(params.channels_last, network, normalise, train.device)
     compile_network(params.compile, network, train.device)
     training = ImageTraining(network, optimizer, params.clip, params.auxiliary, params.label_smoothing, bf16)
