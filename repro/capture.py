@@ -1,11 +1,14 @@
 """A training step as one CUDA graph: a GPU waits for the launches of many small kernels, and a graph launches them all.
 
 A graph reads and writes the same memory every time, and holds numbers like the learning rate as constants. So batches
-are copied to where it reads, and when a rate changes it is recorded anew. Its first replay is compared with the plain
-step from the same state; a step that cannot be recorded, or computes something else, is taken plainly from then on.
+are copied to where it reads, and when such a number changes it is recorded anew. Its first replay is compared with the
+plain step from the same state. A step that cannot be recorded, or computes something else, is taken plainly from then
+on. Plain steps too are taken on a stream of their own: autograd goes back on the streams it came by, and a recording
+cannot wait for the default one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,13 +46,19 @@ class Captured:
         self.step, self.network, self.optimizers, self.record = step, network, optimizers, record or record_graph
         self.steps, self.checked, self.given_up = 0, False, False
         self.replay: Callable[[], None] | None = None
+        self.results: Any = None
+        self.stream = torch.cuda.Stream() if record is None else None
 
     def __call__(self, *batches: Any) -> Any:
         """Take a step; return its results."""
+        with _aside(self.stream):
+            return self._take(batches)
+
+    def _take(self, batches: Any) -> Any:
         self.steps += 1
         if self.given_up or self.steps <= WARM_UP:
             return self.step(*batches)
-        if self.replay is None or self.rates != self._rates():
+        if self.replay is None or self.constants != self._constants():
             return self._first(batches)
         if _each(lambda tensor: tensor.shape, batches) != self.shapes:  # the last batch of an epoch
             return self.step(*batches)
@@ -59,8 +68,9 @@ class Captured:
         """Record the step and take it."""
         expected, moved = (None, []) if self.checked else self._plainly(batches)
         try:
-            self.rates, self.shapes = self._rates(), _each(lambda tensor: tensor.shape, batches)
+            self.constants, self.shapes = self._constants(), _each(lambda tensor: tensor.shape, batches)
             self.batches = _each(Tensor.clone, batches)
+            self.replay = self.results = None  # frees the memory of the last recording
             self.replay, self.results = self.record(self.step, self.batches)
             results = self._again(batches)
             reason = None if self.checked else self._difference(moved)
@@ -104,8 +114,10 @@ class Captured:
                 return f"the recorded step went astray by {(off / length).sqrt():.0%} of its length"
         return None
 
-    def _rates(self) -> list[float]:
-        return [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+    def _constants(self) -> list[Any]:
+        """Return the rates, and the network's own switches."""
+        rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        return rates + [value for value in vars(self.network).values() if isinstance(value, (bool, int, float))]
 
     def _state(self) -> tuple[Tensor, ...]:
         """Return every tensor that a step moves."""
@@ -117,9 +129,21 @@ class Captured:
 def record_graph(step: Step, batches: Any) -> tuple[Callable[[], None], Any]:
     """Record a step on `batches` without taking it; RuntimeError if something in it cannot be recorded."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         results = step(*batches)
     return graph.replay, results
+
+
+@contextmanager
+def _aside(stream: torch.cuda.Stream | None) -> Iterator[None]:
+    """Work on `stream` after all that came before, and before all that comes after."""
+    if stream is None:
+        yield
+        return
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
 
 
 def _each(function: Callable[..., Any], *trees: Any) -> Any:

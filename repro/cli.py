@@ -128,7 +128,7 @@ def verify_files(options: argparse.Namespace) -> int:
     """Compare this package with reference files; 1 if an array does not hold, 2 if a file cannot be read."""
     from repro import verify
 
-    return verify.main(options.files)
+    return verify.main(options.files, options.device)
 
 
 def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
@@ -222,7 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name")
     merge = add("merge", merge_runs, "copy the runs of other machines' runs folders into this one")
     merge.add_argument("folders", nargs="+", metavar="DIR")
-    add("verify", verify_files, "compare with reference vectors").add_argument("files", nargs="+", metavar="FILE.npz")
+    verify = add("verify", verify_files, "compare with reference vectors")
+    verify.add_argument("files", nargs="+", metavar="FILE.npz")
+    verify.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     return parser
 
 

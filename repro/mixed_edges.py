@@ -42,21 +42,24 @@ class Statistics(nn.Module):
         self.running_mean.lerp_(mean.detach().to(dtype), MOMENTUM)
         self.running_var.lerp_((var.detach() * (count / max(count - 1, 1))).to(dtype), MOMENTUM)
 
-    def normalise(self, x: Tensor, norms: slice) -> Tensor:
-        """Apply the BatchNorms to (N, norms * C, H, W)."""
+    def normalise(self, x: Tensor, norms: slice, scale: Tensor | None = None) -> Tensor:
+        """Apply the BatchNorms to (N, norms * C, H, W), and multiply by `scale` (norms * C)."""
         statistics = self.running_mean[norms].view(-1), self.running_var[norms].view(-1)
-        return parallel.batch_norm(x, *statistics, None, None, self.training, MOMENTUM, EPS)
+        return parallel.batch_norm(x, *statistics, scale, None, self.training, MOMENTUM, EPS)
 
-    def normalise_shared(self, x: Tensor, norms: slice) -> list[Tensor]:
-        """Apply the BatchNorms to the same (N, C, H, W): in training one result, as all have its statistics."""
-        means, variances = self.running_mean[norms], self.running_var[norms]
-        if not self.training:
-            return [functional.batch_norm(x, *each, eps=EPS) for each in zip(means, variances, strict=True)]
-        mean, var = torch.zeros_like(means[0]), torch.zeros_like(means[0])
+    def normalise_shared(self, x: Tensor, norms: slice) -> Tensor:
+        """Apply to (N, K * C, H, W) what all edges' BatchNorms in training make of the K maps: one result for all."""
+        shape = x.shape[1] // self.running_mean.shape[1], -1, self.running_mean.shape[1]
+        mean, var = self.running_mean.new_zeros(2, x.shape[1])
         y = parallel.batch_norm(x, mean, var, None, None, True, 1.0, EPS)
-        means.lerp_(mean, MOMENTUM)
-        variances.lerp_(var, MOMENTUM)
-        return [y]
+        self.running_mean[norms].view(shape).lerp_(mean.view(shape), MOMENTUM)
+        self.running_var[norms].view(shape).lerp_(var.view(shape), MOMENTUM)
+        return y
+
+    def normalise_each(self, x: Tensor, norms: slice) -> list[Tensor]:
+        """Apply each BatchNorm to the same (N, C, H, W), with its running statistics."""
+        statistics = zip(self.running_mean[norms], self.running_var[norms], strict=True)
+        return [functional.batch_norm(x, *each, eps=EPS) for each in statistics]
 
 
 def _weight(*shape: int, fan_in: int) -> nn.Parameter:
@@ -103,47 +106,52 @@ class MixedEdges(nn.Module):
         """Return the places of one operation's edges where they stand by operation, then by edge."""
         return slice(operation * self.edges, (operation + 1) * self.edges)
 
-    def without_weights(self, x: Tensor, activated: Tensor) -> list[list[Tensor]]:
-        """Return the results of pooling and of skip connections, (N, C, H', W'), one for each edge or one for all."""
-        pooled = (
-            functional.max_pool2d(x, 3, self.stride, 1),
-            functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False),
-        )
-        results = [self.norm_pool.normalise_shared(y, self.of(index)) for index, y in enumerate(pooled)]
-        return [*results, [x] if self.stride == 1 else self._halved(activated)]
+    def pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the results of pooling (N, C, H', W'), not yet normalised."""
+        average = functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        return functional.max_pool2d(x, 3, self.stride, 1), average
 
-    def _halved(self, x: Tensor) -> list[Tensor]:
-        """Return the skip connections at stride 2: each is two 1x1 convolutions and BatchNorm."""
+    def halved(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return the skip connections at stride 2, (N, E * C, H', W'): each is two 1x1 convolutions and BatchNorm."""
         pixels = x[:, :, ::2, ::2], odd_pixels(x)[:, :, ::2, ::2]
         halves = [
             functional.conv2d(y, weight.flatten(0, 1)[..., None, None]).unflatten(1, (self.edges, -1))
             for y, weight in zip(pixels, (self.skip_even, self.skip_odd), strict=True)
         ]
-        return self.norm_skip.normalise(torch.cat(halves, dim=2).flatten(1, 2), slice(None)).chunk(self.edges, dim=1)
+        return self.norm_skip.normalise(torch.cat(halves, dim=2).flatten(1, 2), slice(None), scale)
 
-    # ---- on a GPU: all edges in one convolution
+    # ---- on a GPU: all edges, and operations in pairs, in one convolution
 
     def batched(self, x: Tensor, strengths: Tensor) -> tuple[Tensor, ...]:
-        """Return the weighted sum of each edge's operations, (N, C, H', W')."""
-        activated = torch.relu(x)
-        repeated = activated.repeat(1, self.edges, 1, 1)
-        results = [torch.stack(planes, dim=1) for planes in self.without_weights(x, activated)]
-        for index, (name, (_, dilation)) in enumerate(SEPARABLE.items()):
-            y = kernels.plain_depthwise(self.stride, dilation, repeated, self.depthwise[index])
-            y = self._pointwise(y, self.pointwise, self.norm, index)
-            if name in TWICE:
-                y = kernels.plain_depthwise(1, 1, torch.relu(y), self.depthwise_again[index])
-                y = self._pointwise(y, self.pointwise_again, self.norm_again, index)
-            results.append(y.unflatten(1, (self.edges, -1)))
-        weighted = [
-            strength.to(result.dtype)[:, None, None, None] * result
-            for strength, result in zip(strengths.T[1:], results, strict=True)
-        ]
-        return sum(weighted[1:], weighted[0]).unbind(dim=1)
+        """Return the weighted sum of each edge's operations, (N, C, H', W'), from the statistics of this batch.
 
-    def _pointwise(self, x: Tensor, weight: Tensor, norm: Statistics, index: int) -> Tensor:
-        weight = weight[self.of(index)].flatten(0, 1)[..., None, None]
-        return norm.normalise(functional.conv2d(x, weight, groups=self.edges), self.of(index))
+        The strengths are the scales of the last BatchNorms, where they cost nothing.
+        """
+        activated, pair = torch.relu(x), 2 * self.edges
+        scales = strengths.mT[..., None].expand(-1, -1, self.channels)
+        _, _, skip, twice, dilated = (part.flatten() for part in scales.split([1, 2, 1, 2, 2]))
+        repeated, depthwise = activated.repeat(1, pair, 1, 1), list(self.depthwise)
+        first, last = self.pointwise.to(x.dtype).split(pair)
+        y = kernels.plain_depthwise(self.stride, 1, repeated, _of_one_size(*depthwise[:2]))
+        y = self.norm.normalise(_pointwise(y, first), slice(0, pair))
+        y = kernels.plain_depthwise(1, 1, torch.relu(y), _of_one_size(*self.depthwise_again))
+        y = self.norm_again.normalise(_pointwise(y, self.pointwise_again), slice(None), twice)
+        z = kernels.plain_depthwise(self.stride, 2, repeated, _of_one_size(*depthwise[2:]))
+        z = self.norm.normalise(_pointwise(z, last), slice(pair, None), dilated)
+        mixed = (y + z).unflatten(1, (2, -1)).sum(1)
+        maps = [self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))]
+        if self.stride == 1:
+            maps.append(x)
+        else:
+            mixed = mixed + self.halved(activated, skip)
+        return (mixed + self._shared(maps, strengths[:, 1:4])).chunk(self.edges, dim=1)
+
+    def _shared(self, maps: Sequence[Tensor], strengths: Tensor) -> Tensor:
+        """Weight maps (N, C, H', W') that all edges read: one matrix product, and one more for the gradient of all."""
+        x = torch.cat(maps, dim=1)
+        identity = torch.eye(self.channels, dtype=strengths.dtype, device=x.device)
+        weight = torch.kron(strengths[:, : x.shape[1] // self.channels].contiguous(), identity)
+        return functional.conv2d(x, weight[..., None, None])
 
     # ---- on a CPU: BatchNorm and the weighted sum folded into the last 1x1 convolutions
 
@@ -151,10 +159,19 @@ class MixedEdges(nn.Module):
         """Return what each edge adds to its node, not yet summed."""
         activated = torch.relu(x)
         inputs, weights, bias = self._separable(activated, strengths[:, -len(SEPARABLE) :])
-        results = [planes * (self.edges // len(planes)) for planes in self.without_weights(x, activated)]
+        results = [planes * (self.edges // len(planes)) for planes in self._without_weights(x, activated)]
         strengths = strengths[:, 1 : 1 + len(results)]
         edges = zip(inputs, weights, bias, zip(*results, strict=True), strengths, strict=True)
         return [Contribution(*edge) for edge in edges]
+
+    def _without_weights(self, x: Tensor, activated: Tensor) -> list[list[Tensor]]:
+        """Return the results of pooling and of skip connections, (N, C, H', W'), one for each edge or one for all."""
+        norm = self.norm_pool
+        results = [
+            [norm.normalise_shared(y, self.of(index))] if self.training else norm.normalise_each(y, self.of(index))
+            for index, y in enumerate(self.pooled(x))
+        ]
+        return [*results, [x] if self.stride == 1 else list(self.halved(activated).chunk(self.edges, dim=1))]
 
     def _separable(self, x: Tensor, strengths: Tensor) -> tuple[list, list, Tensor]:
         """Return for each edge the maps that its last 1x1 convolutions read, their weights, and one bias for all."""
@@ -191,6 +208,16 @@ class MixedEdges(nn.Module):
             mean, var = norm.running_mean, norm.running_var
         scale = (var + EPS).rsqrt()
         return weight * scale[..., None].to(weight.dtype), (-mean * scale).to(weight.dtype)
+
+
+def _of_one_size(three: Tensor, five: Tensor) -> Tensor:
+    """Join 3x3 and 5x5 kernels: zeros around the small ones change nothing."""
+    return torch.cat([functional.pad(three, (1, 1, 1, 1)), five])
+
+
+def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """Apply 1x1 convolutions (K, C, C) to (N, K * C, H, W), each to its channels."""
+    return functional.conv2d(x, weight.flatten(0, 1)[..., None, None], groups=len(weight))
 
 
 def total(contributions: Sequence[Contribution]) -> Tensor:

@@ -45,7 +45,7 @@ class SearchCell(nn.Module):
         states = self.preprocess(before, last)
         parts: list[list[Contribution | Tensor]] = [[] for _ in range(self.nodes)]
         rows = strengths.split([group.edges for group in self.groups])
-        folds = folds_on(before.device)
+        folds = not self.training or folds_on(before.device)
         for source, (group, targets) in enumerate(zip(self.groups, targets_by_source(self.nodes), strict=True)):
             mixed = (group.folded if folds else group.batched)(states[source], rows[source])
             for node, part in zip(targets, mixed, strict=True):

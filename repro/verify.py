@@ -1,5 +1,6 @@
 """`repro verify`: this package against numbers that the original implementations computed, in float64 on the CPU.
 
+A GPU computes search networks by another formulation than a CPU, so what holds on one is to be verified on the other.
 A checker knows one kind of network: it takes an archive and yields findings, (array name, largest relative difference,
 tolerance). `CHECKERS` finds it by a key that only the config of that kind has.
 """
@@ -10,7 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from repro import verify_recurrent, verify_single_path
+import torch
+
+from repro import devices, verify_recurrent, verify_single_path
 from repro.errors import ReproError, line
 from repro.reference import Archive, Finding, read
 from repro.verify_convolutional import check_evaluation, check_search
@@ -33,12 +36,12 @@ class Row(NamedTuple):
     ok: bool
 
 
-def main(files: Sequence[str]) -> int:
+def main(files: Sequence[str], device: str = "cpu") -> int:
     """Print one line for every array of every file; 0 if all hold, 1 if one does not, 2 if a file cannot be read."""
-    status = 0
+    status, place = 0, devices.pick(device)
     for file in files:
         try:
-            found = verify(file)
+            found = verify(file, place)
         except ReproError as error:
             print(f"repro: {line(error)}", file=sys.stderr)
             status = 2
@@ -48,11 +51,12 @@ def main(files: Sequence[str]) -> int:
     return status
 
 
-def verify(path: str | Path) -> list[Row]:
+def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Row]:
     """Run this package on a reference file and return a row for each of its arrays; ReproError if it is not one."""
     archive = read(path)
     try:
-        findings = list(checker(archive)(archive))
+        with torch.device(device):  # networks are made there, and the archive's arrays become tensors there
+            findings = list(checker(archive)(archive))
     except ReproError as error:
         raise ReproError(f"cannot check {path}: {error}") from error
     except KeyError as error:

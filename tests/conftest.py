@@ -10,6 +10,13 @@ settings.register_profile("repro", deadline=None, derandomize=True, max_examples
 settings.load_profile("repro")
 
 
+def pytest_configure(config):
+    """Hide GPUs, since tests compare runs bit by bit; but not from the tests of what a GPU computes."""
+    config.addinivalue_line("markers", "gpu: needs a GPU; run by `make gpu`")
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     import torch

@@ -9,10 +9,12 @@ import torch
 from repro import acceleration, capture
 from repro.bilevel import finite_difference
 from repro.capture import Captured
+from repro.genotypes import PUBLISHED
 from repro.image_search import ImageSearch
+from repro.image_training import ImageTraining
+from repro.network import EvaluationNetwork
 from repro.supernet import SearchNetwork
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CPU = torch.device("cpu")
 
 
@@ -43,7 +45,6 @@ def same(a, b):
 # ---- precision
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU need not fall back")
 def test_precision_falls_back_with_one_line(capfd):
     assert [acceleration.precision(asked, CPU) for asked in ("auto", "float32")] == ["float32"] * 2
     assert not capfd.readouterr().err
@@ -54,11 +55,39 @@ def test_precision_falls_back_with_one_line(capfd):
 
 
 def test_float32_is_not_tf32():
+    """And what torch.compile asks of these settings does not raise."""
+    torch.backends.cuda.matmul.allow_tf32 = True
     acceleration.precision("float32", CPU)
-    assert torch.backends.cudnn.conv.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert "tf32" not in (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
 
 
-@pytest.mark.parametrize(("order", "likeness"), [(1, 0.98), (2, 0.9)])
+def differences(here, there, pairs):
+    """The relative differences of two searches' losses, `there` starting each step from the state of `here`.
+
+    Each on its own would go astray: the losses of one formulation in float32 and in float64 differ by less than 1e-6 in
+    the first step and by more than 1e-4 from about the sixth on.
+    """
+    device, found = next(there.network.parameters()).device, []
+    for pair in pairs:
+        there.network.load_state_dict(here.network.state_dict())
+        for name in ("weight_optimizer", "alpha_optimizer"):
+            getattr(there, name).load_state_dict(copy.deepcopy(getattr(here, name).state_dict()))
+        loss = there.step(*(tuple(tensor.to(device) for tensor in part) for part in pair))[0].item()
+        found.append(abs(loss / here.step(*pair)[0].item() - 1))
+    return found
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_formulations_of_a_cpu_and_of_a_gpu_agree_in_float32(order):
+    folded, batched = search(order), search(order)
+    batched.step = mock.patch("repro.supernet.folds_on", lambda device: False)(batched.step)
+    assert max(differences(folded, batched, batches(20, 32))) < 1e-4
+
+
+@pytest.mark.parametrize(("order", "likeness"), [(1, 0.98), (2, 0.8)])
 def test_architecture_gradient_in_bfloat16_points_where_that_of_float32_does(order, likeness):
     """On the GPU's formulation; autocast on the CPU rounds alike. Other batches' gradients are alike by 0 to 0.4."""
     with mock.patch("repro.supernet.folds_on", return_value=False):
@@ -86,6 +115,23 @@ def test_bfloat16_rounds_the_finite_difference_away():
 
 
 # ---- capture
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_no_search_step_asks_for_a_value(order):
+    """A graph can hold no step that does; `meta` tensors have no values, so that asking for one raises."""
+    searcher = search(order, device=torch.device("meta"))
+    for pair in batches(2, device=torch.device("meta")):
+        assert searcher.step(*pair)[1].shape == (8, 10)
+
+
+def test_no_evaluation_step_asks_for_a_value():
+    network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to("meta")
+    network.drops_paths = True
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
+    training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+    for images, labels in (pair[0] for pair in batches(2, device=torch.device("meta"))):
+        assert training.step(images, labels)[1].shape == (8, 10)
 
 
 def record_again(step, batches):
@@ -139,33 +185,19 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
     assert line.startswith(f"capture=auto: steps are launched one by one, because {reasons[fault == 'astray']}")
 
 
+def test_a_switch_of_the_network_is_recorded_anew():
+    searcher, recorded = search(1), []
+    step = captured(searcher, lambda step, given: recorded.append(given) or record_again(step, given))
+    for index, pair in enumerate(batches(9)):
+        if index == 6:
+            searcher.network.recomputes = True
+        step(*pair)
+    assert len(recorded) == 2
+
+
 def test_a_cpu_needs_no_graph():
     searcher = search()
     assert capture.captured("auto", searcher.step, searcher.network, []) == searcher.step
-
-
-@needs_gpu
-@pytest.mark.parametrize("order", [1, 2])
-def test_graphs_on_a_gpu_equal_plain_steps(order, capfd):
-    device = torch.device("cuda")
-    pairs, plain, fast = batches(12, 32, device), search(order, device), search(order, device)
-    acceleration.precision("float32", device)
-    losses = run(plain, plain.step, pairs)
-    step = captured(fast, None)
-    assert run(fast, step, pairs) == pytest.approx(losses, rel=1e-4)
-    assert step.checked, capfd.readouterr().err
-
-
-@needs_gpu
-def test_gpu_and_cpu_agree_in_float32():
-    """The losses of the first 20 steps."""
-    acceleration.precision("float32", torch.device("cuda"))
-    losses = []
-    for device in (CPU, torch.device("cuda")):
-        searcher = search(2)
-        searcher.network.to(device)
-        losses.append([searcher.step(*pair)[0].item() for pair in batches(20, 32, device)])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 # ---- recomputation

@@ -83,8 +83,6 @@ def test_preset_is_named_and_gives_way_to_what_is_asked_for(tmp_path):
 
 
 def test_fast_parameters_fall_back_with_one_line_each(capfd):
-    if torch.cuda.is_available():
-        pytest.skip("here they need not fall back")
     fast = {"preset": "large-batch", "precision": "bf16", "device": "auto", "epochs": "1", "images": "16"}
     torch.set_num_threads(1)
     run_recipe("imagenet-eval", "smoke", {**TINY, **fast})

@@ -78,7 +78,9 @@ def compare(network, plain, in_channels, batch, height, width):
             assert relative(released_view(state, released[name]), value) < 1e-9, name
 
 
-def test_second_derivatives_equal_those_of_the_plain_network():
+@pytest.mark.parametrize("folds", [True, False])
+def test_second_derivatives_equal_those_of_the_plain_network(folds, monkeypatch):
+    monkeypatch.setattr("repro.supernet.folds_on", lambda device: folds)
     network, plain = pair(4, 4, 3, 3)
     x, y = torch.randn(4, 3, 9, 8).double(), torch.randint(CLASSES, (4,))
     found = []
@@ -127,8 +129,10 @@ def test_gradients_reach_every_tensor_that_is_swapped_in(folds):
     assert all(part.any() for part in torch.autograd.grad(logits.square().sum(), list(swapped.values())))
 
 
-def test_single_precision_loses_as_little_as_the_plain_network():
+@pytest.mark.parametrize("folds", [True, False])
+def test_single_precision_loses_as_little_as_the_plain_network(folds, monkeypatch):
     """BatchNorm from second moments must not cancel digits: both differ from double precision by rounding alone."""
+    monkeypatch.setattr("repro.supernet.folds_on", lambda device: folds)
     network, plain = pair(8, 3, 2, 3)
     x = 3 + torch.randn(16, 3, 16, 16).double()  # means far from zero are what would cancel
     exact = network(x)

@@ -27,6 +27,12 @@ def test_the_original_numbers_hold(name):
     assert len(found) >= 4
 
 
+def test_the_original_numbers_hold_as_a_gpu_computes(monkeypatch):
+    monkeypatch.setattr("repro.supernet.folds_on", lambda device: False)
+    found = verify(REFERENCE / "cnn_supernet.npz")
+    assert all(row.ok for row in found), table("cnn_supernet", found)
+
+
 def changed(tmp_path, name, **arrays):
     """A copy of a reference file with other arrays; None leaves one out."""
     held = {**read(REFERENCE / f"{name}.npz"), **{key.replace("__", "/"): value for key, value in arrays.items()}}

@@ -1,0 +1,75 @@
+"""What only a GPU can show: `make gpu`. Elsewhere these tests are skipped, and runs in other tests keep off GPUs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_acceleration import batches, captured, differences, run, search
+
+from repro import acceleration, capture, devices
+from repro.genotypes import PUBLISHED
+from repro.image_training import ImageTraining
+from repro.network import EvaluationNetwork
+from repro.recipe import run_recipe
+from repro.verify import table, verify
+
+GPU = torch.device("cuda")
+REFERENCE = Path(__file__).parent / "reference"
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: make gpu")]
+
+
+@pytest.fixture(autouse=True)
+def _float32():
+    acceleration.precision("float32", GPU)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(REFERENCE.glob("*.npz"))])
+def test_the_original_numbers_hold(name):
+    found = verify(REFERENCE / f"{name}.npz", GPU)
+    assert all(row.ok for row in found), table(name, found)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_float32_agrees_with_the_cpu(order):
+    """The losses of the first 20 steps, each from the state that the CPU has come to."""
+    assert max(differences(search(order), search(order, GPU), batches(20, 32))) < 1e-4
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd):
+    pairs, plain, fast = batches(12, 32, GPU), search(order, GPU), search(order, GPU)
+    plain.bf16 = fast.bf16 = bf16
+    losses = run(plain, plain.step, pairs)
+    step = captured(fast, None)
+    assert run(fast, step, pairs) == pytest.approx(losses, rel=0.05 if bf16 else 1e-4)
+    assert step.checked, capfd.readouterr().err
+
+
+def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
+    losses = []
+    for asked in ("off", "auto"):
+        devices.seed_everything(0)
+        network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to(GPU)
+        network.set_drop_path(0.5)
+        optimizer = torch.optim.SGD(network.parameters(), 0.0, 0.9)
+        training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+        step = capture.captured(asked, training.step, network, [optimizer])
+        losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err
+    assert len(set(losses[1])) == 10
+
+
+@pytest.mark.parametrize("name", ["cifar10-search", "ptb-search", "spos-supernet"])
+def test_a_run_on_a_gpu_needs_no_fallback(name, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    assert run_recipe(name, "smoke", {"device": "cuda"}).result
+    assert "because" not in capfd.readouterr().err
+
+
+def test_a_compiled_network_trains(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    texts = {"genotype": "DARTS_V2", "device": "cuda", "compile": "auto", "cells": "3", "epochs": "2"}
+    assert run_recipe("cifar10-eval", "smoke", texts).result
+    assert "because" not in capfd.readouterr().err
