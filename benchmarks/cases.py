@@ -1,7 +1,8 @@
 """What is timed: a step in two formulations, at the paper's size and at a small one.
 
-A case makes a step from a formulation (`plain`, `ours`, and `fast`: ours with everything that `auto` takes on a GPU), a
-size and a device. Both formulations compute the same from the same weights; tests/ compares them number by number.
+A case makes a step from a formulation, a size and a device. `plain` and `ours` compute the same from the same weights;
+tests/ compares them number by number. On a GPU there are two more: `eager` is ours in the arithmetic and the layout
+that `auto` takes, and `fast` replays it from a graph.
 """
 
 import sys

@@ -35,9 +35,9 @@ def make(formulation: str, size: str, device: str):
     images = torch.randn(batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (batch,), device=device)
     place = torch.device(device)
-    bf16 = acceleration.precision("auto" if formulation == "fast" else "float32", place) == "bf16"
-    if formulation == "fast":
-        images = acceleration.lay_out("auto", network, lambda images: images, place)(images)
+    auto = "auto" if formulation in ("eager", "fast") else "off"
+    bf16 = acceleration.precision("float32" if auto == "off" else auto, place) == "bf16"
+    images = acceleration.lay_out(auto, network, lambda images: images, place)(images)
     optimizer = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4)
     training = ImageTraining(network, optimizer, 5.0, 0.4, bf16=bf16)
     step = captured("auto" if formulation == "fast" else "off", training.step, network, [optimizer])

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from repro import plots
 
-COLOURS = {"plain": "#999999", "ours": "#0072b2", "fast": "#d55e00"}
-MARKERS = ["s", "o", "D"]
+COLOURS = {"plain": "#999999", "ours": "#0072b2", "eager": "#009e73", "fast": "#d55e00"}
+MARKERS = ["s", "o", "^", "D"]
 FLOORS = {"operations": ("x", "floor: operations"), "bytes": ("|", "floor: bytes")}
 
 

@@ -19,11 +19,11 @@ MAKES_NOTHING = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty
 
 
 class Traffic(TorchDispatchMode):
-    """Counts the bytes that operations read and write."""
+    """Counts operations, and the bytes that they read and write."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes = self.launches = 0
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Apply the operation and count what it touches; views touch nothing."""
@@ -33,20 +33,22 @@ class Traffic(TorchDispatchMode):
         held = {tensor.untyped_storage().data_ptr() for tensor in read}
         views = not operation._schema.is_mutable and all(t.untyped_storage().data_ptr() in held for t in made)
         if not views and operation.overloadpacket.__name__ not in MAKES_NOTHING:
+            self.launches += 1
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *made))
         return result
 
 
 def count(step: Callable[[], object]) -> dict[str, int]:
-    """Return the floating-point operations and the bytes of one step."""
+    """Return the floating-point operations and the bytes of one step, and how many operations it launches."""
     with FlopCounterMode(display=False) as operations, Traffic() as traffic:
         step()
-    return {"operations": operations.get_total_flops(), "bytes": traffic.bytes}
+    return {"operations": operations.get_total_flops(), "bytes": traffic.bytes, "launches": traffic.launches}
 
 
 def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) -> dict[str, float]:
-    """Return float32 operations and bytes a second, the best of five."""
-    a, b = torch.randn(2, MATRIX, MATRIX, device=device)
+    """Return float32 operations (on a GPU in bfloat16) and bytes a second, the best of five."""
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    a, b = torch.randn(2, MATRIX, MATRIX, device=device, dtype=dtype)
     source, target = torch.ones(2, COPIED, device=device)
     product = min(seconds(lambda: a @ b, device) for _ in range(5))
     copy = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
@@ -55,4 +57,4 @@ def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) ->
 
 def floor(counted: dict[str, int], rates: dict[str, float]) -> dict[str, float]:
     """Return the seconds that operations and bytes need."""
-    return {name: counted[name] / rates[name] for name in counted}
+    return {name: counted[name] / rates[name] for name in rates}

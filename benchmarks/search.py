@@ -80,14 +80,14 @@ def plain(order: int, network: PlainSearchNetwork):
     return Plain(network, order).step
 
 
-def ours(order: int, network: SearchNetwork, fast: bool):
-    """Return this package's step; `fast` with all that `auto` takes."""
+def ours(order: int, network: SearchNetwork, formulation: str):
+    """Return this package's step."""
     device = network.alphas_normal.device
     weights = torch.optim.SGD(network.weights(), RATE, MOMENTUM, weight_decay=DECAY)
     alphas = torch.optim.Adam(network.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3, capturable=device.type == "cuda")
-    bf16 = acceleration.precision("auto" if fast else "float32", device) == "bf16"
+    bf16 = acceleration.precision("float32" if formulation == "ours" else "auto", device) == "bf16"
     search = ImageSearch(network, weights, alphas, order=order, clip=CLIP, bf16=bf16)
-    return captured("auto" if fast else "off", search.step, network, [weights, alphas])
+    return captured("auto" if formulation == "fast" else "off", search.step, network, [weights, alphas])
 
 
 def make(order: int, formulation: str, size: str, device: str):
@@ -96,11 +96,12 @@ def make(order: int, formulation: str, size: str, device: str):
     torch.manual_seed(0)
     kind = PlainSearchNetwork if formulation == "plain" else SearchNetwork
     network = kind(channels, 10, cells, nodes, in_channels=in_channels).to(device)
-    step = plain(order, network) if formulation == "plain" else ours(order, network, formulation == "fast")
-    batches = [
-        (torch.randn(batch, in_channels, pixels, pixels, device=device), torch.randint(10, (batch,), device=device))
-        for _ in range(2)
-    ]
+    layout = "auto" if formulation in ("eager", "fast") else "off"
+    prepare = acceleration.lay_out(layout, network, lambda images: images, torch.device(device))
+    step = plain(order, network) if formulation == "plain" else ours(order, network, formulation)
+    images = torch.randn(2, batch, in_channels, pixels, pixels, device=device)
+    labels = torch.randint(10, (2, batch), device=device)
+    batches = [(prepare(x), y) for x, y in zip(images, labels, strict=True)]
     return lambda: step(*batches)
 
 

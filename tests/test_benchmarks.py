@@ -36,10 +36,14 @@ def test_both_evaluation_steps_compute_the_same():
 
 def test_a_product_is_counted_as_it_is_by_hand():
     a, b = torch.randn(8, 16), torch.randn(16, 4)
-    assert floors.count(lambda: a @ b) == {"operations": 2 * 8 * 16 * 4, "bytes": 4 * (8 * 16 + 16 * 4 + 8 * 4)}
-    assert floors.count(lambda: a.T.view(16, 8)) == {"operations": 0, "bytes": 0}
+    assert floors.count(lambda: a @ b) == {
+        "operations": 2 * 8 * 16 * 4,
+        "bytes": 4 * (8 * 16 + 16 * 4 + 8 * 4),
+        "launches": 1,
+    }
+    assert floors.count(lambda: a.T.view(16, 8)) == {"operations": 0, "bytes": 0, "launches": 0}
 
-    assert floors.floor({"operations": 10, "bytes": 40}, {"operations": 2, "bytes": 4}) == {
+    assert floors.floor({"operations": 10, "bytes": 40, "launches": 3}, {"operations": 2, "bytes": 4}) == {
         "operations": 5,
         "bytes": 10,
     }
