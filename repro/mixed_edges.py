@@ -1,8 +1,8 @@
 """Mixed edges (DARTS Eq. 2): all that leave one state of a cell, since they read the same tensor at the same stride.
 
 Pooling and its BatchNorm have no parameters, so one result serves every edge. On a GPU, which waits for kernel
-launches, all edges are one convolution for each operation. A CPU waits for memory: there BatchNorm and the weighted sum
-are folded into the last 1x1 convolutions, and summed node by node.
+launches, one convolution serves all edges and two operations. A CPU waits for memory: there BatchNorm and the weighted
+sum are folded into the last 1x1 convolutions, and summed node by node.
 """
 
 import math
@@ -25,6 +25,7 @@ POOLINGS = ("max_pool_3x3", "avg_pool_3x3")
 # Kernel and dilation of the separable convolutions. The first two are applied twice.
 SEPARABLE = {"sep_conv_3x3": (3, 1), "sep_conv_5x5": (5, 1), "dil_conv_3x3": (3, 2), "dil_conv_5x5": (5, 2)}
 TWICE = ("sep_conv_3x3", "sep_conv_5x5")
+COLUMNS = 1, len(POOLINGS), 1, len(TWICE), len(SEPARABLE) - len(TWICE)  # of alpha: none, poolings, skip, twice, dilated
 assert ("none", *POOLINGS, "skip_connect", *SEPARABLE) == SEARCH_OPERATIONS  # the order of alpha's columns
 
 
@@ -129,8 +130,8 @@ class MixedEdges(nn.Module):
         """
         activated, pair = torch.relu(x), 2 * self.edges
         scales = strengths.mT[..., None].expand(-1, -1, self.channels)
-        _, _, skip, twice, dilated = (part.flatten() for part in scales.split([1, 2, 1, 2, 2]))
-        repeated, depthwise = activated.repeat(1, pair, 1, 1), list(self.depthwise)
+        _, _, skip, twice, dilated = (part.flatten() for part in scales.split(COLUMNS))
+        repeated, depthwise = _repeated(activated, pair), list(self.depthwise)
         first, last = self.pointwise.to(x.dtype).split(pair)
         y = kernels.plain_depthwise(self.stride, 1, repeated, _of_one_size(*depthwise[:2]))
         y = self.norm.normalise(_pointwise(y, first), slice(0, pair))
@@ -138,7 +139,7 @@ class MixedEdges(nn.Module):
         y = self.norm_again.normalise(_pointwise(y, self.pointwise_again), slice(None), twice)
         z = kernels.plain_depthwise(self.stride, 2, repeated, _of_one_size(*depthwise[2:]))
         z = self.norm.normalise(_pointwise(z, last), slice(pair, None), dilated)
-        mixed = (y + z).unflatten(1, (2, -1)).sum(1)
+        mixed = torch.add(*(y + z).chunk(2, dim=1))
         maps = [self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))]
         if self.stride == 1:
             maps.append(x)
@@ -208,6 +209,13 @@ class MixedEdges(nn.Module):
             mean, var = norm.running_mean, norm.running_var
         scale = (var + EPS).rsqrt()
         return weight * scale[..., None].to(weight.dtype), (-mean * scale).to(weight.dtype)
+
+
+def _repeated(x: Tensor, times: int) -> Tensor:
+    """Repeat all channels of (N, C, H, W), in its memory format, which `Tensor.repeat` does not keep."""
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return x.repeat(1, times, 1, 1)
+    return x.permute(0, 2, 3, 1).repeat(1, 1, 1, times).permute(0, 3, 1, 2)
 
 
 def _of_one_size(three: Tensor, five: Tensor) -> Tensor:
