@@ -19,6 +19,7 @@ class Case(NamedTuple):
 
     make: Callable[[str, str, str], Callable[[], object]]  # formulation, size, device -> a step
     protocol: int  # steps of the paper's protocol
+    accelerated: bool = True  # has the formulations for a GPU
 
 
 def cases() -> dict[str, Case]:

@@ -25,7 +25,7 @@ def compared(results: list[dict[str, Any]], machine: str) -> Figure:
         for formulation, values in found["seconds"].items()
         for value in values
     ]
-    names = list(results[0]["seconds"])
+    names = [name for name in COLOURS if any(name in found["seconds"] for found in results)]
     figure, axes = plt.subplots(figsize=(7.5, 0.8 + 0.75 * len(results)), layout="constrained")
     figure.set_label(f"Seconds a step, plain and ours, on {machine}")
     options = {"estimator": "median", "errorbar": ("pi", 100), "palette": COLOURS, "hue_order": names}
@@ -34,7 +34,7 @@ def compared(results: list[dict[str, Any]], machine: str) -> Figure:
     for place, found in enumerate(results):
         for name, (marker, label) in FLOORS.items():
             axes.plot(found["floor"][name], place, marker, color="black", label=label if place == 0 else None)
-        best = names[-1]
+        best = list(found["ratios"])[-1]
         text = f"{median(found['ratios'][best]):.1f} times"
         axes.annotate(text, (max(found["seconds"]["plain"]), place), (9, 0), textcoords="offset points", va="center")
     axes.set(ylim=(len(results) - 0.5, -0.5), xscale="log", xlabel=f"seconds a step ({machine})", ylabel="")

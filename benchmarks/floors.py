@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-MATRIX = 2048  # rows and columns
-COPIED = 2**26  # float32 values, well above any cache
+MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns
+COPIED = {"cpu": 2**26, "cuda": 2**28}  # float32 values, well above any cache
 MAKES_NOTHING = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided")
 
 
@@ -48,11 +48,12 @@ def count(step: Callable[[], object]) -> dict[str, int]:
 def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) -> dict[str, float]:
     """Return float32 operations (on a GPU in bfloat16) and bytes a second, the best of five."""
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    a, b = torch.randn(2, MATRIX, MATRIX, device=device, dtype=dtype)
-    source, target = torch.ones(2, COPIED, device=device)
+    size, values = MATRIX[device], COPIED[device]
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    source, target = torch.ones(2, values, device=device)
     product = min(seconds(lambda: a @ b, device) for _ in range(5))
     copy = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
-    return {"operations": 2 * MATRIX**3 / product, "bytes": 2 * 4 * COPIED / copy}
+    return {"operations": 2 * size**3 / product, "bytes": 2 * 4 * values / copy}
 
 
 def floor(counted: dict[str, int], rates: dict[str, float]) -> dict[str, float]:

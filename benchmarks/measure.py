@@ -17,6 +17,8 @@ import torch
 from benchmarks import floors
 from benchmarks.cases import ROOT, cases
 
+FIRST = {"cpu": 1, "cuda": 5}  # steps before the first that counts; a captured step is recorded after three plain ones
+
 
 def seconds(step: Callable[[], object], device: str) -> float:
     """Return the seconds that a step takes."""
@@ -32,10 +34,10 @@ def seconds(step: Callable[[], object], device: str) -> float:
 def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dict[str, Any]:
     """Return seconds, ratios, projected hours, floors and peak memory of a case's formulations."""
     case = cases()[name]
-    formulations = ("plain", "ours", *(("eager", "fast") if device == "cuda" else ()))
+    formulations = ("plain", "ours", *(("eager", "fast") if device == "cuda" and case.accelerated else ()))
     steps = {formulation: case.make(formulation, size, device) for formulation in formulations}
-    for step in steps.values():  # a captured step is recorded after three plain ones
-        for _ in range(5 if device == "cuda" else 1):
+    for step in steps.values():
+        for _ in range(FIRST[device]):
             step()
     taken: dict[str, list[float]] = {formulation: [] for formulation in steps}
     rates = floors.peaks(device, seconds)
@@ -48,7 +50,7 @@ def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dic
         if formulation != "plain"
     }
     medians = {formulation: statistics.median(values) for formulation, values in taken.items()}
-    counted = floors.count(steps["eager" if device == "cuda" else "ours"])  # a graph hides what it launches
+    counted = floors.count(steps["eager" if "eager" in steps else "ours"])  # a graph hides what it launches
     floor = floors.floor(counted, rates)
     found = {"case": name, "size": size, "seconds": taken, "median": medians, "ratios": ratios}
     found |= {"counted": counted, "peaks": rates, "floor": floor}
@@ -87,12 +89,12 @@ def peak_apart(*case: str) -> float:
 
 
 def peak(name: str, size: str, formulation: str, device: str) -> float:
-    """Return the peak memory of two steps in MiB, on a CPU beyond what the process held before them."""
+    """Return the peak memory of the first steps in MiB, on a CPU beyond what the process held before them."""
     step = cases()[name].make(formulation, size, device)
     before = resident()
-    for _ in range(2):
+    for _ in range(FIRST[device] + 1):
         step()
-    return torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else resident() - before
+    return torch.cuda.max_memory_reserved() / 2**20 if device == "cuda" else resident() - before  # graphs reserve
 
 
 def resident() -> float:

@@ -98,4 +98,4 @@ def protocol(kind: str) -> int:
     return EPOCHS[kind] * -(-WORDS // (batch * window))
 
 
-CASES = {f"recurrent {kind}": Case(partial(make, kind), protocol(kind)) for kind in SIZES}
+CASES = {f"recurrent {kind}": Case(partial(make, kind), protocol(kind), False) for kind in SIZES}

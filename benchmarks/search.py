@@ -94,6 +94,7 @@ def make(order: int, formulation: str, size: str, device: str):
     """Return a step on random images."""
     channels, cells, nodes, batch, pixels, in_channels = SIZES[size]
     torch.manual_seed(0)
+    acceleration.precision("float32", torch.device(device))
     kind = PlainSearchNetwork if formulation == "plain" else SearchNetwork
     network = kind(channels, 10, cells, nodes, in_channels=in_channels).to(device)
     layout = "auto" if formulation in ("eager", "fast") else "off"

@@ -3,8 +3,8 @@
 Parameters ask for it. What cannot be had here is left out, and one line says why.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
 def precision(asked: str, device: torch.device) -> str:
     """Return in what the steps compute, float32, tf32 or bf16 (by autocast), and tell PyTorch.
 
-    `auto` takes bf16 on a GPU that has it. PyTorch's own default convolves in TF32 on a GPU; here float32 is float32.
+    `auto` takes bf16 on a GPU that has it.
     Shapes stay the same from step to step, so cuDNN tries its algorithms once for each and keeps the fastest.
     """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # these have TF32 too
@@ -25,8 +25,7 @@ def precision(asked: str, device: torch.device) -> str:
         kind = {"bf16": "bfloat16", "tf32": "TF32"}[asked]
         progress.note(f"precision={asked}: steps compute in float32, because this is no GPU that has {kind}")
     chosen = {"auto": "bf16"}.get(asked, asked) if able else "float32"
-    # not by `fp32_precision`: torch.compile reads `allow_tf32`, and that raises once the other one has been set
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen == "tf32"
+    devices.allow_tf32(chosen == "tf32")
     torch.backends.cudnn.benchmark = device.type == "cuda"
     return chosen
 
@@ -34,6 +33,17 @@ def precision(asked: str, device: torch.device) -> str:
 def autocast(bf16: bool, device: torch.device) -> AbstractContextManager:
     """Return a context that computes in bfloat16 what can be, if asked to; weights stay in float32."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Compute float32 in float32, forwards and backwards."""
+    allowed = torch.backends.cudnn.allow_tf32
+    devices.allow_tf32(False)
+    try:
+        yield
+    finally:
+        devices.allow_tf32(allowed)
 
 
 def lay_out(asked: str, network: nn.Module, prepare: Prepare, device: torch.device) -> Prepare:

@@ -16,11 +16,18 @@ def pick(name: str, threads: int = 0) -> torch.device:
 
     threads: CPU threads from now on; 0 leaves PyTorch's choice. Results are bit-identical for the same number.
     """
+    allow_tf32(False)
     if threads:
         torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
         raise ReproError("device=cuda, but PyTorch finds no GPU here; take device=auto or device=cpu")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU compute float32 in TF32, or not: PyTorch lets it convolve so, but here float32 is float32."""
+    # not by `fp32_precision`: torch.compile reads `allow_tf32`, and that raises once the other one has been set
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def describe(device: torch.device) -> str:

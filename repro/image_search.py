@@ -1,6 +1,7 @@
 """The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from repro import parallel, progress
-from repro.acceleration import autocast
+from repro.acceleration import autocast, without_tf32
 from repro.bilevel import Functional, architecture_gradient
 from repro.discretise import conv_genotype
 from repro.genotypes import to_json
@@ -57,19 +58,13 @@ class ImageSearch:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
         group = self.weight_optimizer.param_groups[0]
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
-        return architecture_gradient(
-            self.order,
-            self._loss(train),
-            self._loss(valid),
-            self.weights,
-            self.alphas,
-            xi=self.xi_scale * group["lr"],
-            eps=self.eps,
-            momentum=group["momentum"],
-            buffers=None if None in buffers else buffers,
-            weight_decay=group["weight_decay"],
-            precise_loss=self._loss(train, precise=True),
-        )
+        options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
+        options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
+        losses = self._loss(train), self._loss(valid)
+        with without_tf32() if self.order == 2 else nullcontext():
+            return architecture_gradient(
+                self.order, *losses, self.weights, self.alphas, precise_loss=self._loss(train, precise=True), **options
+            )
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
         """One step of clipped SGD on w; return the loss and the logits (N, classes)."""

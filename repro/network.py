@@ -52,7 +52,7 @@ def drop_images(x: Tensor, rate: Tensor) -> Tensor:
     The rate is a tensor, so that a captured or compiled step takes a new one every epoch.
     """
     keep = 1 - rate
-    kept = torch.rand(len(x), 1, 1, 1, dtype=x.dtype, device=x.device) < keep
+    kept = torch.rand(len(x), 1, 1, 1, dtype=keep.dtype, device=x.device) < keep  # in bfloat16 rates would be coarse
     return x * (kept / keep).to(x.dtype)
 
 

@@ -51,8 +51,13 @@ class SearchCell(nn.Module):
             for node, part in zip(targets, mixed, strict=True):
                 parts[node].append(part)
             if source >= 1:  # states 0 .. source have all been read: the next node is complete
-                states.append(total(parts[source - 1]) if folds else sum(parts[source - 1]))
+                states.append((total if folds else _sum)(parts[source - 1]))
         return torch.cat(states[INPUTS:], dim=1)
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    first, *others = parts  # `sum(parts)` would add 0 to the first
+    return sum(others, first)
 
 
 def folds_on(device: torch.device) -> bool:

@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 import torch
 
-from repro import acceleration, capture
+from repro import acceleration, capture, devices
 from repro.bilevel import finite_difference
 from repro.capture import Captured
 from repro.genotypes import PUBLISHED
@@ -78,6 +78,19 @@ def differences(here, there, pairs):
         loss = there.step(*(tuple(tensor.to(device) for tensor in part) for part in pair))[0].item()
         found.append(abs(loss / here.step(*pair)[0].item() - 1))
     return found
+
+
+def test_the_finite_difference_is_never_taken_in_tf32():
+    """It is in w's step, and in alpha's of the first order, if that is asked for."""
+    searcher, (pair,), allowed = search(2), batches(1), []
+    searcher.network.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    devices.allow_tf32(True)
+    searcher.step(*pair)
+    searcher.order = 1
+    searcher.step(*pair)
+    devices.pick("cpu")
+    assert allowed == [False] * 4 + [True] * 3
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -192,7 +205,7 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
 def test_a_switch_of_the_network_is_recorded_anew():
     searcher, recorded = search(1), []
     step = captured(searcher, lambda step, given: recorded.append(given) or record_again(step, given))
-    for index, pair in enumerate(batches(9)):
+    for index, pair in enumerate(batches(11)):
         if index == 6:
             searcher.network.recomputes = True
         step(*pair)

@@ -14,7 +14,7 @@ from repro.errors import ReproError, UsageError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED, from_json, to_json
 from repro.image_search import ImageSearch, SimultaneousSearch
-from repro.recipes import cifar10_selection, image_data
+from repro.recipes import cifar10_search, cifar10_selection, image_data
 from repro.recipes.cifar10_selection import random_genotype
 from repro.recipes.found import find_genotype
 from repro.runs import open_run
@@ -47,6 +47,22 @@ def batch(seed, count=6):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 1, 8, 8, generator=generator, dtype=torch.float64)
     return images, torch.arange(count) % 10
+
+
+def test_optimizer_of_alpha_takes_over_the_state_of_one_on_a_gpu():
+    network = SearchNetwork(channels=2, cells=2, nodes=1)
+    params = find("cifar10-search").parameters()
+    here, there = (cifar10_search.adam(params, network) for _ in range(2))
+    for alpha in network.alphas:
+        alpha.grad = torch.ones_like(alpha)
+    there.step()
+    state = there.state_dict()
+    state["param_groups"][0]["capturable"] = True
+    here.load_state_dict(state)
+    here.step()  # raises where a GPU's state is taken over as it is
+    assert not here.param_groups[0]["capturable"]
+    assert state["param_groups"][0]["capturable"]
+    assert here.state[network.alphas_normal]["step"] == 2
 
 
 @pytest.mark.parametrize("order", [1, 2, "exact"])

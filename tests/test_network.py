@@ -60,6 +60,13 @@ def test_drop_path_zeroes_whole_images_and_keeps_the_mean():
     assert torch.equal(drop_images(x, torch.tensor(0.0)), x)
 
 
+def test_drop_path_keeps_its_rate_in_bfloat16():
+    """Which has no number between 0.996 and 1: a rate as of the first epochs would be none there."""
+    torch.manual_seed(0)
+    dropped = drop_images(torch.ones(200_000, 1, 1, 1, dtype=torch.bfloat16), torch.tensor(0.0015)) == 0
+    assert dropped.float().mean() == pytest.approx(0.0015, rel=0.2)
+
+
 def test_drop_path_acts_in_training_only_and_spares_identities():
     torch.manual_seed(0)
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, auxiliary=False)

@@ -85,9 +85,15 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
 
 
 def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.Adam:
-    """Return the optimizer of alpha; on a GPU one that a graph can hold."""
+    """Return the optimizer of alpha; on a GPU one that a graph can hold, also with a state from elsewhere."""
     decay, on_gpu = params.alpha_weight_decay, network.alphas_normal.is_cuda
-    return torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
+    optimizer = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
+
+    def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "param_groups": [{**group, "capturable": on_gpu} for group in state["param_groups"]]}
+
+    optimizer.register_load_state_dict_pre_hook(here)
+    return optimizer
 
 
 def sgd(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.SGD:
