@@ -120,7 +120,7 @@ class Captured:
             before, first, second = zip(*(whole[id(tensor)] for tensor in now), strict=True)
             off, length, spread = _distance(now, second), _distance(before, second), _distance(first, second)
             if not off <= max(TOLERANCE * length, SPREADS * spread):
-                return f"the recorded step went astray by {off / length:.0%} of its length"
+                return f"the recorded step went astray by {off:.2g}, where a plain one goes {length:.2g}"
         return None
 
     def _rates(self) -> list[float]:
