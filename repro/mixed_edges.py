@@ -25,7 +25,7 @@ POOLINGS = ("max_pool_3x3", "avg_pool_3x3")
 # Kernel and dilation of the separable convolutions. The first two are applied twice.
 SEPARABLE = {"sep_conv_3x3": (3, 1), "sep_conv_5x5": (5, 1), "dil_conv_3x3": (3, 2), "dil_conv_5x5": (5, 2)}
 TWICE = ("sep_conv_3x3", "sep_conv_5x5")
-COLUMNS = 1, len(POOLINGS), 1, len(TWICE), len(SEPARABLE) - len(TWICE)  # of alpha: none, poolings, skip, twice, dilated
+COLUMNS = 1, len(POOLINGS), 1, len(TWICE), len(SEPARABLE) - len(TWICE)  # of alpha: none, poolings, skip, twice, once
 assert ("none", *POOLINGS, "skip_connect", *SEPARABLE) == SEARCH_OPERATIONS  # the order of alpha's columns
 
 
@@ -121,38 +121,37 @@ class MixedEdges(nn.Module):
         ]
         return self.norm_skip.normalise(torch.cat(halves, dim=2).flatten(1, 2), slice(None), scale)
 
-    # ---- on a GPU: all edges, and operations in pairs, in one convolution
+    # ---- on a GPU: all edges, and all separable convolutions of one dilation, in one convolution
 
     def batched(self, x: Tensor, strengths: Tensor) -> tuple[Tensor, ...]:
         """Return the weighted sum of each edge's operations, (N, C, H', W'), from the statistics of this batch.
 
         The strengths are the scales of the last BatchNorms, where they cost nothing.
         """
-        activated, pair = torch.relu(x), 2 * self.edges
+        activated = torch.relu(x)
         scales = strengths.mT[..., None].expand(-1, -1, self.channels)
-        _, _, skip, twice, dilated = (part.flatten() for part in scales.split(COLUMNS))
-        repeated, depthwise = _repeated(activated, pair), list(self.depthwise)
-        first, last = self.pointwise.to(x.dtype).split(pair)
-        y = kernels.plain_depthwise(self.stride, 1, repeated, _of_one_size(*depthwise[:2]))
-        y = self.norm.normalise(_pointwise(y, first), slice(0, pair))
-        y = kernels.plain_depthwise(1, 1, torch.relu(y), _of_one_size(*self.depthwise_again))
-        y = self.norm_again.normalise(_pointwise(y, self.pointwise_again), slice(None), twice)
-        z = kernels.plain_depthwise(self.stride, 2, repeated, _of_one_size(*depthwise[2:]))
-        z = self.norm.normalise(_pointwise(z, last), slice(pair, None), dilated)
-        mixed = torch.add(*(y + z).chunk(2, dim=1))
-        maps = [self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))]
+        *_, skip, twice, once = (part.flatten() for part in scales.split(COLUMNS))
+        shared = self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))
         if self.stride == 1:
-            maps.append(x)
+            shared, skips = torch.cat([shared, x], dim=1), []
         else:
-            mixed = mixed + self.halved(activated, skip)
-        return (mixed + self._shared(maps, strengths[:, 1:4])).chunk(self.edges, dim=1)
+            skips = [self.halved(activated, skip)]
+        count = shared.shape[1] // self.channels
+        maps = [_weighted(shared, strengths[:, 1 : 1 + count]), *skips, *self._convolved(activated, twice, once)]
+        return plain_sum(maps).chunk(self.edges, dim=1)
 
-    def _shared(self, maps: Sequence[Tensor], strengths: Tensor) -> Tensor:
-        """Weight maps (N, C, H', W') that all edges read: one matrix product, and one more for the gradient of all."""
-        x = torch.cat(maps, dim=1)
-        identity = torch.eye(self.channels, dtype=strengths.dtype, device=x.device)
-        weight = torch.kron(strengths[:, : x.shape[1] // self.channels].contiguous(), identity)
-        return functional.conv2d(x, weight[..., None, None])
+    def _convolved(self, x: Tensor, twice: Tensor, once: Tensor) -> list[Tensor]:
+        """Return the results of the separable convolutions, (N, E * C, H', W') for each, times these scales."""
+        depthwise, split, width = list(self.depthwise), len(TWICE) * self.edges, self.edges * self.channels
+        first, last = self.pointwise.to(x.dtype).split([split, len(self.pointwise) - split])
+        repeated = {count: _repeated(x, count) for count in {len(first), len(last)}}
+        y = _separable(repeated[len(first)], depthwise[: len(TWICE)], first, self.stride, 1)
+        y = torch.relu(self.norm.normalise(y, slice(0, split)))
+        y = _separable(y, list(self.depthwise_again), self.pointwise_again, 1, 1)
+        y = self.norm_again.normalise(y, slice(None), twice)
+        z = _separable(repeated[len(last)], depthwise[len(TWICE) :], last, self.stride, 2)
+        z = self.norm.normalise(z, slice(split, None), once)
+        return [*y.split(width, dim=1), *z.split(width, dim=1)]
 
     # ---- on a CPU: BatchNorm and the weighted sum folded into the last 1x1 convolutions
 
@@ -218,14 +217,30 @@ def _repeated(x: Tensor, times: int) -> Tensor:
     return x.permute(0, 2, 3, 1).repeat(1, 1, 1, times).permute(0, 3, 1, 2)
 
 
-def _of_one_size(three: Tensor, five: Tensor) -> Tensor:
-    """Join 3x3 and 5x5 kernels: zeros around the small ones change nothing."""
-    return torch.cat([functional.pad(three, (1, 1, 1, 1)), five])
+def _of_one_size(kernels: Sequence[Tensor]) -> Tensor:
+    """Join depthwise kernels: zeros around the small ones change nothing."""
+    largest = max(kernel.shape[-1] for kernel in kernels)
+    around = [(largest - kernel.shape[-1]) // 2 for kernel in kernels]
+    pairs = zip(kernels, around, strict=True)
+    return torch.cat([functional.pad(kernel, (zeros,) * 4) if zeros else kernel for kernel, zeros in pairs])
 
 
-def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """Apply 1x1 convolutions (K, C, C) to (N, K * C, H, W), each to its channels."""
-    return functional.conv2d(x, weight.flatten(0, 1)[..., None, None], groups=len(weight))
+def _separable(x: Tensor, depthwise: Sequence[Tensor], pointwise: Tensor, stride: int, dilation: int) -> Tensor:
+    """Convolve (N, K * C, H, W): each channel by itself, then each C of them by a 1x1 convolution of (K, C, C)."""
+    x = kernels.plain_depthwise(stride, dilation, x, _of_one_size(depthwise))
+    return functional.conv2d(x, pointwise.flatten(0, 1)[..., None, None], groups=len(pointwise))
+
+
+def _weighted(x: Tensor, strengths: Tensor) -> Tensor:
+    """Sum K maps (N, K * C, H, W) with the strengths (E, K): (N, E * C, H, W), by one product with a matrix."""
+    identity = torch.eye(x.shape[1] // strengths.shape[1], dtype=strengths.dtype, device=x.device)
+    return functional.conv2d(x, torch.kron(strengths.contiguous(), identity)[..., None, None])
+
+
+def plain_sum(maps: Sequence[Tensor]) -> Tensor:
+    """Return the sum of maps; `sum` alone would add 0 to the first."""
+    first, *others = maps
+    return sum(others, first)
 
 
 def total(contributions: Sequence[Contribution]) -> Tensor:

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from repro import kernels
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
-from repro.mixed_edges import Contribution, MixedEdges, total
+from repro.mixed_edges import Contribution, MixedEdges, plain_sum, total
 from repro.operations import Preprocess, Shape, stack
 
 
@@ -51,13 +51,8 @@ class SearchCell(nn.Module):
             for node, part in zip(targets, mixed, strict=True):
                 parts[node].append(part)
             if source >= 1:  # states 0 .. source have all been read: the next node is complete
-                states.append((total if folds else _sum)(parts[source - 1]))
+                states.append((total if folds else plain_sum)(parts[source - 1]))
         return torch.cat(states[INPUTS:], dim=1)
-
-
-def _sum(parts: list[Tensor]) -> Tensor:
-    first, *others = parts  # `sum(parts)` would add 0 to the first
-    return sum(others, first)
 
 
 def folds_on(device: torch.device) -> bool:
