@@ -1,4 +1,4 @@
-"""A training step as one CUDA graph: a GPU waits for the launches of many small kernels, and a graph launches them all.
+"""A step as one CUDA graph: a GPU waits for the launches of many small kernels, and a graph launches them all at once.
 
 A graph reads and writes the same memory every time, and holds numbers like the learning rate as constants. So batches
 are copied to where it reads, and when a rate changes it is recorded anew; when a switch of the network does, after
@@ -36,7 +36,10 @@ def captured(asked: str, step: Step, network: nn.Module, optimizers: Sequence[to
 
 
 class Captured:
-    """A step that moves a network and its optimizers, replayed; `record` returns a replay and where its results lie."""
+    """A step that moves a network by its optimizers, if any, replayed.
+
+    `record` returns a replay and where its results lie.
+    """
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Captured:
             self.replay = self.results = None  # frees the memory of the last recording
             self.replay, self.results = self.record(self.step, self.batches)
             results = self._again(batches)
-            reason = None if self.checked else self._difference(moved)
+            reason = None if self.checked else self._difference(moved, expected, results)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
         if reason is None:
@@ -112,12 +115,14 @@ class Captured:
         self.replay()
         return _each(Tensor.clone, self.results)
 
-    def _difference(self, moved: list[tuple[Tensor, ...]]) -> str | None:
-        """Return what is wrong with the first replay, or None: each optimizer's step is compared by itself."""
+    def _difference(self, moved: list[tuple[Tensor, ...]], expected: Any, results: Any) -> str | None:
+        """Return what is wrong with the first replay, or None: its results and each optimizer's step are compared."""
         whole = dict(zip(map(id, self._state()), moved, strict=True))
+        groups = [(results, [torch.zeros_like(result) for result in expected], expected, expected)]
         for optimizer in self.optimizers:
             now = _parameters(optimizer)
-            before, first, second = zip(*(whole[id(tensor)] for tensor in now), strict=True)
+            groups.append((now, *zip(*(whole[id(tensor)] for tensor in now), strict=True)))
+        for now, before, first, second in groups:
             off, length, spread = _distance(now, second), _distance(before, second), _distance(first, second)
             if not off <= max(TOLERANCE * length, SPREADS * spread):
                 return f"the recorded step went astray by {off:.2g}, where a plain one goes {length:.2g}"

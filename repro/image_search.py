@@ -20,6 +20,7 @@ from repro.supernet import SearchNetwork
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
+Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -> loss and logits
 
 
 @dataclass
@@ -85,9 +86,10 @@ class ImageSearch:
         return loss.detach(), logits.detach()
 
     @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes) with batch statistics; no running statistic moves."""
-        return self.functional(self.weights, self.alphas, images)
+    def judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and logits (N, classes) with batch statistics; no running statistic moves."""
+        logits = self.functional(self.weights, self.alphas, images)
+        return cross_entropy(logits, labels), logits
 
     def _loss(self, batch: Batch, precise: bool = False) -> Any:
         """Return the loss of a batch as a function; `precise` is for steps of w that bfloat16 would round away."""
@@ -125,13 +127,12 @@ def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -
     return average.row("train")
 
 
-def validate(search: ImageSearch, images: Tensor, labels: Tensor, prepare: Prepare, batch: int) -> dict[str, float]:
+def validate(judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
     average = Average()
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
         x, y = parallel.mine(prepare(x)), parallel.mine(y)
-        logits = search.logits(x)
-        average.add(cross_entropy(logits, y), logits, y)
+        average.add(*judge(x, y), y)
     return average.row("valid")
 
 

@@ -202,6 +202,17 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
     assert line.startswith(f"capture=auto: steps are launched one by one, because {reasons[fault == 'astray']}")
 
 
+def test_a_step_that_moves_nothing_is_recorded_once_and_follows_the_weights():
+    searcher, recorded = search(1), []
+    record = lambda step, given: recorded.append(given) or record_again(step, given)
+    judge = Captured(searcher.judge, searcher.network, [], record)
+    for pair in batches(7):
+        searcher.step(*pair)
+        expected = searcher.judge(*pair[0])
+        assert all(torch.equal(*values) for values in zip(judge(*pair[0]), expected, strict=True))
+    assert len(recorded) == 1
+
+
 def test_a_switch_of_the_network_is_recorded_anew():
     searcher, recorded = search(1), []
     step = captured(searcher, lambda step, given: recorded.append(given) or record_again(step, given))

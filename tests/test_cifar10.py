@@ -88,7 +88,7 @@ def test_weight_step_leaves_alpha_alone():
 def test_validation_moves_nothing():
     search = searcher()
     before = {name: value.clone() for name, value in search.network.state_dict().items()}
-    search.logits(batch(1)[0])
+    search.judge(*batch(1))
     assert all(torch.equal(value, before[name]) for name, value in search.network.state_dict().items())
 
 

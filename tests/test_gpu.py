@@ -48,6 +48,15 @@ def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd):
     assert step.checked, capfd.readouterr().err
 
 
+def test_replayed_validation_follows_the_weights(capfd):
+    searcher, pairs = search(1, GPU), batches(7, 32, GPU)
+    judge = capture.captured("auto", searcher.judge, searcher.network, [])
+    for pair in pairs:
+        searcher.step(*pair)
+        assert judge(*pair[0])[0].item() == pytest.approx(searcher.judge(*pair[0])[0].item(), rel=1e-5)
+    assert judge.checked, capfd.readouterr().err
+
+
 def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
     losses = []
     for asked in ("off", "auto"):

@@ -104,7 +104,7 @@ def search(order, steps, folds):
         average.add(*searcher.step(train, valid), train[1])
         losses.append(average.row("train")["train_loss"])
     images, labels = map(torch.cat, zip(*data, strict=True))
-    losses.append(validate(searcher, images, labels, lambda x: x, batch=6)["valid_loss"])
+    losses.append(validate(searcher.judge, images, labels, lambda x: x, batch=6)["valid_loss"])
     torch.set_default_dtype(torch.float32)
     return losses, network.state_dict()
 

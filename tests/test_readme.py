@@ -98,7 +98,9 @@ def flowers(folder):
 
 def run(command):
     """Run one command of the README; return its exit status."""
-    program, *arguments = command
+    program, *arguments = (
+        path for word in command for path in (sorted(map(str, ROOT.glob(word))) if "*" in word else [word])
+    )
     if program == "repro":
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REPRO_RUNS", os.environ["REPRO_RUNS"] + ("-none" if arguments == ["report"] else ""))

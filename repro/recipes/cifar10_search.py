@@ -52,13 +52,15 @@ def run_search(
     device = train.x.device
     searcher.bf16 = uses_bf16(params, run, device)
     prepare = lay_out(params.channels_last, network, augment, device)
+    prepare_valid = lay_out(params.channels_last, network, augment.normalise, device)
     step = captured(params.capture, searcher.step, network, [optimizer, searcher.alpha_optimizer])
+    judge = searcher.judge if step == searcher.step else captured(params.capture, searcher.judge, network, [])
 
     def epoch(index: int) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
         row = search_epoch(step, train, valid, prepare)
         schedule.step()
-        row |= validate(searcher, valid.x, valid.y, augment.normalise, params.batch)
+        row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch)
         return {"lr": rate, **row, **architecture(network)}
 
     parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
