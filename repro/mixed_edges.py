@@ -129,8 +129,8 @@ class MixedEdges(nn.Module):
         The strengths are the scales of the last BatchNorms, where they cost nothing.
         """
         activated = torch.relu(x)
-        scales = strengths.mT[..., None].expand(-1, -1, self.channels)
-        *_, skip, twice, once = (part.flatten() for part in scales.split(COLUMNS))
+        scales = strengths.mT[..., None].expand(-1, -1, self.channels).contiguous()
+        *_, skip, twice, once = (part.view(-1) for part in scales.split(COLUMNS))
         shared = self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))
         if self.stride == 1:
             shared, skips = torch.cat([shared, x], dim=1), []
