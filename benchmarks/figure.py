@@ -38,5 +38,8 @@ def compared(results: list[dict[str, Any]], machine: str) -> Figure:
         text = f"{median(found['ratios'][best]):.1f} times"
         axes.annotate(text, (max(found["seconds"]["plain"]), place), (9, 0), textcoords="offset points", va="center")
     axes.set(ylim=(len(results) - 0.5, -0.5), xscale="log", xlabel=f"seconds a step ({machine})", ylabel="")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.set_xlim(right=6 * max(max(found["seconds"]["plain"]) for found in results))  # room for the ratios
+    handles, words = axes.get_legend_handles_labels()
+    axes.get_legend().remove()
+    figure.legend(handles, words, loc="outside upper center", ncols=len(words), frameon=False)
     return figure

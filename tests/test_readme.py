@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 
 import nbformat
@@ -201,6 +202,22 @@ def test_our_own_number_is_the_one_that_was_measured():
     assert f"over {measured['networks']} networks" in RESULTS
     for file in re.findall(r"\]\((?!http)([^)#]+)\)|src=\"([^\"]+)\"", README):
         assert (ROOT / "".join(file)).exists(), file
+
+
+def test_our_speed_is_what_was_measured():
+    found = json.loads((ROOT / "figures" / "speed" / "cpu.json").read_text())["results"]
+    words = {"order 1": "first order", "order 2": "second order"}
+    for case in (case for case in found if case["size"] == "paper"):
+        name, ratios, memory = case["case"], case["ratios"]["ours"], case["peak_mib"]
+        for old, new in words.items():
+            name = name.replace(old, new)
+        (row,) = re.findall(rf"^\| {name} \|(.+)\|$", README, re.MULTILINE)
+        seconds = [f"{case['median'][formulation]:#.3g} s" for formulation in ("plain", "ours")]
+        ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        cells = [*seconds, ratio, f"{memory['ours'] / memory['plain']:.2f}", f"{case['fraction_of_floor']:.0%}"]
+        shown = [cell.strip().replace(" %", "%") for cell in row.split("|")]
+        for value, cell in zip(cells, shown, strict=True):
+            assert cell.startswith(value), (name, value, cell)
 
 
 def patched(folder, diff):
