@@ -109,8 +109,10 @@ class MixedEdges(nn.Module):
 
     def pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the results of pooling (N, C, H', W'), not yet normalised."""
-        average = functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
-        return functional.max_pool2d(x, 3, self.stride, 1), average
+        return (
+            functional.max_pool2d(x, 3, self.stride, 1),
+            functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False),
+        )
 
     def halved(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the skip connections at stride 2, (N, E * C, H', W'): each is two 1x1 convolutions and BatchNorm."""
