@@ -10,8 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from torch import nn
+
+from repro import acceleration
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # tests/ holds the plain formulations: they are the oracles
+
+
+def accelerate(formulation: str, network: nn.Module, device: str) -> tuple[acceleration.Prepare, bool]:
+    """Give a network the layout and the arithmetic of a formulation; return what lays images out, and whether in bf16.
+
+    `plain` and `ours` compute in float32.
+    """
+    fast, place = formulation in ("eager", "fast"), torch.device(device)
+    bf16 = acceleration.precision("auto" if fast else "float32", place) == "bf16"
+    return acceleration.lay_out("auto" if fast else "off", network, lambda images: images, place), bf16
 
 
 class Case(NamedTuple):

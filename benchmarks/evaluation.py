@@ -9,8 +9,8 @@ from unittest import mock
 import torch
 from torch import nn
 
-from benchmarks.cases import Case
-from repro import acceleration, kernels
+from benchmarks.cases import Case, accelerate
+from repro import kernels
 from repro.capture import captured
 from repro.genotypes import PUBLISHED
 from repro.image_training import ImageTraining
@@ -34,10 +34,8 @@ def make(formulation: str, size: str, device: str):
     network.set_drop_path(DROP_PATH)
     images = torch.randn(batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (batch,), device=device)
-    place = torch.device(device)
-    auto = "auto" if formulation in ("eager", "fast") else "off"
-    bf16 = acceleration.precision("float32" if auto == "off" else auto, place) == "bf16"
-    images = acceleration.lay_out(auto, network, lambda images: images, place)(images)
+    prepare, bf16 = accelerate(formulation, network, device)
+    images = prepare(images)
     optimizer = torch.optim.SGD(network.parameters(), 0.025, 0.9, weight_decay=3e-4)
     training = ImageTraining(network, optimizer, 5.0, 0.4, bf16=bf16)
     step = captured("auto" if formulation == "fast" else "off", training.step, network, [optimizer])

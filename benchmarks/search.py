@@ -11,8 +11,7 @@ import torch
 from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
 
-from benchmarks.cases import Case
-from repro import acceleration
+from benchmarks.cases import Case, accelerate
 from repro.capture import captured
 from repro.image_search import ImageSearch
 from repro.supernet import SearchNetwork
@@ -80,26 +79,24 @@ def plain(order: int, network: PlainSearchNetwork):
     return Plain(network, order).step
 
 
-def ours(order: int, network: SearchNetwork, formulation: str):
+def ours(order: int, network: SearchNetwork, bf16: bool, capture: str):
     """Return this package's step."""
     device = network.alphas_normal.device
     weights = torch.optim.SGD(network.weights(), RATE, MOMENTUM, weight_decay=DECAY)
     alphas = torch.optim.Adam(network.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3, capturable=device.type == "cuda")
-    bf16 = acceleration.precision("float32" if formulation == "ours" else "auto", device) == "bf16"
     search = ImageSearch(network, weights, alphas, order=order, clip=CLIP, bf16=bf16)
-    return captured("auto" if formulation == "fast" else "off", search.step, network, [weights, alphas])
+    return captured(capture, search.step, network, [weights, alphas])
 
 
 def make(order: int, formulation: str, size: str, device: str):
     """Return a step on random images."""
     channels, cells, nodes, batch, pixels, in_channels = SIZES[size]
     torch.manual_seed(0)
-    acceleration.precision("float32", torch.device(device))
     kind = PlainSearchNetwork if formulation == "plain" else SearchNetwork
     network = kind(channels, 10, cells, nodes, in_channels=in_channels).to(device)
-    layout = "auto" if formulation in ("eager", "fast") else "off"
-    prepare = acceleration.lay_out(layout, network, lambda images: images, torch.device(device))
-    step = plain(order, network) if formulation == "plain" else ours(order, network, formulation)
+    prepare, bf16 = accelerate(formulation, network, device)
+    capture = "auto" if formulation == "fast" else "off"
+    step = plain(order, network) if formulation == "plain" else ours(order, network, bf16, capture)
     images = torch.randn(2, batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (2, batch), device=device)
     batches = [(prepare(x), y) for x, y in zip(images, labels, strict=True)]

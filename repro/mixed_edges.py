@@ -1,8 +1,8 @@
 """Mixed edges (DARTS Eq. 2): all that leave one state of a cell, since they read the same tensor at the same stride.
 
 Pooling and its BatchNorm have no parameters, so one result serves every edge. On a GPU, which waits for kernel
-launches, one convolution serves all edges and two operations. A CPU waits for memory: there BatchNorm and the weighted
-sum are folded into the last 1x1 convolutions, and summed node by node.
+launches, one convolution serves all edges and all operations of one dilation. A CPU waits for memory: there BatchNorm
+and the weighted sum are folded into the last 1x1 convolutions, and summed node by node.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from repro import folding, kernels, parallel
 from repro.genotypes import SEARCH_OPERATIONS
-from repro.operations import odd_pixels
+from repro.operations import odd_pixels, plain_sum
 
 EPS = 1e-5  # of BatchNorm
 MOMENTUM = 0.1  # of its running statistics
@@ -147,11 +147,11 @@ class MixedEdges(nn.Module):
         depthwise, split, width = list(self.depthwise), len(TWICE) * self.edges, self.edges * self.channels
         first, last = self.pointwise.to(x.dtype).split([split, len(self.pointwise) - split])
         repeated = {count: _repeated(x, count) for count in {len(first), len(last)}}
-        y = _separable(repeated[len(first)], depthwise[: len(TWICE)], first, self.stride, 1)
+        y = _separated(repeated[len(first)], depthwise[: len(TWICE)], first, self.stride, 1)
         y = torch.relu(self.norm.normalise(y, slice(0, split)))
-        y = _separable(y, list(self.depthwise_again), self.pointwise_again, 1, 1)
+        y = _separated(y, list(self.depthwise_again), self.pointwise_again, 1, 1)
         y = self.norm_again.normalise(y, slice(None), twice)
-        z = _separable(repeated[len(last)], depthwise[len(TWICE) :], last, self.stride, 2)
+        z = _separated(repeated[len(last)], depthwise[len(TWICE) :], last, self.stride, 2)
         z = self.norm.normalise(z, slice(split, None), once)
         return [*y.split(width, dim=1), *z.split(width, dim=1)]
 
@@ -219,15 +219,15 @@ def _repeated(x: Tensor, times: int) -> Tensor:
     return x.permute(0, 2, 3, 1).repeat(1, 1, 1, times).permute(0, 3, 1, 2)
 
 
-def _of_one_size(kernels: Sequence[Tensor]) -> Tensor:
+def _of_one_size(weights: Sequence[Tensor]) -> Tensor:
     """Join depthwise kernels: zeros around the small ones change nothing."""
-    largest = max(kernel.shape[-1] for kernel in kernels)
-    around = [(largest - kernel.shape[-1]) // 2 for kernel in kernels]
-    pairs = zip(kernels, around, strict=True)
-    return torch.cat([functional.pad(kernel, (zeros,) * 4) if zeros else kernel for kernel, zeros in pairs])
+    largest = max(weight.shape[-1] for weight in weights)
+    around = [(largest - weight.shape[-1]) // 2 for weight in weights]
+    pairs = zip(weights, around, strict=True)
+    return torch.cat([functional.pad(weight, (zeros,) * 4) if zeros else weight for weight, zeros in pairs])
 
 
-def _separable(x: Tensor, depthwise: Sequence[Tensor], pointwise: Tensor, stride: int, dilation: int) -> Tensor:
+def _separated(x: Tensor, depthwise: Sequence[Tensor], pointwise: Tensor, stride: int, dilation: int) -> Tensor:
     """Convolve (N, K * C, H, W): each channel by itself, then each C of them by a 1x1 convolution of (K, C, C)."""
     x = kernels.plain_depthwise(stride, dilation, x, _of_one_size(depthwise))
     return functional.conv2d(x, pointwise.flatten(0, 1)[..., None, None], groups=len(pointwise))
@@ -237,12 +237,6 @@ def _weighted(x: Tensor, strengths: Tensor) -> Tensor:
     """Sum K maps (N, K * C, H, W) with the strengths (E, K): (N, E * C, H, W), by one product with a matrix."""
     identity = torch.eye(x.shape[1] // strengths.shape[1], dtype=strengths.dtype, device=x.device)
     return functional.conv2d(x, torch.kron(strengths.contiguous(), identity)[..., None, None])
-
-
-def plain_sum(maps: Sequence[Tensor]) -> Tensor:
-    """Return the sum of maps; `sum` alone would add 0 to the first."""
-    first, *others = maps
-    return sum(others, first)
 
 
 def total(contributions: Sequence[Contribution]) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from repro import kernels
 from repro.errors import ReproError, unknown
 from repro.genotypes import EDGES_PER_NODE, ConvGenotype
-from repro.operations import Identity, Preprocess, Shape, operation, stack
+from repro.operations import Identity, Preprocess, Shape, operation, plain_sum, stack
 
 
 class DiscreteCell(nn.Module):
@@ -41,7 +41,7 @@ class DiscreteCell(nn.Module):
                 result = drop_images(result, drop_path)
             results.append(result)
             if len(results) == EDGES_PER_NODE:
-                states.append(sum(results[1:], results[0]))
+                states.append(plain_sum(results))
                 results = []
         return torch.cat([states[state] for state in self.concat], dim=1)
 

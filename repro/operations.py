@@ -5,7 +5,7 @@ Convolutions follow the order ReLU, convolution, BatchNorm. Depthwise separable 
 At the end stands how cells of any kind are stacked into a network (Sect. 2.1): one loop for all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,6 +46,12 @@ class FactorizedReduce(nn.Module):
         """Apply it."""
         x = torch.relu(x)
         return self.norm(torch.cat([self.even(x), self.odd(odd_pixels(x))], dim=1))
+
+
+def plain_sum(maps: Sequence[Tensor]) -> Tensor:
+    """Return the sum of maps; `sum` alone would add 0 to the first."""
+    first, *others = maps
+    return sum(others, first)
 
 
 def odd_pixels(x: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from repro import kernels
 from repro.genotypes import INPUTS, SEARCH_OPERATIONS
-from repro.mixed_edges import Contribution, MixedEdges, plain_sum, total
-from repro.operations import Preprocess, Shape, stack
+from repro.mixed_edges import Contribution, MixedEdges, total
+from repro.operations import Preprocess, Shape, plain_sum, stack
 
 
 def edge_number(node: int, source: int) -> int:

@@ -54,6 +54,7 @@ def run_search(
     prepare = lay_out(params.channels_last, network, augment, device)
     prepare_valid = lay_out(params.channels_last, network, augment.normalise, device)
     step = captured(params.capture, searcher.step, network, [optimizer, searcher.alpha_optimizer])
+    # asked for again only where the step was: the line that says why not stands once
     judge = searcher.judge if step == searcher.step else captured(params.capture, searcher.judge, network, [])
 
     def epoch(index: int) -> dict[str, Any]:
