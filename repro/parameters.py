@@ -4,12 +4,13 @@ import dataclasses
 import operator
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 from unicodedata import category
 
 from repro.errors import UsageError, unknown
+from repro.progress import note_once
 
 BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)} | {
     "high": ("at most", operator.le),
@@ -18,13 +19,29 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
 LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
 
 
-def parameter(default: Any, doc: str, *, identifies: bool = True, **bounds: float) -> Any:
+Kind = Literal["protocol", "data", "seed"]
+
+
+def parameter(
+    default: Any,
+    doc: str,
+    *,
+    kind: Kind = "protocol",
+    identifies: bool = True,
+    formerly: str = "",
+    before: Any = dataclasses.MISSING,
+    **bounds: float,
+) -> Any:
     """Declare a field of a `Parameters` class: its default, one line with its unit, and its bounds.
 
+    kind: what another value changes: how it is computed, on which data, or the random draws alone.
     identifies: False where another value does not make another run, so that it may change from session to session.
+    formerly: the name that it had in older runs, still read.
+    before: its value in runs made before it was a parameter; a run that lacks one without it cannot be read.
     bounds: `low` and `high` are inclusive, `above` and `below` exclusive.
     """
-    return dataclasses.field(default=default, metadata={"doc": doc, "identifies": identifies, "bounds": bounds})
+    facts = {"doc": doc, "kind": kind, "identifies": identifies, "formerly": formerly, "before": before}
+    return dataclasses.field(default=default, metadata={**facts, "bounds": bounds})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +53,7 @@ class Parameters:
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
         """Make the parameters from `values` over the defaults; UsageError names a wrong name, type or value."""
-        hints = _hints(cls)
-        for name in values:
-            if name not in hints:
-                raise unknown("parameter", name, hints)
+        hints, values = _hints(cls), cls.renamed(values)
         checked = {name: _checked(name, hints[name], value) for name, value in values.items()}
         for field in dataclasses.fields(cls):
             _check_bounds(field, checked.get(field.name, field.default))
@@ -54,10 +68,24 @@ class Parameters:
     def parse(cls, texts: Mapping[str, str]) -> dict[str, Any]:
         """Turn the texts of a command line (`order=1`) into values of the declared types."""
         hints = _hints(cls)
-        for name in texts:
-            if name not in hints:
-                raise unknown("parameter", name, hints)
-        return {name: _parsed(name, hints[name], text) for name, text in texts.items()}
+        return {name: _parsed(name, hints[name], text) for name, text in cls.renamed(texts, note_once).items()}
+
+    @classmethod
+    def renamed(cls, values: Mapping[str, Any], say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+        """Return `values` under today's names, former ones told by `say`; UsageError for one that never was a name."""
+        today = {field.metadata["formerly"]: field.name for field in dataclasses.fields(cls)}
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            new = name if name in _hints(cls) else today.get(name)
+            if new is None:
+                raise unknown("parameter", name, _hints(cls))
+            if new in found:
+                former = next(old for old, name in today.items() if name == new)
+                raise UsageError(f"{new} is given twice, once by its former name {former}: leave one out")
+            if new != name:
+                say(f"{name} is called {new} now")
+            found[new] = value
+        return found
 
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists: what params.json holds."""

@@ -17,7 +17,7 @@ from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
 from repro.files import make_folder, read_json, write_bytes, write_json
 from repro.progress import note
-from repro.results import page_of
+from repro.results.compare import page_of
 from repro.runs import Run, locate, resolve
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
 from repro.states import survey

@@ -29,6 +29,8 @@ from repro.files import append, make_folder, read_json, read_lines, read_object,
 from repro.parameters import Parameters
 from repro.settings import leads, runs_folder
 
+FORMER_ENTRIES = {"shares": "softmax_alpha"}  # of metrics.jsonl: the name in older runs -> today's
+
 
 @dataclass
 class Run:
@@ -65,7 +67,8 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; one cut short by a crash is left out, ReproError names a damaged one."""
-        return read_lines(self.path / "metrics.jsonl")
+        rows = read_lines(self.path / "metrics.jsonl")
+        return [{FORMER_ENTRIES.get(name, name): value for name, value in row.items()} for row in rows]
 
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Let metrics.jsonl hold `rows`: those that a checkpoint covers."""

@@ -58,8 +58,8 @@ def _search(archive: Archive, config: Mapping[str, Any]) -> Iterator[Finding]:
 def _network(archive: Archive, genotype: Any, **options: int) -> LanguageModel:
     prefix = "weight/"
     state = {name.removeprefix(prefix): torch.as_tensor(archive[name]) for name in archive if name.startswith(prefix)}
-    types, size = state["encoder.weight"].shape
-    network = LanguageModel(types, size, genotype, dropout=Dropout(0, 0, 0, 0, 0), **options).double()
+    vocabulary_size, size = state["encoder.weight"].shape
+    network = LanguageModel(vocabulary_size, size, genotype, dropout=Dropout(0, 0, 0, 0, 0), **options).double()
     alphas = {"alpha": torch.as_tensor(archive["alphas"])} if "alphas" in archive else {}
     network.load_state_dict({**network.state_dict(), **from_released(state), **alphas})
     return network

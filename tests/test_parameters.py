@@ -1,14 +1,24 @@
 """Strict parameters: what is wrong is refused by one line that says what was expected."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repro import progress
 from repro.errors import UsageError
 from repro.experiments import EXPERIMENTS, Reference, find, parse_reference
 from repro.hyperparameters import BilevelToy, CifarEval, CifarSearch
 from repro.profiles import CHANGES, PLAN, plan
 from repro.runs import resolve
+
+FORMER = [
+    (experiment.name, field.metadata["formerly"], field.name)
+    for experiment in EXPERIMENTS.values()
+    for field in dataclasses.fields(experiment.parameters)
+    if field.metadata["formerly"]
+]
 
 
 @pytest.mark.parametrize(
@@ -81,3 +91,15 @@ def test_references_name_runs():
     }.items():
         with pytest.raises(UsageError, match=message):
             parse_reference(text)
+
+
+@pytest.mark.parametrize(("experiment", "former", "name"), FORMER)
+def test_a_former_name_is_read_and_todays_is_named(experiment, former, name, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_said", set())
+    parameters, value = EXPERIMENTS[experiment].parameters, EXPERIMENTS[experiment].parameters().values()[name]
+    assert parameters.parse({former: str(value)}) == {name: value}
+    parameters.parse({former: str(value)})
+    assert capsys.readouterr().err == f"{former} is called {name} now\n"  # once
+    assert parameters.build({former: value}) == parameters()
+    with pytest.raises(UsageError, match=f"{name} is given twice, once by its former name {former}"):
+        parameters.build({former: value, name: value})

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from repro import provenance, published
-from repro.counterparts import MEASURES, ROWS, Counterpart
+from repro import provenance
 from repro.errors import ReproError
 from repro.experiments import find
+from repro.results import published
+from repro.results.rows import MEASURES, ROWS, Counterpart
 from repro.runs import Run, differences, locate, resolve
 from repro.states import state, survey
 
