@@ -16,7 +16,7 @@ from repro.language import Descent
 from repro.language_search import LanguageSearch
 from repro.recurrent import Dropout, LanguageModel
 
-SIZES = {  # types, width, batch, window
+SIZES = {  # vocabulary, width, batch, window
     "search": {"small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
     "evaluation": {"small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
 }
@@ -39,8 +39,8 @@ class Plain:
 
     def masks(self, batch):
         """Dropout drawn as the network draws it."""
-        types, size = self.weights[0].shape
-        shapes = dict.fromkeys(("embedding", "x", "hidden", "output"), (batch, size)) | {"word": (types, 1)}
+        vocabulary, size = self.weights[0].shape
+        shapes = dict.fromkeys(("embedding", "x", "hidden", "output"), (batch, size)) | {"word": (vocabulary, 1)}
         kept = {"x": 1 - self.rates.input} | {name: 1 - rate for name, rate in vars(self.rates).items()}
         draws = {name: self.weights[0].new_empty(shape).bernoulli_(kept[name]) for name, shape in shapes.items()}
         return {name: None if kept[name] == 1 else draw / kept[name] for name, draw in draws.items()}
@@ -74,10 +74,10 @@ class Plain:
 
 def make(kind: str, formulation: str, size: str, device: str):
     """Return a step on random words, with all dropouts."""
-    types, width, batch, window = SIZES[kind][size]
+    vocabulary, width, batch, window = SIZES[kind][size]
     torch.manual_seed(0)
-    network = LanguageModel(types, width, None if kind == "search" else CELL, dropout=RATES[kind]).to(device)
-    train, valid = (torch.randint(types, (2, window, batch), device=device) for _ in range(2))
+    network = LanguageModel(vocabulary, width, None if kind == "search" else CELL, dropout=RATES[kind]).to(device)
+    train, valid = (torch.randint(vocabulary, (2, window, batch), device=device) for _ in range(2))
     hidden, plain, descent = network.initial(batch), Plain(network, RATES[kind]), Descent()
     optimizer = torch.optim.SGD(network.weights(), 20.0, weight_decay=5e-7)
     if formulation == "plain":

@@ -4,11 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from repro import layout, provenance, published, results
-from repro.counterparts import ROWS
+from repro import layout, provenance
 from repro.drawing import show as show_bundle
 from repro.experiments import find
-from repro.results import Group
+from repro.results import compare, published
+from repro.results.compare import Group
+from repro.results.rows import ROWS
 from repro.runs import Run
 from repro.states import duration
 from repro.typeset import heading
@@ -33,9 +34,9 @@ def beside_paper(run: Run) -> pd.DataFrame:
     table = (made or tables)[0]
     paper = published.table(table)
     rows = paper[paper["architecture"].isin([name for name in ROWS[table] if isinstance(name, str)])]
-    own = {"architecture": f"this run ({run.name})", **results.ours(table, Group((run,)), {})}
+    own = {"architecture": f"this run ({run.name})", **compare.ours(table, Group((run,)), {})}
     frame = pd.DataFrame([*(rows if len(rows) else paper).to_dict("records"), own])
-    cells = layout.comparison(table, frame.assign(**{name: None for name in results.FACTS if name not in frame}))
+    cells = layout.comparison(table, frame.assign(**{name: None for name in compare.FACTS if name not in frame}))
     return cells.drop(columns=[name for name in cells if name[:8] == "executed" or name == "runs"])
 
 
@@ -68,7 +69,7 @@ def sources(run: Run) -> pd.DataFrame:
 
 
 def _made(run: Run, row: Any) -> bool:
-    return row.made(run, results.telling(run.experiment))
+    return row.made(run, compare.telling(run.experiment))
 
 
 def _short(value: float) -> str:

@@ -27,7 +27,7 @@ class Settings:
     parents: int = 10  # the best of all seen; 0 for random search
     mutation: int = 25
     crossover: int = 25
-    probability: float = 0.1  # of a new choice at each place of a mutant
+    mutation_probability: float = 0.1  # of a new choice at each place of a mutant
     tries: int = 10  # for each child to be new and within the budgets
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ def propose(state: State, space: Space, settings: Settings, budgets: Sequence[Bu
         return False
 
     for _ in range(settings.mutation if parents else 0):
-        add(lambda: mutate(parent(), space, settings.probability, rng), settings.tries)
+        add(lambda: mutate(parent(), space, settings.mutation_probability, rng), settings.tries)
     for _ in range(settings.crossover if parents else 0):
         add(lambda: cross(parent(), parent(), rng), settings.tries)
     while len(population) < settings.population and add(lambda: random_gene(space, rng, budgets), RANDOM_TRIES):

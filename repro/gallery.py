@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro import layout, profiles, published, results, typeset
-from repro.counterparts import Counterpart
+from repro import layout, profiles, typeset
 from repro.drawing import show
-from repro.results import Group
+from repro.results import compare, published
+from repro.results.compare import Group
+from repro.results.rows import Counterpart
 from repro.runs import Run
 from repro.states import duration, state, survey
 
 
 def shown(experiment: str, profile: str) -> Iterator[tuple[Group, str]]:
     """Caption, and yield with a name for its files, each group of finished runs; then say what is not finished."""
-    groups = results.groups(experiment)
+    groups = compare.groups(experiment)
     for group in groups:
         say(caption(group))
-        yield group, Path(results.page_of(group.first)).stem
+        yield group, Path(compare.page_of(group.first)).stem
     for run in survey()[0]:
         if run.experiment == experiment and run.result is None:
             say(f"{run.path.name}: {state(run)}.")
@@ -69,7 +70,7 @@ def candidates(run: Run) -> dict[str, pd.DataFrame]:
 
 def table(name: str, profile: str, folder: Path) -> None:
     """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
-    numbers = results.compare(name, profile)
+    numbers = compare.compare(name, profile)
     cells = layout.comparison(name, numbers)
     rows = numbers.to_dict("records")
     page = typeset.to_html(cells, marked=lambda place: layout.kind(rows[place]))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
+from repro.references import Reference, Source
 
 ImageData = Literal["cifar10", "digits"]
 
@@ -27,7 +28,7 @@ class BilevelToy(Parameters):
 class Seeded(Parameters):
     """What every experiment that trains has."""
 
-    seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0)
+    seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
     device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
     threads: int = parameter(0, "CPU threads; 0: one for each core", low=0, high=1024)
 
@@ -65,12 +66,12 @@ class ImageTraining(Accelerated):
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
     )
 
-    dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits")
-    images: int = parameter(0, "training images used; 0: all", low=0)
+    dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
+    images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
     lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
-    clip: float = parameter(5.0, "largest gradient norm", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,12 @@ class CellTraining(ImageTraining):
     channels: int = parameter(36, "channels of the first cell", low=1)
     cells: int = parameter(20, "cells; reductions at one and two thirds", low=1)
     cutout: int = parameter(16, "side of the square cut out of each image, in pixels; 0: none", low=0)
-    drop_path: float = parameter(
-        0.2, "probability of dropping a path, reached linearly over the epochs", low=0, below=1
+    drop_path_rate: float = parameter(
+        0.2, "probability of dropping a path, reached linearly over the epochs", low=0, below=1, formerly="drop_path"
     )
-    auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0: no head", low=0)
+    auxiliary_weight: float = parameter(
+        0.4, "weight of the auxiliary head's loss; 0: no head", low=0, formerly="auxiliary"
+    )
     compile: Literal["auto", "off"] = parameter(
         "off", "auto compiles the network on a GPU where that works", identifies=False
     )
@@ -130,11 +133,11 @@ class CellTraining(ImageTraining):
 class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
-    genotype: str = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
+    genotype: Source = parameter(
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
-    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train")
+    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class ShortTraining(CellTraining):
 class CifarSelect(ShortTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
-    search: str = parameter("run:cifar10-search", "the search whose cells are compared")
+    search: Reference = parameter("run:cifar10-search", "the search whose cells are compared")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
 
 
@@ -165,7 +168,7 @@ class CifarRandom(ShortTraining):
 class CifarProgress(ShortTraining):
     """DARTS Figure 3, left: the cells of a search at snapshots, each trained briefly."""
 
-    search: str = parameter("run:cifar10-search", "the search whose cells are trained")
+    search: Reference = parameter("run:cifar10-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
 
@@ -179,16 +182,23 @@ class ImageNetEval(Accelerated, Divided):
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
 
-    genotype: str = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
+    genotype: Source = parameter(
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
     preset: Literal["published", "large-batch"] = parameter(
         "published", "other defaults; large-batch, for several GPUs, deviates from the paper"
     )
-    dataset: Literal["imagenet", "pictures"] = parameter("imagenet", "imagenet, or photographs of scikit-learn")
-    folder: str = parameter("imagenet", "holds train/CLASS/ and val/CLASS/; a path, or a name in the data folder")
-    classes: int = parameter(1000, "class folders expected", low=2)
-    images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0)
+    dataset: Literal["imagenet", "pictures"] = parameter(
+        "imagenet", "imagenet, or photographs of scikit-learn", kind="data"
+    )
+    folder: str = parameter(
+        "imagenet",
+        "holds train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
+        kind="data",
+        file="listing",
+    )
+    classes: int = parameter(1000, "class folders expected", low=2, kind="data")
+    images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0, kind="data")
     unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
     workers: int = parameter(
         4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
@@ -204,15 +214,19 @@ class ImageNetEval(Accelerated, Divided):
     warmup: float = parameter(0.0, "epochs over which the learning rate rises linearly", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(3e-5, "SGD's weight decay", low=0)
-    clip: float = parameter(5.0, "largest gradient norm", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
     label_smoothing: float = parameter(0.1, "share of the target spread over all classes", low=0, below=1)
-    auxiliary: float = parameter(0.4, "weight of the auxiliary head's loss; 0 for no head", low=0)
-    drop_path: float = parameter(
-        0.0, "probability of dropping a path, reached linearly over the epochs", low=0, below=1
+    auxiliary_weight: float = parameter(
+        0.4, "weight of the auxiliary head's loss; 0 for no head", low=0, formerly="auxiliary"
+    )
+    drop_path_rate: float = parameter(
+        0.0, "probability of dropping a path, reached linearly over the epochs", low=0, below=1, formerly="drop_path"
     )
     channels: int = parameter(48, "channels of the first cell", low=2)
     cells: int = parameter(14, "cells; reductions at one and two thirds", low=1)
     compile: Literal["auto", "off"] = parameter(
         "off", "auto compiles the network on a GPU where that works", identifies=False
     )
-    weights: str = parameter("", "a run's folder or a checkpoint of the released code, tested as it is; empty to train")
+    weights: str = parameter(
+        "", "a run's folder or a checkpoint of the released code, tested as it is; empty to train", file="content"
+    )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
+from repro.references import Reference, Source
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
@@ -13,12 +14,16 @@ Corpus = Literal["ptb", "wikitext-2", "english"]
 class LanguageTraining(Seeded):
     """What search and evaluation on text share."""
 
-    corpus: Corpus = parameter("ptb", "ptb, wikitext-2, or english, the documentation that ships with Python")
-    tokens: int = parameter(0, "words used of each part of the corpus; 0 for all", low=0)
+    corpus: Corpus = parameter(
+        "ptb", "ptb, wikitext-2, or english, the documentation that ships with Python", kind="data"
+    )
+    tokens: int = parameter(0, "words used of each part of the corpus; 0 for all", low=0, kind="data")
     bptt: int = parameter(35, "usual length of a window of truncated back-propagation, in words", low=2)
     lr: float = parameter(20.0, "learning rate of w for a window of the usual length", low=0)
-    clip: float = parameter(0.25, "largest gradient norm", low=0)
-    slowness: float = parameter(1e-3, "weight of TAR, the squared difference of successive states", low=0)
+    grad_clip: float = parameter(0.25, "largest gradient norm", low=0, formerly="clip")
+    tar: float = parameter(
+        1e-3, "weight of TAR, the squared difference of successive states", low=0, formerly="slowness"
+    )
     dropout_embedding: float = parameter(0.2, "variational dropout of the embedding", low=0, below=1)
     dropout_input: float = parameter(0.75, "variational dropout where the embedding enters the cell", low=0, below=1)
     dropout_hidden: float = parameter(0.25, "variational dropout of the states in the cell", low=0, below=1)
@@ -32,7 +37,7 @@ class PtbSearch(LanguageTraining):
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     epochs: int = parameter(50, "passes over the training text", low=1)
     batch: int = parameter(256, "streams read side by side", low=2)
-    size: int = parameter(300, "width of embedding and hidden state", low=1)
+    hidden_size: int = parameter(300, "width of embedding and hidden state", low=1, formerly="size")
     nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
     weight_decay: float = parameter(5e-7, "weight decay of w", low=0)
     alpha_lr: float = parameter(3e-3, "Adam's learning rate for alpha", low=0)
@@ -48,7 +53,7 @@ class CellTraining(LanguageTraining):
     """A recurrent cell trained from scratch (A.2.2)."""
 
     batch: int = parameter(64, "streams read side by side", low=1)
-    size: int = parameter(850, "width of embedding and hidden state", low=1)
+    hidden_size: int = parameter(850, "width of embedding and hidden state", low=1, formerly="size")
     weight_decay: float = parameter(8e-7, "weight decay", low=0)
     dropout_word: float = parameter(0.1, "dropout of whole words", low=0, below=1)
     patience: int = parameter(5, "validations without a better one before averaging begins", low=1)
@@ -58,17 +63,21 @@ class CellTraining(LanguageTraining):
 class PtbEval(CellTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
 
-    genotype: str = parameter("run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found")
+    genotype: Source = parameter(
+        "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
+    )
     epochs: int = parameter(8000, "most passes over the training text; the paper trains until convergence", low=1)
-    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train")
+    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
 class WikiText2Eval(PtbEval):
     """DARTS A.2.4, Table 4: a cell found on Penn Treebank, trained on WikiText-2."""
 
-    corpus: Corpus = parameter("wikitext-2", "wikitext-2, ptb, or english, the documentation that ships with Python")
-    size: int = parameter(700, "width of embedding and hidden state", low=1)
+    corpus: Corpus = parameter(
+        "wikitext-2", "wikitext-2, ptb, or english, the documentation that ships with Python", kind="data"
+    )
+    hidden_size: int = parameter(700, "width of embedding and hidden state", low=1, formerly="size")
     dropout_hidden: float = parameter(0.15, "variational dropout of the states in the cell", low=0, below=1)
     weight_decay: float = parameter(5e-7, "weight decay", low=0)
 
@@ -84,7 +93,7 @@ class ShortTraining(CellTraining):
 class PtbSelect(ShortTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
-    search: str = parameter("run:ptb-search", "the search whose cells are compared")
+    search: Reference = parameter("run:ptb-search", "the search whose cells are compared")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
 
 
@@ -100,6 +109,6 @@ class PtbRandom(ShortTraining):
 class PtbProgress(ShortTraining):
     """DARTS Figure 3, right: the cells of a search at snapshots, each trained briefly."""
 
-    search: str = parameter("run:ptb-search", "the search whose cells are trained")
+    search: Reference = parameter("run:ptb-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
+from repro.references import Reference, Source
 
 Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
@@ -14,10 +15,15 @@ class PathTraining(Seeded):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
-        "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks"
+        "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
     )
-    images: int = parameter(0, "training images used; 0 for all", low=0)
-    folder: str = parameter("imagenet", "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder")
+    images: int = parameter(0, "training images used; 0 for all", low=0, kind="data")
+    folder: str = parameter(
+        "imagenet",
+        "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
+        kind="data",
+        file="listing",
+    )
     workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
         "blocks", "what is chosen: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
@@ -41,24 +47,34 @@ class SposSupernet(PathTraining):
     sampling: Literal["bins", "uniform"] = parameter(
         "bins", "uniform over paths, or over bins of their cost first (the released code)"
     )
-    held_out: int = parameter(50_000, "training images kept out, as many of each class: candidates are judged by them")
-    recalibration: int = parameter(20_000, "training images that give a candidate its BatchNorm statistics", low=1)
-    judged: int = parameter(10, "random paths judged after the last step", low=1)
-    weights: str = parameter("", "the authors' supernet checkpoint, taken as it is; empty to train")
+    valid_images: int = parameter(
+        50_000, "training images kept out, as many of each class: candidates are judged by them", formerly="held_out"
+    )
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
+    )
+    evaluated_paths: int = parameter(10, "random paths judged after the last step", low=1, formerly="judged")
+    weights: str = parameter("", "the authors' supernet checkpoint, taken as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
 class SposSearch(Seeded):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
-    supernet: str = parameter("run:spos-supernet", "the trained supernet, of the experiment's space if it names none")
-    recalibration: int = parameter(20_000, "training images that give a candidate its BatchNorm statistics", low=1)
+    supernet: Reference = parameter(
+        "run:spos-supernet", "the trained supernet, of the experiment's space if it names none"
+    )
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
+    )
     generations: int = parameter(20, "generations", low=1)
     population: int = parameter(50, "candidates in a generation", low=1)
     parents: int = parameter(10, "best candidates of all so far that have children", low=1)
     mutation: int = parameter(25, "mutants in a generation", low=0)
     crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random", low=0)
-    probability: float = parameter(0.1, "of a new choice at each place of a mutant", low=0, high=1)
+    mutation_probability: float = parameter(
+        0.1, "of a new choice at each place of a mutant", low=0, high=1, formerly="probability"
+    )
     mult_adds: float = parameter(330.0, "largest number of multiply-adds, in millions", low=0)
     parameters: float = parameter(0.0, "largest number of parameters, in millions", low=0)
     bitops: float = parameter(0.0, "largest number of BitOps, in units of 2 to the 30", low=0)
@@ -88,23 +104,27 @@ class SposRetrain(PathTraining):
     """SPOS Sect. 4: one network of a space trained from scratch and tested."""
 
     space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
-    architecture: str = parameter(
-        "run:spos-blocks", "what a search found, a published gene, one choice for all layers, random, or a file"
+    architecture: Source = parameter(
+        "run:spos-blocks",
+        "what a search found, a published gene, one choice for all layers, random, or a file",
+        file="content",
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")
     mult_adds: float = parameter(330.0, "largest number of multiply-adds of a random network, in millions", low=0)
     iterations: int = parameter(300_000, "training steps", low=1)
-    weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train")
+    weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
 class SposCorrelation(Seeded):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
-    supernet: str = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
+    supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
     benchmark: Literal["nas-bench-macro", "trained"] = parameter(
         "nas-bench-macro", "where the truth is from: a table in the data folder, or networks trained here"
     )
     networks: int = parameter(100, "networks compared, drawn at random; all, where there are fewer", low=2)
-    recalibration: int = parameter(20_000, "training images that give a candidate its BatchNorm statistics", low=1)
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
+    )
     iterations: int = parameter(0, "training steps of each network trained here; 0 for the supernet's", low=0)

@@ -143,4 +143,4 @@ def architecture(network: SearchNetwork) -> dict[str, Any]:
         kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)
     }
     skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in shares}
-    return {"genotype": to_json(genotype), "shares": shares, "skips": skips}
+    return {"genotype": to_json(genotype), "softmax_alpha": shares, "skips": skips}

@@ -35,9 +35,9 @@ class Descent:
     """One step on w: the window's usual length, the largest gradient norm, and what regularises the states."""
 
     bptt: int = 35
-    clip: float = 0.25
-    slowness: float = 1e-3  # TAR: mean square of the difference of a state and the one before
-    activation: float = 0.0  # AR: mean square of the states after dropout
+    grad_clip: float = 0.25
+    tar: float = 1e-3  # TAR: mean square of the difference of a state and the one before
+    ar: float = 0.0  # AR: mean square of the states after dropout
 
     def step(
         self, network: LanguageModel, optimizer: torch.optim.Optimizer, train: Window, hidden: Tensor
@@ -47,12 +47,12 @@ class Descent:
         with _fixed(network.alphas):
             output = network(*train, hidden)
         loss = output.loss
-        if self.activation:
-            loss = loss + self.activation * output.dropped.square().mean()
-        if self.slowness and len(output.states) > 1:
-            loss = loss + self.slowness * output.states.diff(dim=0).square().mean()
+        if self.ar:
+            loss = loss + self.ar * output.dropped.square().mean()
+        if self.tar and len(output.states) > 1:
+            loss = loss + self.tar * output.states.diff(dim=0).square().mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.weights(), self.clip)
+        torch.nn.utils.clip_grad_norm_(network.weights(), self.grad_clip)
         optimizer.step()
         return output.loss.detach(), output.hidden.detach()
 

@@ -66,7 +66,12 @@ class LanguageSearch:
             return output.loss
 
         group = self.weight_optimizer.param_groups[0]
-        options = {"xi": group["lr"], "eps": self.eps, "weight_decay": group["weight_decay"], "clip": self.descent.clip}
+        options = {
+            "xi": group["lr"],
+            "eps": self.eps,
+            "weight_decay": group["weight_decay"],
+            "clip": self.descent.grad_clip,
+        }
         gradient = architecture_gradient(self.order, train_loss, valid_loss, self.weights, self.alphas, **options)
         return gradient, after[-1]
 
@@ -116,7 +121,10 @@ def validate(search: LanguageSearch, text: Tensor) -> float:
 
 def architecture(network: LanguageModel) -> dict[str, Any]:
     """Return the cell derived now, and softmax(alpha) of every edge."""
-    return {"genotype": to_json(recurrent_genotype(network.alpha)), "shares": network.alpha.softmax(dim=1).tolist()}
+    return {
+        "genotype": to_json(recurrent_genotype(network.alpha)),
+        "softmax_alpha": network.alpha.softmax(dim=1).tolist(),
+    }
 
 
 def random_cell(nodes: int, generator: torch.Generator) -> RecurrentGenotype:

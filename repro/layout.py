@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from repro import published
-from repro.counterparts import MEASURES
+from repro.results import published
+from repro.results.rows import MEASURES
 from repro.typeset import Code, Link, number
 
 DECIMALS = {"test_error_percent": 2, "params_millions": 2, "params_M": 2, "bitops_G": 2}  # others: 1
@@ -17,7 +17,7 @@ QUOTED = "quoted by the paper, not run here"
 
 
 def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a published table beside ours, from the numbers of `results.compare`.
+    """Return the cells of a published table beside ours, from the numbers of `compare.compare`.
 
     First what the table is about, then how our number was made, then all else that the paper gives.
     """

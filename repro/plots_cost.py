@@ -1,6 +1,6 @@
 """What accuracy costs: DARTS Table 1 as a picture, and the accuracies of SPOS against multiply-adds and BitOps.
 
-Rows are those of `results.compare`. Our own numbers stand in these pictures, as stars, where they were measured on the
+Rows are those of `compare.compare`. Our own numbers stand in these pictures, as stars, where they were measured on the
 paper's data; others cannot be compared.
 """
 

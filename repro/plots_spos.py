@@ -77,14 +77,14 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 def rankings(networks: pd.DataFrame, tau: float | None) -> Figure:
     """Accuracy with inherited weights against that of training from scratch, one point a network.
 
-    networks: rows with `inherited` and `alone` (percent); tau: their Kendall tau, None where a ranking is all ties.
+    networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties.
     """
     figure = Figure(figsize=(5.2, 4.4))
     axes = figure.subplots()
-    axes.scatter(networks["alone"], networks["inherited"], s=26, color="#0072b2", edgecolor=INK, linewidths=0.5)
-    if len(networks) > 1 and networks["alone"].nunique() > 1:
-        slope, start = np.polyfit(networks["alone"], networks["inherited"], 1)
-        ends = np.array([networks["alone"].min(), networks["alone"].max()])
+    axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color="#0072b2", edgecolor=INK, linewidths=0.5)
+    if len(networks) > 1 and networks["stand_alone"].nunique() > 1:
+        slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
+        ends = np.array([networks["stand_alone"].min(), networks["stand_alone"].max()])
         axes.plot(ends, start + slope * ends, color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
     agreement = "undefined" if tau is None else f"{tau:.2f}"
     axes.set(

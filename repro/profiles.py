@@ -18,13 +18,13 @@ TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
 TINY_PICTURES = {"dataset": "pictures", "threads": 1, "workers": 0, "classes": 8, "size": 64, "resize": 72}
 TINY_IMAGENET = {**TINY_PICTURES, "batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
 ENGLISH = {"corpus": "english", "threads": 1, "tokens": 20_000, "bptt": 20}
-TINY_RECURRENT = {**ENGLISH, "batch": 32, "size": 64}
+TINY_RECURRENT = {**ENGLISH, "batch": 32, "hidden_size": 64}
 MILD = {"lr": 5.0, "dropout_input": 0.2, "dropout_output": 0.2}  # the paper's rate and dropout drown so small a search
 TINY_PATHS = {"dataset": "digits", "threads": 1, "batch": 64, "lr": 0.3, "iterations": 120}
-TINY_EVOLUTION = {"threads": 1, "recalibration": 512, "generations": 4, "population": 16}
+TINY_EVOLUTION = {"threads": 1, "bn_images": 512, "generations": 4, "population": 16}
 TINY_EVOLUTION |= {"parents": 4, "mutation": 6, "crossover": 6}
 SHORT_PATHS = {"dataset": "cifar10", "batch": 256, "lr": 0.125}
-MACRO_SUPERNET = "run:spos-supernet/dataset=cifar10,iterations=40000,batch=256,lr=0.125,held_out=5000"
+MACRO_SUPERNET = "run:spos-supernet/dataset=cifar10,iterations=40000,batch=256,lr=0.125,valid_images=5000"
 
 CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "smoke": {
@@ -41,7 +41,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "ptb-random": {**TINY_RECURRENT, "nodes": 4, "epochs": 1, "samples": 2},
         "ptb-progress": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1), "snapshots": (1, 2)},
         "wikitext2-eval": {**TINY_RECURRENT, "epochs": 3, "patience": 1},
-        "spos-supernet": {**TINY_PATHS, "held_out": 300, "recalibration": 512, "judged": 4},
+        "spos-supernet": {**TINY_PATHS, "valid_images": 300, "bn_images": 512, "evaluated_paths": 4},
         "spos-blocks": {**TINY_EVOLUTION, "mult_adds": 0.15},
         "spos-channels": {**TINY_EVOLUTION, "mult_adds": 0.15},
         "spos-bits": {**TINY_EVOLUTION, "bitops": 0.0015},
@@ -49,7 +49,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "spos-correlation": {
             "threads": 1,
             "benchmark": "trained",
-            "recalibration": 512,
+            "bn_images": 512,
             "iterations": 40,
         },
     },
@@ -68,12 +68,12 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "ptb-random": {"epochs": 20, "samples": 4},
         "ptb-progress": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20)},
         "wikitext2-eval": {"epochs": 50},
-        "spos-supernet": {**SHORT_PATHS, "iterations": 20_000, "held_out": 5_000, "recalibration": 10_000},
-        "spos-blocks": {"recalibration": 10_000, "mult_adds": 105.0},
-        "spos-channels": {"recalibration": 10_000, "mult_adds": 105.0},
-        "spos-bits": {"recalibration": 10_000, "bitops": 2.07},
+        "spos-supernet": {**SHORT_PATHS, "iterations": 20_000, "valid_images": 5_000, "bn_images": 10_000},
+        "spos-blocks": {"bn_images": 10_000, "mult_adds": 105.0},
+        "spos-channels": {"bn_images": 10_000, "mult_adds": 105.0},
+        "spos-bits": {"bn_images": 10_000, "bitops": 2.07},
         "spos-retrain": {**SHORT_PATHS, "iterations": 40_000, "mult_adds": 105.0},
-        "spos-correlation": {"recalibration": 10_000},
+        "spos-correlation": {"bn_images": 10_000},
     },
     "paper": {"spos-correlation": {"supernet": MACRO_SUPERNET}},  # not in the paper: the benchmark's data set
 }

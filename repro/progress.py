@@ -11,12 +11,20 @@ from tqdm import tqdm
 from repro.settings import leads
 
 _bar: tqdm | None = None
+_said: set[str] = set()
 
 
 def note(text: str) -> None:
     """Say one line beside the bar; of several processes, the first one speaks."""
     if leads():
         tqdm.write(text, file=sys.stderr)
+
+
+def note_once(text: str) -> None:
+    """Say one line that stands once, however often it is true."""
+    if text not in _said:
+        _said.add(text)
+        note(text)
 
 
 @contextmanager

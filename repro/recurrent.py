@@ -27,7 +27,7 @@ assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
 class Dropout:
     """Rates of variational dropout; the defaults are the search's (A.1.2)."""
 
-    word: float = 0.0  # whole types, everywhere in the sequences
+    word: float = 0.0  # whole vocabulary_size, everywhere in the sequences
     embedding: float = 0.2
     input: float = 0.75  # the embedding where it enters the cell
     hidden: float = 0.25  # every state before it is mapped
@@ -53,7 +53,7 @@ class Output(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """A language model over `types` words with embedding, hidden state and cell of one `size` H.
+    """A language model over `vocabulary_size` words with embedding, hidden state and cell of one `size` H.
 
     Parameters: embedding (V, H), bias (V,), first (2H, 2H) whose rows read input and hidden state, maps (nodes, H, 2H),
     and in the search network alpha (edges, 5), started at `alpha_init` x N(0, 1).
@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
 
     def __init__(
         self,
-        types: int,
+        vocabulary_size: int,
         size: int,
         genotype: RecurrentGenotype | None = None,
         *,
@@ -72,8 +72,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         nodes = len(genotype.recurrent) if genotype else nodes
         self.dropout, self.wiring = dropout, _wiring(genotype, nodes)
-        self.embedding = nn.Parameter(torch.empty(types, size).uniform_(-INIT, INIT))
-        self.bias = nn.Parameter(torch.zeros(types))
+        self.embedding = nn.Parameter(torch.empty(vocabulary_size, size).uniform_(-INIT, INIT))
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.first = nn.Parameter(torch.empty(2 * size, 2 * size).uniform_(-INIT, INIT))
         self.maps = nn.Parameter(torch.empty(nodes, size, 2 * size).uniform_(-INIT, INIT))
         self.alpha = self.norm = None
@@ -98,11 +98,11 @@ class LanguageModel(nn.Module):
         """Draw the dropout of one sequence; none in evaluation mode."""
         if not self.training:
             return Masks()
-        types, size = self.embedding.shape
+        vocabulary_size, size = self.embedding.shape
         rates = self.dropout
         embedding, entry = (self._mask(batch, size, rate) for rate in (rates.embedding, rates.input))
         return Masks(
-            word=self._mask(types, 1, rates.word),
+            word=self._mask(vocabulary_size, 1, rates.word),
             input=entry if embedding is None else times(embedding, entry),
             hidden=self._mask(batch, size, rates.hidden),
             output=self._mask(batch, size, rates.output),

@@ -119,8 +119,8 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype |
         raise ReproError(f"{path} is refused: it is damaged: {_line(error)}") from error
 
 
-def load_model(path: str | Path, types: int, genotype: RecurrentGenotype | None = None) -> LanguageModel:
-    """Return the released network of a file for evaluation on a text of `types` words.
+def load_model(path: str | Path, vocabulary_size: int, genotype: RecurrentGenotype | None = None) -> LanguageModel:
+    """Return the released network of a file for evaluation on a text of `vocabulary_size` words.
 
     `genotype` is needed where the file is a state dict. ReproError if the vocabulary is not the text's.
     """
@@ -130,13 +130,13 @@ def load_model(path: str | Path, types: int, genotype: RecurrentGenotype | None 
         raise ReproError(f"{path} is a state dict and says nothing of its cell: name the genotype, say DARTS_V2_RNN")
     ours = from_released(state)
     known, size = ours["embedding"].shape
-    if known != types:
+    if known != vocabulary_size:
         raise ReproError(
-            f"{path} knows {known:,} words, the text has {types:,}: evaluate it on the text it was made for"
+            f"{path} knows {known:,} words, the text has {vocabulary_size:,}: evaluate it on the text it was made for"
         )
     if len(genotype.recurrent) != len(ours["maps"]):
         raise ReproError(f"{path} has {len(ours['maps'])} nodes, the genotype has {len(genotype.recurrent)}")
-    network = LanguageModel(types, size, genotype)
+    network = LanguageModel(vocabulary_size, size, genotype)
     network.load_state_dict(ours)
     return network.eval()
 

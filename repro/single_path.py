@@ -99,13 +99,13 @@ def path_training(
     return PathTraining(network, sampler, optimizer, schedule, label_smoothing)
 
 
-def balanced_split(labels: Tensor, held_out: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the indices (N - held_out,) of images to train on and (held_out,) to judge by, as many of each class."""
+def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return indices of images, (N - valid_images,) to train, (valid_images,) to validate on: as many of each class."""
     classes, counts = labels.unique(return_counts=True)
-    each, rest = divmod(held_out, len(classes))
+    each, rest = divmod(valid_images, len(classes))
     if rest or not 0 < each < counts.min():
         raise UsageError(
-            f"{held_out} held-out images cannot be balanced: choose a multiple of {len(classes)} classes, "
+            f"{valid_images} held-out images cannot be balanced: choose a multiple of {len(classes)} classes, "
             f"{len(classes)} to {len(classes) * (int(counts.min()) - 1)}"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from repro import layout, profiles, published, results
-from repro.counterparts import ROWS
+from repro import layout, profiles
 from repro.experiments import EXPERIMENTS
+from repro.results import compare, published
+from repro.results.rows import ROWS
 from repro.states import state, survey
 from repro.typeset import Link
 
@@ -70,7 +71,7 @@ def sentence(found: list[dict[str, Any]]) -> str:
 
 
 def _of_figure(item: Item, profile: str) -> dict[str, Any]:
-    groups = [group for name in item.experiments for group in results.groups(name)]
+    groups = [group for name in item.experiments for group in compare.groups(name)]
     begun = [run for run in survey()[0] if run.experiment in item.experiments and run.result is None]
     counts = Counter(run.profile for group in groups for run in group.runs)
     states = "; ".join(f"{run.name}: {state(run)}" for run in begun)
@@ -86,7 +87,7 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
 
 
 def _of_table(item: Item, profile: str) -> dict[str, Any]:
-    lines, column = results.compare(item.table, profile).to_dict("records"), layout.subject(item.table)
+    lines, column = compare.compare(item.table, profile).to_dict("records"), layout.subject(item.table)
     first = next(line for line in lines if line["architecture"] == item.row)
     mine = [line for line in lines if (line["architecture"], line[column]) == (item.row, first[column])]
     made = [line for line in lines if layout.kind(line) == "ours"]

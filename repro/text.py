@@ -1,7 +1,7 @@
 """Text as whole tensors of token numbers, (T,) int64, for the recurrent experiments (DARTS Sect. 3.1.2, A.1.2, A.2.4).
 
 Penn Treebank (Mikolov's preprocessing) and WikiText-2 come from files of a data folder, one sentence or paragraph a
-line. Every line ends in `<eos>`, and types are numbered in order of appearance, as in the released code, so that its
+line. Every line ends in `<eos>`, and words are numbered in order of appearance, as in the released code, so that its
 checkpoints fit. `english` is inside Python: the prose of its own language reference.
 """
 
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
     files: tuple[str, str, str]  # train, valid, test, in the data folder
     tokens: tuple[int, int, int]  # with <eos>
-    types: int
+    vocabulary_size: int
     md5: tuple[str, str, str]
     urls: tuple[str, ...]  # one for each file, or one zip archive that holds them all under the same names
 
@@ -46,7 +46,7 @@ SOURCES = {
     "ptb": Source(
         files=("ptb/ptb.train.txt", "ptb/ptb.valid.txt", "ptb/ptb.test.txt"),
         tokens=(929_589, 73_760, 82_430),
-        types=10_000,
+        vocabulary_size=10_000,
         md5=(
             "f26c4b92c5fdc7b3f8c7cdcb991d8420",
             "aa0affc06ff7c36e977d7cd49e3839bf",
@@ -57,7 +57,7 @@ SOURCES = {
     "wikitext-2": Source(
         files=("wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens", "wikitext-2/wiki.test.tokens"),
         tokens=(2_088_628, 217_646, 245_569),
-        types=33_278,
+        vocabulary_size=33_278,
         md5=(
             "34a77ebe59551b3a3b3d8c0a2797c976",
             "d756d22ab2310e7e60c094bea5c5a8eb",
@@ -71,7 +71,7 @@ NAMES = ("english", *SOURCES)
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text in three parts, each (T,) int64 with values below `types`; `vocabulary[i]` is the token numbered i."""
+    """A text in three parts, each (T,) int64 below `vocabulary_size`; `vocabulary[i]` is the token numbered i."""
 
     name: str
     train: Tensor
@@ -81,7 +81,7 @@ class Corpus:
     checksums: dict[str, str]  # md5 of each file, or of the embedded text
 
     @property
-    def types(self) -> int:
+    def vocabulary_size(self) -> int:
         """Return the size of the vocabulary."""
         return len(self.vocabulary)
 
@@ -108,9 +108,9 @@ def batchify(tokens: Tensor, batch: int) -> Tensor:
     return tokens[: rows * batch].view(batch, rows).t().contiguous()
 
 
-def unigram_perplexity(train: Tensor, tokens: Tensor, types: int) -> float:
+def unigram_perplexity(train: Tensor, tokens: Tensor, vocabulary_size: int) -> float:
     """Return the perplexity of `tokens` under the add-one frequencies of `train`: what no context at all reaches."""
-    counts = torch.bincount(train, minlength=types).double() + 1
+    counts = torch.bincount(train, minlength=vocabulary_size).double() + 1
     return math.exp(-(counts / counts.sum()).log()[tokens].mean().item())
 
 
@@ -168,9 +168,9 @@ def _from_files(name: str, source: Source, folder: Path) -> Corpus:
                 f"{folder / file} has {len(parts[part]):,} tokens with {END}, {name} has {expected:,}: "
                 f"replace it by the original (`repro data fetch {name}`)"
             )
-    if len(numbers) != source.types:
+    if len(numbers) != source.vocabulary_size:
         raise ReproError(
-            f"{name} in {folder} has {len(numbers):,} types, expected {source.types:,}: "
+            f"{name} in {folder} has {len(numbers):,} different words, expected {source.vocabulary_size:,}: "
             f"replace the files by the originals (`repro data fetch {name}`)"
         )
     return Corpus(name, **parts, vocabulary=tuple(numbers), checksums=checksums)

@@ -40,7 +40,7 @@ def _search(archive: Archive, config: Mapping[str, Any]) -> Iterator[Finding]:
 
     weights = torch.optim.SGD(network.weights(), config["eta"], weight_decay=config["weight_decay"])
     alphas = torch.optim.Adam(network.alphas)
-    search = LanguageSearch(network.train(), weights, alphas, Descent(clip=config["clip"]), order=1)
+    search = LanguageSearch(network.train(), weights, alphas, Descent(grad_clip=config["clip"]), order=1)
     yield compare(archive, "first_order", search.gradient(train, valid, hidden, hidden_valid)[0][0])
     search.order = 2
     gradient = search.gradient(train, valid, hidden, hidden_valid)[0][0]
@@ -58,8 +58,8 @@ def _search(archive: Archive, config: Mapping[str, Any]) -> Iterator[Finding]:
 def _network(archive: Archive, genotype: Any, **options: int) -> LanguageModel:
     prefix = "weight/"
     state = {name.removeprefix(prefix): torch.as_tensor(archive[name]) for name in archive if name.startswith(prefix)}
-    types, size = state["encoder.weight"].shape
-    network = LanguageModel(types, size, genotype, dropout=Dropout(0, 0, 0, 0, 0), **options).double()
+    vocabulary_size, size = state["encoder.weight"].shape
+    network = LanguageModel(vocabulary_size, size, genotype, dropout=Dropout(0, 0, 0, 0, 0), **options).double()
     alphas = {"alpha": torch.as_tensor(archive["alphas"])} if "alphas" in archive else {}
     network.load_state_dict({**network.state_dict(), **from_released(state), **alphas})
     return network

@@ -16,12 +16,13 @@ from repro.errors import ReproError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED
 from repro.hyperparameters import ImageNetEval
+from repro.identity import resolve
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
 from repro.recipe import run_recipe
 from repro.recipes.imagenet import build_network, load_weights, rate
 from repro.released import places, released_view
-from repro.runs import open_run, resolve
+from repro.runs import open_run
 
 TINY = {"genotype": "DARTS_V2", "device": "cpu", "channels": "4", "epochs": "2", "size": "32", "resize": "36"}
 TINY |= {"images": "40"}
@@ -58,8 +59,8 @@ def trained(tmp_path_factory):
 def test_defaults_are_the_published_ones():
     params = ImageNetEval()
     assert (params.epochs, params.batch, params.lr, params.lr_decay) == (250, 128, 0.1, 0.97)
-    assert (params.momentum, params.weight_decay, params.clip) == (0.9, 3e-5, 5.0)
-    assert (params.label_smoothing, params.auxiliary, params.drop_path) == (0.1, 0.4, 0.0)
+    assert (params.momentum, params.weight_decay, params.grad_clip) == (0.9, 3e-5, 5.0)
+    assert (params.label_smoothing, params.auxiliary_weight, params.drop_path_rate) == (0.1, 0.4, 0.0)
     assert (params.channels, params.cells, params.size, params.resize, params.classes) == (48, 14, 224, 256, 1000)
     assert (params.precision, params.channels_last, params.compile, params.warmup) == ("auto", "auto", "off", 0)
     network = build_network(params, PUBLISHED["DARTS_V2"])

@@ -196,7 +196,7 @@ def test_search_moves_weights_and_alpha_towards_a_lower_loss():
     assert (side.network.alpha - before).abs().max() > 0.1
     found = architecture(side.network)
     assert len(found["genotype"]["recurrent"]) == 2
-    assert [len(row) for row in found["shares"]] == [5] * 3
+    assert [len(row) for row in found["softmax_alpha"]] == [5] * 3
 
 
 def test_search_is_validated_with_batch_statistics_and_moves_none():

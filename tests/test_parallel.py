@@ -134,7 +134,7 @@ def test_search_gives_the_losses_and_alphas_of_one_process(tmp_path, monkeypatch
 # ---- whole runs
 
 SEARCH = {"device": "cpu", "epochs": "1", "images": "32", "batch": "14", "channels": "2", "nodes": "1"}
-EVAL = {"device": "cpu", "epochs": "1", "images": "40", "channels": "2", "batch": "16", "drop_path": "0"}
+EVAL = {"device": "cpu", "epochs": "1", "images": "40", "channels": "2", "batch": "16", "drop_path_rate": "0"}
 
 
 def make(name, texts):

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from repro import costs, plan, profiles, published, runner, runs, schedule
+from repro import costs, plan, profiles, runner, runs, schedule
 from repro.cli import main
 from repro.experiments import EXPERIMENTS, find
 from repro.hyperparameters_spos import SposSupernet
+from repro.results import published
 from repro.settings import ROOT
 
 PAPER = [(experiment, changes) for experiment, changes in profiles.plan("paper")]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro import plots, plots_alpha, plots_cost, published
+from repro import plots, plots_alpha, plots_cost
 from repro.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+from repro.results import published
 
 TRAJECTORIES = [
     {"xi": xi, "alpha": [2.0, 1.5, end], "weight": [-2.0, 0.0, end], "fixed_point": end}

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from repro import published
 from repro.errors import ReproError
+from repro.results import published
 
 
 @pytest.mark.parametrize("name", published.TABLES)
@@ -70,6 +70,6 @@ def test_an_unknown_table_is_refused():
 
 
 def test_importing_it_imports_nothing_heavy():
-    code = "import sys, repro.published; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
+    code = "import sys, repro.results.published; print([m for m in ('pandas', 'numpy', 'torch') if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -21,9 +21,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from repro import cli, datasets, engine, notebooks, pages, profiles, published, runner
+from repro import cli, datasets, engine, notebooks, pages, profiles, runner
 from repro.experiments import EXPERIMENTS, find
 from repro.image_folder import pictures
+from repro.results import published
 from repro.runs import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,9 +32,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = README.split("## Results")[1].split("\n## ")[0]
 
 FEW_IMAGES = {"images": 48, "batch": 16, "epochs": 1, "channels": 2}
-FEW_WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "size": 8}
+FEW_WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "hidden_size": 8}
 FEW_STEPS = {"iterations": 2, "batch": 16, "images": 200}
-FEW_CANDIDATES = {"generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "recalibration": 64}
+FEW_CANDIDATES = {"generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "bn_images": 64}
 SMALL = {
     **dict.fromkeys(("cifar10-search", "cifar10-joint", "cifar10-select", "cifar10-eval"), FEW_IMAGES),
     "cifar10-random": {**FEW_IMAGES, "samples": 2},
@@ -42,10 +43,10 @@ SMALL = {
     **dict.fromkeys(("ptb-search", "ptb-select", "ptb-eval", "wikitext2-eval"), FEW_WORDS),
     "ptb-random": {**FEW_WORDS, "samples": 2},
     "ptb-progress": {**FEW_WORDS, "search_seeds": (0,), "snapshots": (1,)},
-    "spos-supernet": {**FEW_STEPS, "recalibration": 64, "judged": 1, "held_out": 100},
+    "spos-supernet": {**FEW_STEPS, "bn_images": 64, "evaluated_paths": 1, "valid_images": 100},
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), FEW_CANDIDATES),
     "spos-retrain": FEW_STEPS,
-    "spos-correlation": {"networks": 2, "iterations": 2, "recalibration": 64},
+    "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 64},
 }
 
 
@@ -280,7 +281,7 @@ on_a_gpu = network(x)
 assert torch.allclose(on_a_gpu, folded, rtol=1e-9)
 assert recipe.main(["cifar10-search", "nodes=1", *TINY]) == 0
 (run,) = existing_runs("cifar10-search")
-assert len(run.metrics()[0]["shares"]["normal"][0]) == 9
+assert len(run.metrics()[0]["softmax_alpha"]["normal"][0]) == 9
 edges = [["dil_conv_7x7", 0], ["dil_conv_7x7", 1]]
 cell = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
 run.save("cell.json", cell)

@@ -19,12 +19,12 @@ import torch
 
 from repro import pages, report
 from repro.cli import main
-from repro.counterparts import ROWS
 from repro.discretise import conv_genotype, recurrent_genotype
 from repro.experiments import find
 from repro.genotypes import PUBLISHED, to_json
 from repro.notebooks import compute
 from repro.profiles import CHANGES
+from repro.results.rows import ROWS
 from repro.runs import open_run
 from repro.states import duration
 
@@ -97,7 +97,7 @@ def curves(parts, measures, count, cells):
         genotype = to_json((conv_genotype if len(alphas) == 2 else recurrent_genotype)(*alphas))
         lists = {cell: share.tolist() for cell, share in shares.items()}
         shown = lists if len(lists) == 2 else lists["recurrent"]
-        yield {"epoch": epoch, **values, "genotype": genotype, "shares": shown, "seconds": 60.0}
+        yield {"epoch": epoch, **values, "genotype": genotype, "softmax_alpha": shown, "seconds": 60.0}
 
 
 def images(count):

@@ -171,10 +171,10 @@ def test_the_split_is_balanced_fixed_and_whole():
     assert not torch.equal(balanced_split(labels, 200, seed=2)[1], held)
 
 
-@pytest.mark.parametrize("held_out", [0, 15, 2000])
-def test_a_split_that_cannot_be_balanced_is_refused(held_out):
-    with pytest.raises(UsageError, match=f"{held_out} held-out images cannot be balanced: choose a multiple of 10"):
-        balanced_split(load_images("digits").y_train, held_out, seed=0)
+@pytest.mark.parametrize("valid_images", [0, 15, 2000])
+def test_a_split_that_cannot_be_balanced_is_refused(valid_images):
+    with pytest.raises(UsageError, match=f"{valid_images} held-out images cannot be balanced: choose a multiple of 10"):
+        balanced_split(load_images("digits").y_train, valid_images, seed=0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

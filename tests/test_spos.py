@@ -24,9 +24,9 @@ from repro.tables import MACRO_SPACE, kendall_tau
 
 COUNTS = Path(__file__).parent / "reference" / "counts.json"
 TINY = {"images": 200, "batch": 20, "iterations": 3, "width": 0.5}
-SUPERNET = {**TINY, "held_out": 50, "recalibration": 40, "judged": 2}
+SUPERNET = {**TINY, "valid_images": 50, "bn_images": 40, "evaluated_paths": 2}
 NAMED = "run:spos-supernet/" + ",".join(f"{name}={value}" for name, value in SUPERNET.items())
-SEARCH = {"supernet": NAMED, "recalibration": 40, "generations": 3, "population": 6}
+SEARCH = {"supernet": NAMED, "bn_images": 40, "generations": 3, "population": 6}
 SEARCH |= {"parents": 2, "mutation": 2, "crossover": 2}
 
 
@@ -234,11 +234,13 @@ def test_a_random_network_is_within_the_limit_and_its_seed_s_own():
 
 def test_the_correlation_is_that_of_networks_trained_for_real():
     run("spos-supernet", space="macro", **SUPERNET)
-    part = {"networks": 3, "supernet": NAMED, "recalibration": 40, "iterations": 2}
+    part = {"networks": 3, "supernet": NAMED, "bn_images": 40, "iterations": 2}
     whole = run("spos-correlation", **part)
     rows = whole.load("networks.json")
     assert whole.result["networks"] == len({tuple(row["gene"]) for row in rows}) == 3
-    assert whole.result["kendall_tau"] == kendall_tau(*([row[name] for row in rows] for name in ("inherited", "alone")))
+    assert whole.result["kendall_tau"] == kendall_tau(
+        *([row[name] for row in rows] for name in ("inherited", "stand_alone"))
+    )
     with interrupted(spos_correlation, "train_paths", at=2):
         run("spos-correlation", seed=1, **part)
     with mock.patch.object(spos_correlation, "train_paths", wraps=spos_correlation.train_paths) as train:
@@ -265,8 +267,8 @@ def test_what_cannot_be_is_refused_in_one_line(judged, folder):
         run("spos-blocks", **SEARCH | {"mult_adds": 0.001})
     with pytest.raises(UsageError, match="bitops=1, but only the space bits has BitOps"):
         run("spos-blocks", **SEARCH | {"bitops": 1.0})
-    with pytest.raises(UsageError, match="recalibration=1000, but 150 images train the supernet: take fewer"):
-        run("spos-blocks", **SEARCH | {"recalibration": 1000})
+    with pytest.raises(UsageError, match="bn_images=1000, but 150 images train the supernet: take fewer"):
+        run("spos-blocks", **SEARCH | {"bn_images": 1000})
     with pytest.raises(UsageError, match="8 mutants and 2 crossings do not fit into a population of 6"):
         run("spos-blocks", **SEARCH | {"mutation": 8})
     for path in (folder / "runs" / "spos-supernet").glob("*/checkpoint*.pt"):
@@ -274,7 +276,7 @@ def test_what_cannot_be_is_refused_in_one_line(judged, folder):
     with pytest.raises(ReproError, match=r"has lost its checkpoint\.pt"):
         run("spos-blocks", **SEARCH)
     with pytest.raises(UsageError, match="held-out images cannot be balanced: choose a multiple of 10"):
-        run("spos-supernet", **SUPERNET | {"held_out": 55})
+        run("spos-supernet", **SUPERNET | {"valid_images": 55})
     with pytest.raises(UsageError, match="space=macro has no layout for imagenet: take dataset=cifar10 or digits"):
         build(SposSupernet(space="macro"))
 
@@ -304,7 +306,7 @@ def test_a_bad_gene_is_refused_in_one_line(architecture, message, folder, capsys
 
 def test_a_table_with_missing_rows_is_refused_before_anything_is_evaluated(folder, monkeypatch):
     run("spos-supernet", space="macro", **SUPERNET)
-    arguments = {"supernet": NAMED, "recalibration": 40, "benchmark": "nas-bench-macro"}
+    arguments = {"supernet": NAMED, "bn_images": 40, "benchmark": "nas-bench-macro"}
     monkeypatch.setattr(spos_correlation, "load_supernet", None)
     with pytest.raises(ReproError, match=r"NAS-Bench-Macro needs .*nas-bench-macro_cifar10\.json, which is missing"):
         run("spos-correlation", **arguments)
@@ -320,7 +322,7 @@ def test_a_supernet_of_other_networks_than_the_table_s_is_refused(monkeypatch):
     table = type("Table", (), {"name": "NAS-Bench-Macro", "space": MACRO_SPACE})
     monkeypatch.setattr(spos_correlation, "nas_bench_macro", lambda folder: table)
     with pytest.raises(UsageError, match="is not of the networks of NAS-Bench-Macro: take a supernet with space=macro"):
-        run("spos-correlation", supernet=NAMED, recalibration=40, benchmark="nas-bench-macro")
+        run("spos-correlation", supernet=NAMED, bn_images=40, benchmark="nas-bench-macro")
 
 
 def test_the_command_line_says_it_in_one_line(capsys, folder):

@@ -15,8 +15,8 @@ from repro.runs import open_run
 from repro.single_path import accuracy, recalibrate
 
 LAYOUT = Layout(32, 3, 8, stem=4, widths=(8, 16), repeats=(1, 1), strides=(2, 2), head=16)
-SUPERNET = {"dataset": "imagenet", "workers": 0, "iterations": 5, "batch": 32, "held_out": 16, "judged": 2}
-SUPERNET |= {"recalibration": 40}
+SUPERNET = {"dataset": "imagenet", "workers": 0, "iterations": 5, "batch": 32, "valid_images": 16, "evaluated_paths": 2}
+SUPERNET |= {"bn_images": 40}
 RETRAIN = {"dataset": "imagenet", "workers": 0, "iterations": 7, "batch": 32, "architecture": "shuffle_5x5"}
 
 
@@ -44,7 +44,7 @@ def run(name, **overrides):
 def test_a_supernet_is_trained_searched_and_its_winner_retrained():
     assert run("spos-supernet", **SUPERNET).result["networks"] == 16
     named = "run:spos-supernet/" + ",".join(f"{name}={value}" for name, value in SUPERNET.items())
-    search = {"supernet": named, "recalibration": 40, "mult_adds": 0.0, "generations": 1}
+    search = {"supernet": named, "bn_images": 40, "mult_adds": 0.0, "generations": 1}
     search |= {"population": 6, "mutation": 2, "crossover": 2}
     found = run("spos-blocks", **search)
     assert found.result["candidates"] == 6

@@ -48,7 +48,7 @@ def test_types_are_numbered_in_order_of_appearance_and_blank_lines_count(tiny, t
     [
         ((TEXTS[0], "", TEXTS[2]), r"valid\.txt is empty"),
         ((TEXTS[0] + "more\n", *TEXTS[1:]), r"train\.txt has 10 tokens with <eos>, tiny has 8"),
-        (("a cat sat\non the mat\n", *TEXTS[1:]), "has 8 types, expected 7"),
+        (("a cat sat\non the mat\n", *TEXTS[1:]), "has 8 different words, expected 7"),
     ],
 )
 def test_another_text_is_refused(tiny, tmp_path, texts, message):
@@ -65,7 +65,7 @@ def test_what_is_missing_is_named():
 
 def test_english_is_prose_with_a_closed_vocabulary():
     corpus = load_corpus("english")
-    assert corpus.types == 2000
+    assert corpus.vocabulary_size == 2000
     assert all(getattr(corpus, part).min() >= 0 and getattr(corpus, part).max() < 2000 for part in PARTS)
     assert 25_000 < len(corpus.train) < 100_000
     assert min(len(corpus.valid), len(corpus.test)) > 3_000

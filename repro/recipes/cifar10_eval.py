@@ -51,7 +51,7 @@ def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) 
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary > 0,
+        auxiliary=params.auxiliary_weight > 0,
         in_channels=images.channels,
     ).to(images.x_train.device)
 
@@ -64,12 +64,12 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
     bf16 = uses_bf16(params, run, device)
     prepare = lay_out(params.channels_last, network, augment, device)
     compile_network(params.compile, network, device)
-    training = ImageTraining(network, optimizer, params.clip, params.auxiliary, bf16=bf16)
+    training = ImageTraining(network, optimizer, params.grad_clip, params.auxiliary_weight, bf16=bf16)
     step = captured(params.capture, training.step, network, [optimizer])
 
     def epoch(index: int) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        network.set_drop_path(params.drop_path * index / params.epochs)
+        network.set_drop_path(params.drop_path_rate * index / params.epochs)
         row = train_epoch(training, batches, prepare, step)
         schedule.step()
         return {"lr": rate, **row}

@@ -23,7 +23,13 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     images = load(params, run)
     network = build_network(params, images)
     searcher = ImageSearch(
-        network, sgd(params, network), adam(params, network), params.order, params.xi_scale, params.eps, params.clip
+        network,
+        sgd(params, network),
+        adam(params, network),
+        params.order,
+        params.xi_scale,
+        params.eps,
+        params.grad_clip,
     )
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
@@ -34,11 +40,11 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
     images = load(params, run)
     network = build_network(params, images)
     if params.strategy == "coordinate":
-        searcher = ImageSearch(network, sgd(params, network), adam(params, network), order=1, clip=params.clip)
+        searcher = ImageSearch(network, sgd(params, network), adam(params, network), order=1, clip=params.grad_clip)
     else:
         decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
-        searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.clip)
+        searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.grad_clip)
     whole = [Batches(images.x_train, images.y_train, params.batch, seed=params.seed + offset) for offset in (0, 1)]
     return run_search(params, run, searcher, *whole, augmentation(params, images))
 

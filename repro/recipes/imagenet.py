@@ -88,7 +88,7 @@ def build_network(params: ImageNetEval, genotype: ConvGenotype) -> EvaluationNet
         channels=params.channels,
         classes=params.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary > 0,
+        auxiliary=params.auxiliary_weight > 0,
     )
 
 
@@ -99,10 +99,12 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     bf16 = uses_bf16(params, run, train.device)
     prepare = lay_out(params.channels_last, network, normalise, train.device)
     compile_network(params.compile, network, train.device)
-    training = ImageTraining(network, optimizer, params.clip, params.auxiliary, params.label_smoothing, bf16)
+    training = ImageTraining(
+        network, optimizer, params.grad_clip, params.auxiliary_weight, params.label_smoothing, bf16
+    )
 
     def epoch(index: int) -> dict[str, Any]:
-        network.set_drop_path(params.drop_path * index / params.epochs)
+        network.set_drop_path(params.drop_path_rate * index / params.epochs)
         row = {"lr": optimizer.param_groups[0]["lr"], **train_epoch(training, schedule, train.at(index), prepare)}
         row |= test(network, valid.at(index))
         return {**row, **unreadable(run, train, valid)}

@@ -141,21 +141,21 @@ class Pictures:
         return image_loader.Loader(part, transform, size, shuffled=shuffled, skip=False, **options)
 
 
-def divide(params: SposSupernet, labels: Tensor, recalibration: int) -> tuple[Tensor, Tensor, Tensor]:
+def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of images that train a supernet, that are held out, and that recalibrate: some of the first.
 
     UsageError where there are not so many.
     """
-    train, held = balanced_split(labels, params.held_out, params.seed)
-    if recalibration > len(train):
-        raise UsageError(f"recalibration={recalibration}, but {len(train)} images train the supernet: take fewer")
+    train, held = balanced_split(labels, params.valid_images, params.seed)
+    if bn_images > len(train):
+        raise UsageError(f"bn_images={bn_images}, but {len(train)} images train the supernet: take fewer")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(params.seed))
-    return train, held, train[order[:recalibration].to(train.device)]
+    return train, held, train[order[:bn_images].to(train.device)]
 
 
-def judge(params: SposSupernet, network: SinglePath, data: Data, recalibration: int) -> Judge:
+def judge(params: SposSupernet, network: SinglePath, data: Data, bn_images: int) -> Judge:
     """Return the judge of candidates, the same for every one of this supernet."""
-    _, held, some = divide(params, data.labels, recalibration)
+    _, held, some = divide(params, data.labels, bn_images)
     labels = data.labels[held].to(data.device)
     return Judge(network, data.pick(some), data.pick(held), labels, preparation(params.weights, data))
 

@@ -24,7 +24,7 @@ def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
     run.keep("genotype.json", to_json(genotype))
     corpus, device = load(params, run)
     if params.weights:
-        network, facts = load_model(params.weights, corpus.types, genotype).to(device), {}
+        network, facts = load_model(params.weights, corpus.vocabulary_size, genotype).to(device), {}
     else:
         network, facts = train_cell(params, run, genotype, corpus, device)
     valid, test = streams(network, corpus.valid, VALID_BATCH), streams(network, corpus.test, TEST_BATCH)
@@ -42,8 +42,8 @@ def train_cell(
     params: CellTraining, run: Run, genotype: RecurrentGenotype, corpus: Corpus, device: torch.device
 ) -> tuple[LanguageModel, dict[str, Any]]:
     """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
-    network = LanguageModel(corpus.types, params.size, genotype, dropout=dropout(params)).to(device)
-    descent = Descent(params.bptt, params.clip, params.slowness)
+    network = LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype, dropout=dropout(params)).to(device)
+    descent = Descent(params.bptt, params.grad_clip, params.tar)
     training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
     fit(run, {"training": training}, params.epochs, lambda index: train_epoch(training, train, valid, index))

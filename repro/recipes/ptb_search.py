@@ -17,13 +17,17 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     """Search for a cell; return it with the last validation perplexity of the search network."""
     corpus, device = load(params, run)
     network = LanguageModel(
-        corpus.types, params.size, nodes=params.nodes, dropout=dropout(params), alpha_init=params.alpha_init
+        corpus.vocabulary_size,
+        params.hidden_size,
+        nodes=params.nodes,
+        dropout=dropout(params),
+        alpha_init=params.alpha_init,
     ).to(device)
     searcher = LanguageSearch(
         network,
         torch.optim.SGD(network.weights(), params.lr, weight_decay=params.weight_decay),
         torch.optim.Adam(network.alphas, params.alpha_lr, weight_decay=params.alpha_weight_decay),
-        Descent(params.bptt, params.clip, params.slowness),
+        Descent(params.bptt, params.grad_clip, params.tar),
         params.order,
         params.eps,
         params.frozen_masks,

@@ -30,12 +30,12 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
         )
     data = load(supernet, run)
     genes = draw(network.space, params.networks, params.seed)
-    score = judge(supernet, network, data, params.recalibration)
+    score = judge(supernet, network, data, params.bn_images)
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
     alone = [table.accuracy(gene) if table else from_scratch(changed, run, data, gene) for gene in genes]
     rows = zip(genes, inherited, alone, strict=True)
-    run.save("networks.json", [{"gene": gene, "inherited": one, "alone": other} for gene, one, other in rows])
+    run.save("networks.json", [{"gene": gene, "inherited": one, "stand_alone": other} for gene, one, other in rows])
     return {"kendall_tau": kendall_tau(inherited, alone), "networks": len(genes), "of": network.space.count}
 
 

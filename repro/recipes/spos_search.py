@@ -34,7 +34,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     supernet, network = load_supernet(run, params.device, params.threads)
     costs = measure_costs(params, run, network)
     budgets = limits(params, costs)
-    score = judge(supernet, network, load(supernet, run), params.recalibration)
+    score = judge(supernet, network, load(supernet, run), params.bn_images)
     explored = {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, params.seed, changed, budgets, costs)

@@ -27,16 +27,17 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
     network = build(params).to(data.device)
-    train, _, _ = divide(params, data.labels, params.recalibration)
+    train, _, _ = divide(params, data.labels, params.bn_images)
     if params.weights:
         load_released(network, read_state_dict(params.weights))
         fit.save(run, {"network": network}, 0)
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
-    score = judge(params, network, data, params.recalibration)
+    score = judge(params, network, data, params.bn_images)
     rng = np.random.default_rng(params.seed)
     rows = [
-        {"gene": gene, "accuracy": score(gene)} for gene in (network.space.random(rng) for _ in range(params.judged))
+        {"gene": gene, "accuracy": score(gene)}
+        for gene in (network.space.random(rng) for _ in range(params.evaluated_paths))
     ]
     run.save("paths.json", rows)
     return {

@@ -18,7 +18,17 @@ from repro.experiments import EXPERIMENTS
 
 SECONDS = 20.0
 NUMBERS = {int: ("1", "2", "1000003", str(10**15)), float: ("0", "1e-300", "0.999", "1e6", "1e300")}
-AS_LONG = ("epochs", "steps", "iterations", "generations", "samples", "judged", "networks", "processes", "population")
+AS_LONG = (
+    "epochs",
+    "steps",
+    "iterations",
+    "generations",
+    "samples",
+    "evaluated_paths",
+    "networks",
+    "processes",
+    "population",
+)
 AS_LONG += ("mutation", "crossover", "parents", "cells", "nodes", "workers")  # more of them only takes longer
 
 

@@ -83,7 +83,9 @@ def test_cell_of_the_other_kind_of_network():
 def test_run_with_many_long_parameters_has_a_folder():
     names = {"search": "run:" + "x" * 100, "search_seeds": tuple(range(40)), "lr": 1e-9, "momentum": 0.123456789}
     experiment = find("cifar10-select")
-    params = experiment.parameters.build({**names, "weight_decay": 1.23456789e-7, "clip": 9.87654321, "epochs": 123456})
+    params = experiment.parameters.build(
+        {**names, "weight_decay": 1.23456789e-7, "grad_clip": 9.87654321, "epochs": 123456}
+    )
     assert len(runs.locate(experiment, "smoke", params).name) <= 240
 
 

@@ -24,11 +24,11 @@ def reference(name: str, changes: Mapping[str, str]) -> str:
 
 CPU = {"device": "cpu", "threads": "1"}
 SEARCH = {**CPU, "epochs": "4", "images": "32", "batch": "16", "channels": "1", "nodes": "1"}
-TRAINING = {**CPU, "images": "32", "batch": "16", "channels": "2", "cells": "1", "auxiliary": "0"}
-TEXT = {**CPU, "tokens": "400", "bptt": "10", "size": "8", "batch": "8"}
-SUPERNET = {**CPU, "images": "320", "held_out": "20", "recalibration": "64", "judged": "1"}
+TRAINING = {**CPU, "images": "32", "batch": "16", "channels": "2", "cells": "1", "auxiliary_weight": "0"}
+TEXT = {**CPU, "tokens": "400", "bptt": "10", "hidden_size": "8", "batch": "8"}
+SUPERNET = {**CPU, "images": "320", "valid_images": "20", "bn_images": "64", "evaluated_paths": "1"}
 SUPERNET |= {"iterations": "24", "batch": "60", "width": "0.5"}
-EVOLUTION = {**CPU, "recalibration": "64", "generations": "3", "population": "4", "parents": "2"}
+EVOLUTION = {**CPU, "bn_images": "64", "generations": "3", "population": "4", "parents": "2"}
 EVOLUTION |= {"mutation": "2", "crossover": "1", "mult_adds": "0", "bitops": "0"}
 
 SEARCHED = reference("cifar10-search", SEARCH)
@@ -45,7 +45,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "cifar10-progress": {**TRAINING, **SEEDS, "epochs": "1", "snapshots": "1,2", "search": SEARCHED},
     "cifar10-eval": {**TRAINING, "epochs": "4", "genotype": "DARTS_V2"},
     "imagenet-eval": {**CPU, "size": "32", "resize": "32", "images": "16", "batch": "8", "channels": "2", "cells": "1"}
-    | {"epochs": "4", "auxiliary": "0", "genotype": "DARTS_V2"},
+    | {"epochs": "4", "auxiliary_weight": "0", "genotype": "DARTS_V2"},
     "ptb-search": {**TEXT, "epochs": "3", "nodes": "2"},
     "ptb-select": {**TEXT, **SEEDS, "epochs": "2", "search": READ},
     "ptb-random": {**TEXT, "epochs": "2", "samples": "2", "nodes": "2"},
@@ -59,7 +59,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-retrain": {**CPU, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**CPU, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
-    | {"recalibration": "64", "iterations": "6"},
+    | {"bn_images": "64", "iterations": "6"},
 }
 
 # What must be finished before: experiment -> runs, as (experiment, parameters)
@@ -80,7 +80,7 @@ def small_data() -> Iterator[None]:
     """Let CIFAR-10 be 60 images, and Penn Treebank a page."""
     cifar = images.SOURCES["cifar10"]._replace(train=40, test=20)
     tokens = tuple(lines * (len(WORDS.split()) + 1) for lines in LINES)
-    treebank = text.SOURCES["ptb"]._replace(tokens=tokens, types=len({*WORDS.split()}) + 1)
+    treebank = text.SOURCES["ptb"]._replace(tokens=tokens, vocabulary_size=len({*WORDS.split()}) + 1)
     with patch.dict(images.SOURCES, cifar10=cifar), patch.dict(text.SOURCES, ptb=treebank):
         yield
 
