@@ -31,6 +31,13 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(each in str(error) for each in words)
 
 
+def unreadable(error: BaseException, kind: str) -> str:
+    """Say why a file cannot be read as a `kind`; the words of the library that tried would advise to trust it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "the memory is used up" if is_memory(error) else f"it is damaged, or no {kind}"
+
+
 def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:
     """Make the error for a `name` that is not among the `known` ones, led by the nearest right one."""
     known = list(known)

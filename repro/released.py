@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from repro import checkpoints
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
 from repro.mixed_edges import POOLINGS, SEPARABLE, TWICE, MixedEdges
@@ -112,11 +113,7 @@ def load_released(network: SearchNetwork | EvaluationNetwork, state: Mapping[str
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a checkpoint of tensors, on its own or under "state_dict"; ReproError if it is anything else."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the reader of a damaged or foreign file stumbles over
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ReproError(f"cannot read {path} as a checkpoint of tensors: {reason}") from error
+    state = checkpoints.read(path)
     if isinstance(state, Mapping):
         state = state.get("state_dict", state)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -1,18 +1,23 @@
 """The authors' checkpoints: every released name has its place, and what does not fit is refused in one line."""
 
 import pickle
+import re
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from plain_supernet import PlainSearchNetwork
 
+from repro import checkpoints, images, released_recurrent
 from repro.errors import ReproError
 from repro.genotypes import PUBLISHED
 from repro.network import EvaluationNetwork
 from repro.reference import read
 from repro.released import load_released, places, read_state_dict, released_view
 from repro.supernet import SearchNetwork
+from repro.verify import verify
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -76,6 +81,55 @@ def test_a_checkpoint_of_another_network_is_refused():
         )
     with pytest.raises(ReproError, match="another genotype, or of another kind"):
         load_released(nasnet(), {"weight": torch.zeros(1)})
+
+
+class Malice:
+    def __reduce__(self):
+        return eval, ("open('harm', 'w')",)
+
+
+def forms_of(thing):
+    """A bare pickle of it, PyTorch's old stream, its archive, and NumPy's array and archive."""
+    held = np.empty(1, dtype=object)
+    held[0] = thing
+    forms = [BytesIO() for _ in range(5)]
+    pickle.dump(thing, forms[0], protocol=2)
+    torch.save({"weight": thing}, forms[1], _use_new_zipfile_serialization=False)
+    torch.save({"weight": thing}, forms[2])
+    np.save(forms[3], held)
+    np.savez(forms[4], x_train=held, y_train=held, x_test=held, y_test=held)
+    return [form.getvalue() for form in forms]
+
+
+STATE = "m.npz: .*; accepted is what torch.save makes of a state dict"
+READERS = {
+    "weights": (read_state_dict, STATE),
+    "checkpoint": (lambda path: checkpoints.read(path), STATE),
+    "recurrent weights": (released_recurrent.read_model, "m.npz is refused: it .*; accepted are the authors' model"),
+    "reference": (verify, "m.npz: it (is no .npz|is damaged, or no archive of numbers alone|has no 'config')"),
+    "images": (lambda path: images._read(path), "m.npz (lacks an array|cannot be read: it is damaged, or no archive)"),
+}
+
+
+@pytest.mark.parametrize("thing", [Malice(), Path("x"), torch.nn.Linear(1, 1)], ids=lambda thing: type(thing).__name__)
+@pytest.mark.parametrize(("reader", "words"), READERS.values(), ids=READERS)
+def test_what_holds_code_is_refused_in_our_words(reader, words, thing, tmp_path, monkeypatch, capfd):
+    """The libraries' words advise to read it all the same."""
+    monkeypatch.chdir(tmp_path)
+    for form in forms_of(thing):
+        Path("m.npz").write_bytes(form)
+        with pytest.raises(ReproError, match=words) as caught:
+            reader(Path("m.npz"))
+        assert not re.search(r"weights_only|allow_pickle|trust|unsafe|torch\.load|pickle\.load|\n", str(caught.value))
+        assert not Path("harm").exists()
+    assert not capfd.readouterr().err
+
+
+def test_a_refused_pickle_is_told_by_what_it_would_call(tmp_path):
+    for form in forms_of(Malice())[:3]:
+        (tmp_path / "m.pt").write_bytes(form)
+        with pytest.raises(ReproError, match="it is a pickle that names eval, and so could run code"):
+            read_state_dict(tmp_path / "m.pt")
 
 
 def test_files_that_hold_anything_else_are_refused(tmp_path):
