@@ -16,7 +16,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from repro.errors import ReproError
+from repro.errors import ReproError, line
 
 ENGINE = "repro"
 
@@ -129,6 +129,6 @@ def _literal(path: Path) -> str:
 
 
 def _message(target: Path, error: PapermillExecutionError) -> str:
-    if error.ename in ("ReproError", "UsageError"):
+    if error.traceback and error.traceback[-1] == line(error.evalue):  # a ReproError, of whatever class
         return error.evalue
     return f"cell {error.exec_count} of {target} failed: {error.ename}: {error.evalue}"

@@ -1,5 +1,6 @@
 """The two errors a user may see: each is one line that gives the value, what was expected and what to do."""
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -10,6 +11,10 @@ class ReproError(Exception):
     """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
 
     status = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: a traceback that ends in the line alone, where others' have the name before it."""
+        return [*"".join(traceback.format_exception(self)).splitlines(), line(self)]
 
 
 class UsageError(ReproError):
