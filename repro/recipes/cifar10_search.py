@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro import parallel
+from repro import devices, parallel
 from repro.acceleration import lay_out
 from repro.augment import Augment
 from repro.capture import captured
@@ -45,7 +45,8 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
         decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
         searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.grad_clip)
-    whole = [Batches(images.x_train, images.y_train, params.batch, seed=params.seed + offset) for offset in (0, 1)]
+    seeds = (devices.mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
+    whole = [Batches(images.x_train, images.y_train, params.batch, seed=seed) for seed in seeds]
     return run_search(params, run, searcher, *whole, augmentation(params, images))
 
 
