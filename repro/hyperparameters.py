@@ -94,6 +94,8 @@ class SearchNetworkTraining(ImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
+    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
+
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
@@ -105,8 +107,12 @@ class CifarSearch(SearchNetworkTraining):
 class CifarJoint(SearchNetworkTraining):
     """DARTS Sect. 3.3: alpha and w trained on the same images, all of them."""
 
-    strategy: Literal["coordinate", "simultaneous"] = parameter("coordinate", "alpha and w in turn, or in one step")
-    alpha_lr: float = parameter(3e-4, "learning rate of alpha (Adam in turn, SGD in one step)", low=0)
+    IDLE: ClassVar = {"strategy": {"simultaneous": ("alpha_lr", "alpha_weight_decay")}}
+
+    strategy: Literal["coordinate", "simultaneous", "simultaneous-apart"] = parameter(
+        "coordinate", "alpha and w in turn; in one step of w's SGD; or in one step, alpha by an SGD of its own"
+    )
+    alpha_lr: float = parameter(3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step", low=0)
 
 
 @dataclass(frozen=True)
