@@ -45,7 +45,7 @@ def in_words(run: Run) -> pd.DataFrame:
     experiment, seconds = find(run.experiment), provenance.seconds(run.path)
     numbers = {name: value for name, value in (run.result or {}).items() if isinstance(value, int | float)}
     words = [f"{heading(name)}: {_short(value)}" for name, value in numbers.items()]
-    device = provenance.read(run.path).get("device", "CPU")
+    device = provenance.device(run.path) or "CPU"
     return pd.DataFrame(
         {
             "": ["result", "cost"],
@@ -59,7 +59,7 @@ def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
     commit = (facts.get("commit") or "unknown") + (", with changes" if facts.get("dirty") else "")
-    lines = {"run": run.name, "commit": commit, "device": facts.get("device")}
+    lines = {"run": run.name, "commit": commit, "device": provenance.device(run.path)}
     lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     for place, session in enumerate(facts.get("sessions", []), start=1):

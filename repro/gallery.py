@@ -46,7 +46,7 @@ def caption(group: Group) -> str:
         f"data: {group.data}" if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
-        f"{duration(3600 * group.hours)} on {group.device}",
+        ", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision])),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))

@@ -1,7 +1,7 @@
 """The parameters of the experiments on text; defaults are the papers' (A.1.2, A.2.2, A.2.4)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
@@ -33,6 +33,8 @@ class LanguageTraining(Seeded):
 @dataclass(frozen=True)
 class PtbSearch(LanguageTraining):
     """DARTS Sect. 3.1.2, A.1.2: search for recurrent cells."""
+
+    IDLE: ClassVar = {"order": {1: ("eps", "frozen_masks", "moves_embedding"), "exact": ("eps",)}}
 
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     epochs: int = parameter(50, "passes over the training text", low=1)

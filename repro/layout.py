@@ -94,11 +94,12 @@ def _value(value: Any, column: str, std: Any = None) -> str | None:
 
 
 def here(row: dict[str, Any], column: str, deviation: bool = True) -> str | None:
-    """Return our number with its deviation and its mark."""
+    """Return our number with its deviation and its marks: the second one where steps did not compute in float32."""
     value = _value(row.get(f"{column} here"), column, row.get("std here") if deviation else None)
     if value is None:
         return None
-    return value + (f" ({row['device']})" if column == "search_gpu_days" else mark(row))
+    precision = f", {row['precision']}" if _given(row.get("precision")) else ""
+    return value + (f" ({row['device']})" if column == "search_gpu_days" else mark(row)) + precision
 
 
 def _difference(row: dict[str, Any], column: str) -> str | None:

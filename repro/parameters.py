@@ -55,6 +55,7 @@ class Parameters:
     """All parameters of an experiment; fields are int, float, bool, str, Source, Literal or tuple[number, ...]."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values of the parameter `preset`: other defaults
+    IDLE: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {}  # parameter, its value: what then has no effect
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -108,6 +109,14 @@ class Parameters:
                 say(f"{name} is called {new} now")
             found[new] = value
         return found
+
+    def refuse_idle(self, changed: Mapping[str, Any]) -> None:
+        """UsageError if one of the `changed` values, by name, has no effect beside the value of another parameter."""
+        for switch, settings in self.IDLE.items():
+            for name in settings.get(getattr(self, switch), ()):
+                if name in changed:
+                    value, setting = changed[name], getattr(self, switch)
+                    raise UsageError(f"{name}={value} has no effect with {switch}={setting}: leave it out")
 
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists and references as text: what params.json holds."""

@@ -13,7 +13,7 @@ from repro.bilevel import finite_difference
 from repro.capture import Captured
 from repro.errors import ReproError
 from repro.genotypes import PUBLISHED
-from repro.image_search import ImageSearch
+from repro.image_search import ImageSearch, SimultaneousSearch
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
 from repro.supernet import SearchNetwork
@@ -166,8 +166,7 @@ def record_again(step, batches):
 
 
 def captured(searcher, record):
-    optimizers = [searcher.weight_optimizer, searcher.alpha_optimizer]
-    return Captured(searcher.step, searcher.network, optimizers, record)
+    return Captured(searcher.step, searcher.network, searcher.optimizers, record)
 
 
 def run(searcher, step, pairs):
@@ -187,6 +186,20 @@ def test_replayed_steps_equal_plain_ones():
     assert run(plain, plain.step, pairs) == run(fast, captured(fast, record), pairs)
     assert same(state(plain), state(fast))
     assert len(recorded) == 3  # after the warm-up, and whenever the rate changed
+
+
+def test_a_replayed_step_may_move_w_and_alpha_by_one_optimizer():
+    pairs, sides = batches(9), []
+    for _ in range(2):
+        network = search(1).network
+        optimizer = torch.optim.SGD([*network.weights(), *network.alphas], 0.1, 0.9, weight_decay=3e-4)
+        sides.append(SimultaneousSearch(network, optimizer, optimizer))
+    plain, fast = sides
+    step = captured(fast, record_again)
+    assert run(plain, plain.step, pairs) == run(fast, step, pairs)
+    assert same(state(plain), state(fast))
+    assert step.checked
+    assert not step.given_up
 
 
 @pytest.mark.parametrize("fault", ["raises", "astray"])

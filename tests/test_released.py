@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from plain_network import PlainNetwork
 from plain_supernet import PlainSearchNetwork
 
 from repro import checkpoints, images, released_recurrent
 from repro.errors import ReproError
-from repro.genotypes import PUBLISHED
+from repro.genotypes import CELL_OPERATIONS, PUBLISHED, ConvGenotype
 from repro.network import EvaluationNetwork
 from repro.reference import read
 from repro.released import load_released, places, read_state_dict, released_view
@@ -20,6 +21,13 @@ from repro.supernet import SearchNetwork
 from repro.verify import verify
 
 REFERENCE = Path(__file__).parent / "reference"
+CELLS = {name: genotype for name, genotype in PUBLISHED.items() if isinstance(genotype, ConvGenotype)}
+
+
+def of_one_operation(name):
+    """A cell of nothing else: in the one that reduces, with stride 2 from the inputs and stride 1 from a node."""
+    edges = ((name, 0), (name, 1), (name, 2), (name, 0))
+    return ConvGenotype(edges, (2, 3), edges, (2, 3))
 
 
 def checkpoint(name):
@@ -42,6 +50,27 @@ def test_every_weight_and_statistic_of_the_search_network_has_one_place():
         assert torch.equal(released_view(own, released[name]).reshape(value.shape), value)
     weights = sum(released_view(own, released[name]).numel() for name, _ in plain.named_parameters())
     assert weights == sum(weight.numel() for weight in network.weights())
+
+
+@pytest.mark.parametrize(
+    "genotype", [*CELLS.values(), *map(of_one_operation, CELL_OPERATIONS)], ids=[*CELLS, *CELL_OPERATIONS]
+)
+def test_every_operation_is_read_in_the_released_naming(genotype):
+    torch.manual_seed(0)
+    plain = PlainNetwork(genotype, channels=4, cells=3)
+    for value in plain.state_dict().values():
+        value.copy_(0.5 + torch.rand_like(value) if value.ndim == 1 else value)  # BatchNorm as it never starts
+    network = EvaluationNetwork(genotype, channels=4, cells=3, auxiliary=False)
+    state = {name: value for name, value in plain.state_dict().items() if "num_batches" not in name}
+    assert set(places(network)) == set(state)
+    load_released(network, state)
+    images = torch.randn(5, 3, 16, 16)
+    for training in (False, True):
+        ours, expected = network.train(training)(images)[0], plain.train(training)(images)
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    own = network.state_dict()
+    for name, place in places(network).items():
+        torch.testing.assert_close(own[place.name], plain.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_is_read_with_or_without_its_wrappings(tmp_path):

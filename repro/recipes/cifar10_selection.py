@@ -26,7 +26,7 @@ def select(params: CifarSelect, run: Run) -> dict[str, Any]:
 
 def draw_randomly(params: CifarRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among random ones."""
-    dice = random.Random(params.seed)
+    dice = random.Random(devices.mixed_seed(params.seed, "cells"))
     draw = lambda: random_genotype(dice, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, run), MEASURE)
 

@@ -24,7 +24,7 @@ def select(params: PtbSelect, run: Run) -> dict[str, Any]:
 
 def draw_randomly(params: PtbRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among random ones."""
-    generator = torch.Generator().manual_seed(params.seed)
+    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "cells"))
     draw = lambda: random_cell(params.nodes, generator)
     return selection.draw_randomly(run, draw, params.samples, judge(params, run), MEASURE)
 

@@ -66,6 +66,11 @@ class Group:
         return " and ".join(sorted({"CPU" if device.startswith("CPU") else "GPU" for device in devices}))
 
     @property
+    def precision(self) -> str:
+        """In what the runs' steps computed, such as `bf16`; nothing where it was float32, as in the papers."""
+        return provenance.precision(*(run.path for run in self.runs))
+
+    @property
     def pages(self) -> list[str | None]:
         """The place of every run's executed notebook, beside the report; None where a recipe ran without one."""
         return [page_of(run) if (run.path / "notebook.ipynb").exists() else None for run in self.runs]
@@ -141,6 +146,7 @@ def ours(table: str, group: Group, paper: dict[str, Any]) -> dict[str, Any]:
         "epochs": run.params.values().get("epochs"),
         "hours": group.hours,
         "device": group.device,
+        "precision": group.precision,
         "pages": group.pages,
     }
 
@@ -185,14 +191,14 @@ def overview() -> pd.DataFrame:
     runs, damaged, uncounted = survey()
     rows: list[dict[str, Any]] = []
     for run in runs:
-        values, facts = run.params.values(), provenance.read(run.path)
+        values = run.params.values()
         rows.append(
             {
                 "run": run.name,
                 "state": str(state(run)),
                 "data": values.get("dataset") or values.get("corpus"),
                 "epochs": values.get("epochs"),
-                "device": facts.get("device"),
+                "device": provenance.device(run.path),
                 "hours": round(provenance.seconds(run.path) / 3600, 3),
             }
         )
@@ -212,7 +218,7 @@ def provenance_table() -> pd.DataFrame:
                 "run": run.name,
                 "commit": commit,
                 "versions": ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items()),
-                "device": facts.get("device"),
+                "device": provenance.device(run.path),
                 "data (checksum)": ", ".join(f"{name} {sum[:12]}" for name, sum in facts.get("data", {}).items()),
                 "begun": next((session["start"][:16].replace("T", " ") for session in facts.get("sessions", [])), None),
                 "sessions": len(facts.get("sessions", [])),
