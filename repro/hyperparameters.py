@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
+from repro.widths import reference_cells
 
 ImageData = Literal["cifar10", "digits"]
 
@@ -170,6 +171,10 @@ class CifarProgress(ShortTraining):
     search: str = parameter("run:cifar10-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
+
+    def check(self) -> None:
+        """Refuse a data set on which the width of the published cells is not known."""
+        reference_cells(self.dataset)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,12 @@ class Parameters:
         checked = {name: _checked(name, hints[name], value) for name, value in values.items()}
         for field in dataclasses.fields(cls):
             _check_bounds(field, checked.get(field.name, field.default))
-        return cls(**checked)
+        params = cls(**checked)
+        params.check()
+        return params
+
+    def check(self) -> None:
+        """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
     def preset_of(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -57,7 +57,7 @@ NO_DATES = {
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
 # Line of each part of the data: told apart without colour
 UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
-NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A"}
+NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
 PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s")}
 
 

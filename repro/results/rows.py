@@ -49,6 +49,11 @@ def _best_of(search: str, data: str = "cifar10") -> dict[str, str]:
     return {"genotype": f"run:{data}-select/search={f'({search})' if ',' in search else search}"}
 
 
+def _their_setup(cell: str) -> Counterpart:
+    """Return the training of another convolutional cell in DARTS's own setup."""
+    return Counterpart("cifar10-eval", profiles.reference(cell, "cifar10", "channels"))
+
+
 def _retrained(architecture: str, **changes: Any) -> Counterpart:
     """Return the training from scratch of a network that SPOS compares."""
     return Counterpart("spos-retrain", {"architecture": architecture, **changes})
@@ -67,12 +72,11 @@ def _quantised(first: int, depth: int) -> dict[int, Counterpart]:
     return rows
 
 
-ENAS = {"genotype": "ENAS_RNN"}
 # Published table -> row -> what re-creates it
 ROWS: Mapping[str, Mapping[str | int, Counterpart]] = {
     "darts_table1_cifar10": {
-        "NASNet-A+cutout(their setup)": Counterpart("cifar10-eval", {"genotype": "NASNET", "channels": 32}),
-        "AmoebaNet-A+cutout(their setup)": Counterpart("cifar10-eval", {"genotype": "AMOEBANET"}),
+        "NASNet-A+cutout(their setup)": _their_setup("NASNET"),
+        "AmoebaNet-A+cutout(their setup)": _their_setup("AMOEBANET"),
         "Random(best of 24)+cutout": Counterpart("cifar10-eval", {"genotype": "run:cifar10-random"}),
         "DARTS-1st+cutout": Counterpart("cifar10-eval", _best_of("run:cifar10-search/order=1")),
         "DARTS-2nd+cutout": Counterpart("cifar10-eval"),
@@ -83,14 +87,14 @@ ROWS: Mapping[str, Mapping[str | int, Counterpart]] = {
         "depth20_C6_search": Counterpart("cifar10-eval", _best_of("run:cifar10-search/cells=20,channels=6")),
     },
     "darts_table2_ptb": {
-        "ENAS(their setup)": Counterpart("ptb-eval", ENAS),
+        "ENAS(their setup)": Counterpart("ptb-eval", profiles.reference("ENAS_RNN", "ptb")),
         "Random(best of 8)": Counterpart("ptb-eval", {"genotype": "run:ptb-random"}),
         "DARTS-1st": Counterpart("ptb-eval", _best_of("run:ptb-search/order=1", "ptb")),
         "DARTS-2nd": Counterpart("ptb-eval"),
     },
     "darts_table3_imagenet": {"DARTS": Counterpart("imagenet-eval")},
     "darts_table4_wikitext2": {
-        "ENAS(their setup)": Counterpart("wikitext2-eval", ENAS),
+        "ENAS(their setup)": Counterpart("wikitext2-eval", profiles.reference("ENAS_RNN", "wikitext-2")),
         "DARTS": Counterpart("wikitext2-eval"),
     },
     "spos_blocks": {
