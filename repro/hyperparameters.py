@@ -30,8 +30,10 @@ class Seeded(Parameters):
     """What every experiment that trains has."""
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
-    device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
-    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0, high=1024)
+    device: Literal["auto", "cpu", "cuda"] = parameter(
+        "auto", "where it runs; auto takes a GPU if there is one", identifies=False
+    )
+    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,9 @@ class ImageNetEval(Accelerated, Divided):
     )
     classes: int = parameter(1000, "class folders expected", low=2, kind="data")
     images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0, kind="data")
-    unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
+    unreadable: Literal["refuse", "skip"] = parameter(
+        "refuse", "what to do with an image that cannot be decoded", kind="data"
+    )
     workers: int = parameter(
         4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
     )

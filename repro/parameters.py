@@ -132,7 +132,12 @@ class Parameters:
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make the run what it is, by name: two runs with the same ones are one."""
-        return {name: value for name, value in self.values().items() if name in self.kinds()}
+        return self.part("protocol", "data", "seed")
+
+    def part(self, *kinds: Kind) -> dict[str, Any]:
+        """Return the part of the identity that is of these kinds."""
+        names = {name for name, kind in self.kinds().items() if kind in kinds}
+        return {name: value for name, value in self.values().items() if name in names}
 
 
 def expected(hint: Any) -> str:

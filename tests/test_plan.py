@@ -95,11 +95,12 @@ def test_the_readme_says_what_the_plan_says():
 def test_every_published_row_that_names_a_run_is_made_by_the_plan(table):
     """With the seeds that the row is about: ten where it prints a deviation, five where it says so, else one."""
     planned = [(each.name, runs.resolve(each, "paper", changes).identity()) for each, changes in PAPER]
-    numbers = published.table(table)
+    numbers = published.table(table).set_index("id")
     for key, row in ROWS[table].items():
-        line = numbers.loc[key] if isinstance(key, int) else numbers.set_index("architecture").loc[key]
-        seeds = 10 if line.get("std") == line.get("std") is not None else 5 if "5 runs" in str(key) else 1
-        wanted = runs.resolve(find(row.experiment), "paper", row.changes).identity()
+        line = numbers.loc[key]
+        seeds = 10 if line.get("std") == line.get("std") is not None else 5 if "5 runs" in line["architecture"] else 1
+        assert len(row.seeds("paper")) == seeds
+        wanted = runs.resolve(find(row.experiment), "paper", row.changes_in("paper")).identity()
         for seed in range(seeds):
             assert (row.experiment, {**wanted, "seed": seed}) in planned, (key, seed)
 

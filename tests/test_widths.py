@@ -17,10 +17,10 @@ from repro.runs import open_run
 from repro.text import SOURCES
 
 PRINTED = [
-    ("cifar10", "NASNET", "darts_table1_cifar10", "NASNet-A+cutout(their setup)"),
-    ("cifar10", "AMOEBANET", "darts_table1_cifar10", "AmoebaNet-A+cutout(their setup)"),
-    ("ptb", "ENAS_RNN", "darts_table2_ptb", "ENAS(their setup)"),
-    ("wikitext-2", "ENAS_RNN", "darts_table4_wikitext2", "ENAS(their setup)"),
+    ("cifar10", "NASNET", "darts_table1_cifar10", "nasnet-a-their-setup"),
+    ("cifar10", "AMOEBANET", "darts_table1_cifar10", "amoebanet-a-their-setup"),
+    ("ptb", "ENAS_RNN", "darts_table2_ptb", "enas-their-setup"),
+    ("wikitext-2", "ENAS_RNN", "darts_table4_wikitext2", "enas-their-setup"),
 ]
 
 
@@ -33,9 +33,9 @@ def millions(data, cell, width):
         return sum(weight.numel() for weight in network.weights()) / 1e6
 
 
-@pytest.mark.parametrize(("data", "cell", "table", "row"), PRINTED)
+@pytest.mark.parametrize(("data", "cell", "table", "row"), PRINTED, ids=[row for *_, row in PRINTED])
 def test_no_other_width_is_nearer_to_the_printed_number_of_parameters(data, cell, table, row):
-    printed = published.table(table).set_index("architecture").loc[row, "params_millions"]
+    printed = published.table(table).set_index("id").loc[row, "params_millions"]
     width = widths.reference_width(cell, data, widths.WIDTHS[data][0])
     distance = {each: abs(millions(data, cell, each) - printed) for each in (width - 1, width, width + 1)}
     assert min(distance, key=distance.get) == width
