@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import listing, profiles
+from repro import costs, listing, profiles
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
@@ -65,7 +65,7 @@ def run_experiments(options: argparse.Namespace) -> int:
     jobs = runner.plan(_requests(options), options.profile, options.with_needs or options.all)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
+            print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
     if options.cluster is not None:
         from repro import cluster
 

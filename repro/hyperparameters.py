@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
+from repro.widths import reference_cells
 
 ImageData = Literal["cifar10", "digits"]
 Precision = Literal["auto", "float32", "tf32", "bf16"]
@@ -30,8 +31,10 @@ class Seeded(Parameters):
     """What every experiment that trains has."""
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
-    device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
-    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0, high=1024)
+    device: Literal["auto", "cpu", "cuda"] = parameter(
+        "auto", "where it runs; auto takes a GPU if there is one", identifies=False
+    )
+    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,10 @@ class CifarProgress(ShortTraining):
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
 
+    def check(self) -> None:
+        """Refuse a data set on which the width of the published cells is not known."""
+        reference_cells(self.dataset)
+
 
 @dataclass(frozen=True)
 class ImageNetEval(Accelerated, Divided):
@@ -206,7 +213,9 @@ class ImageNetEval(Accelerated, Divided):
     )
     classes: int = parameter(1000, "class folders expected", low=2, kind="data")
     images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0, kind="data")
-    unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
+    unreadable: Literal["refuse", "skip"] = parameter(
+        "refuse", "what to do with an image that cannot be decoded", kind="data"
+    )
     workers: int = parameter(
         4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
     )

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
 from repro.references import Reference, Source
+from repro.widths import reference_cells
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
@@ -114,3 +115,7 @@ class PtbProgress(ShortTraining):
     search: Reference = parameter("run:ptb-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
+
+    def check(self) -> None:
+        """Refuse a corpus on which the width of the published cell is not known."""
+        reference_cells(self.corpus)

@@ -64,7 +64,12 @@ class Parameters:
         checked = {name: _checked(name, hints[name], value) for name, value in values.items()}
         for field in dataclasses.fields(cls):
             _check_bounds(field, checked.get(field.name, field.default))
-        return cls(**checked)
+        params = cls(**checked)
+        params.check()
+        return params
+
+    def check(self) -> None:
+        """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -136,7 +141,12 @@ class Parameters:
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make the run what it is, by name: two runs with the same ones are one."""
-        return {name: value for name, value in self.values().items() if name in self.kinds()}
+        return self.part("protocol", "data", "seed")
+
+    def part(self, *kinds: Kind) -> dict[str, Any]:
+        """Return the part of the identity that is of these kinds."""
+        names = {name for name, kind in self.kinds().items() if kind in kinds}
+        return {name: value for name, value in self.values().items() if name in names}
 
 
 def expected(hint: Any) -> str:

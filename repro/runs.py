@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from repro import provenance
+from repro import profiles, provenance
 from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
@@ -175,6 +175,7 @@ def read_run(path: Path) -> Run:
     try:
         experiment = find(held["experiment"])
         params = experiment.parameters.read(held["parameters"])
+        profiles.changes(held["profile"], experiment)
         experiment.needs(params)
         return Run(path, experiment.name, held["profile"], params)
     except UsageError as error:
