@@ -10,6 +10,7 @@ class ReproError(Exception):
     """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
 
     status = 1
+    trace = ""  # the traceback, where that is another process's
 
 
 class UsageError(ReproError):

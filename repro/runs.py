@@ -6,6 +6,7 @@ runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from
   metrics.jsonl     one line per epoch
   checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
   notebook.ipynb    as executed
+  failure.txt       why it failed, until it goes on
   result.json       headline numbers; written last: it exists = done
 """
 
@@ -16,13 +17,13 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from repro import profiles, provenance
+from repro import failure, profiles, provenance
 from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, Reference, find, parse_reference
 from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
@@ -57,6 +58,13 @@ class Run:
             if self.result is None:
                 provenance.update(self.path)
                 write_json(self.path / "result.json", dict(result))
+        failure.clear(self.path)
+
+    def fail(self, error: Exception) -> None:
+        """Keep why the run failed, unless that is known already, or another process is at work on it."""
+        with suppress(ReproError, OSError), lock(self.path / ".lock", wait=1.0):
+            if self.result is None and not failure.read(self.path):
+                failure.keep(self.path, error)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl; ReproError on a full disk."""
@@ -102,11 +110,17 @@ class Run:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Hold the run for writing and count the seconds; ReproError if another process holds it."""
+        """Hold the run for writing, count the seconds, keep why it failed; ReproError if another process holds it."""
         with lock(self.path / ".lock", wait=10.0):
+            failure.clear(self.path)
             provenance.begin(self.path)
             try:
                 yield
+            except Exception as error:
+                with suppress(ReproError):
+                    provenance.update(self.path)  # raises where the run goes on elsewhere: then it has not failed
+                    failure.keep(self.path, error)
+                raise
             finally:
                 provenance.end(self.path)
 
@@ -132,6 +146,9 @@ class Follower(Run):
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Go on from `rows`."""
         self.rows = list(rows)
+
+    def fail(self, error: Exception) -> None:
+        """Write nothing."""
 
     def save(self, name: str, value: Any) -> None:
         """Write nothing."""
@@ -160,6 +177,7 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
     held = _held(path) if path.exists() else None
     if held is not None:
         _refuse_other(path, params, held["parameters"])
+    failure.clear(run.path)
     if held != asked:
         with lock(run.path / ".brief.lock", wait=5.0):
             write_json(path, asked)
