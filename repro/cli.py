@@ -5,6 +5,7 @@ Exit status: 0 all went well, 1 something failed, 2 the command or a parameter i
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections import Counter
@@ -60,8 +61,11 @@ def show_status(options: argparse.Namespace) -> int:
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Run the named experiments, or all of the profile, and print what became of each."""
-    from repro import runner
+    from repro import pool, runner
 
+    at_once = None if options.jobs is None else _count("--jobs", options.jobs)
+    if at_once and options.cluster is not None:
+        raise UsageError("--jobs is for this machine, and each worker of --cluster runs one at a time: leave one out")
     jobs = runner.plan(_requests(options), options.profile, options.with_needs or options.all)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
@@ -71,7 +75,7 @@ def run_experiments(options: argparse.Namespace) -> int:
 
         cluster.run_all(jobs, options.line, options.cluster)
     else:
-        runner.run_all(jobs, options.line)
+        pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
 
 
@@ -79,10 +83,9 @@ def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
     from repro import plan, runner
 
-    if options.gpus < 1:
-        raise UsageError(f"--gpus {options.gpus}: expected a whole number from 1 on")
+    gpus = _count("--gpus", options.gpus)
     jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    print(*plan.lines(jobs, options.profile, options.gpus), sep="\n")
+    print(*plan.lines(jobs, options.profile, gpus), sep="\n")
     return 0
 
 
@@ -168,6 +171,12 @@ def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
     return [experiment.parameters.parse({"seed": part.strip()}) for part in text.split(",")]
 
 
+def _count(option: str, text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise UsageError(f"{option} {text}: expected a whole number from 1 to 9999")
+    return int(text)
+
+
 def _summary(jobs: list, debug: bool) -> int:
     counts = {outcome: sum(job.outcome == outcome for job in jobs) for outcome in ("ran", "done", "skipped", "failed")}
     if counts["done"] == len(jobs):
@@ -212,9 +221,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
+    run.add_argument(
+        "--jobs",
+        metavar="N",
+        help="runs at a time (default: as many as there are cores for their threads; one on a GPU alone)",
+    )
     run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
-    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="order and times on N GPUs (default: 1)")
+    plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")

@@ -11,6 +11,7 @@ class ReproError(Exception):
     """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
 
     status = 1
+    trace = ""  # the traceback, where that is another process's
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: a traceback that ends in the line alone, where others' have the name before it."""
