@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from repro import profiles
 from repro.errors import UsageError, unknown
 from repro.results import effects, intervals, verdicts
-from repro.results.arms import Request, Runs, requests, units
+from repro.results.arms import Request, Runs, Units, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
@@ -13,51 +14,60 @@ from repro.results.verdicts import Answer
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
 
-def answers(runs: Runs, size: Size) -> list[Answer]:
-    """Return the verdict on every claim from the runs of one size."""
-    p, found = gate(runs, size.name), {}
+def sizes() -> list[Size]:
+    """Return the sizes that there is a profile for, the largest first."""
+    return [size for size in SIZES if size.name in profiles.CHANGES]
+
+
+def find_size(profile: str) -> Size:
+    """Return the size of that profile; UsageError where its runs decide nothing."""
+    if profile not in (names := {size.name: size for size in sizes()}):
+        raise UsageError(f"runs of the profile {profile} decide no claim: take --profile {', '.join(names)}")
+    return names[profile]
+
+
+def answers(profile: str) -> list[Answer]:
+    """Return the verdict on every claim from the finished runs of one size; UsageError for one that decides nothing."""
+    size, runs, found = find_size(profile), Runs(profile), {}
+    p = gate(runs)
     for paper in ("DARTS", "SPOS"):
-        lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(size.name)]
-        judged = [verdicts.judge(line, size, arms(runs, size.name, line), p) for line in lines]
+        lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
+        judged = [verdicts.judge(line, size, arms(runs, line), p) for line in lines]
         found |= {each.line.id: each for each in verdicts.adjusted(judged)}
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
 
 
-def headlines(by_size: list[list[Answer]]) -> list[Answer]:
-    """Return the answer that speaks for each claim, from those of all sizes, the largest first."""
-    return [verdicts.headline(each) for each in zip(*by_size, strict=True)]
+def headlines() -> list[Answer]:
+    """Return for each claim the answer that speaks for it, of the largest finished size."""
+    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in sizes()), strict=True)]
 
 
-def gate(runs: Runs, profile: str) -> float | None:
+def gate(runs: Runs) -> float | None:
     """Return p of the sixteen random cells with two trainings each; None where not all are finished."""
-    cells = units(runs, profile, RANDOM, ERROR, TRAININGS)
+    cells = units(runs, RANDOM, ERROR, TRAININGS)
     if verdicts.finished(cells, TRAININGS) < CELLS:
         return None
     return intervals.told_apart(effects.first(cells, CELLS))
 
 
-def arms(runs: Runs, profile: str, line: Line) -> list[dict[int, list[float]]]:
+def arms(runs: Runs, line: Line) -> list[Units]:
     """Return the units of each arm of a line."""
-    return [units(runs, profile, arm, line.measures, line.m) for arm in line.arms]
+    return [units(runs, arm, line.measures, line.m) for arm in line.arms]
 
 
-def wanted(runs: Runs, profile: str, name: str) -> Iterator[Request]:
-    """Yield the runs that the next look at a line, or at all lines of a claim, is made of.
+def wanted(name: str, profile: str) -> Iterator[Request]:
+    """Yield the runs that the next look at a line needs, with the gate's where it waits for that.
 
-    Those of the gate are among them where a line waits for it; UsageError for what has no query or no such name.
+    Raises UsageError for a name that no line has, and for a line that no run can answer.
     """
-    known = {claim.id: claim.at(profile) for claim in CLAIMS}
-    known |= {line.id: (line,) for lines in known.values() for line in lines}
-    if name not in known:
-        raise unknown(f"claim at {profile}", name, known)
-    for line in known[name]:
-        yield from _next_look(runs, profile, line)
-
-
-def _next_look(runs: Runs, profile: str, line: Line) -> Iterator[Request]:
+    size, runs = find_size(profile), Runs(profile)
+    lines = {line.id: line for claim in CLAIMS for line in claim.at(size.name)}
+    if name not in lines:
+        raise unknown(f"line of a claim at {profile}", name, lines)
+    line = lines[name]
     if reason := line.lacking(profile):
-        raise UsageError(f"{line.id} cannot be run at {profile}: {reason}")
-    done = [verdicts.finished(arm, line.m) for arm in arms(runs, profile, line)]
+        raise UsageError(f"{name} cannot be run at {profile}: {reason}")
+    done = [verdicts.finished(arm, line.m) for arm in arms(runs, line)]
     n = line.look(0) if any(map(int.__lt__, done, line.look(0))) else line.look(1)
     for arm, count in zip(line.arms, n, strict=True):
         yield from requests(arm, profile, count, line.m)

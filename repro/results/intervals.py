@@ -6,6 +6,7 @@ which prints verdicts starts at once.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from math import comb, inf, log
 from typing import NamedTuple
 
@@ -60,18 +61,14 @@ def _student(effect: float, variance: float, df: float, null: float) -> Estimate
 def best_of_four(held_out: Sequence[float], test: Sequence[float]) -> float:
     """Return the expected test error of the best by held-out error among 4 of N >= 4 networks, drawn without return.
 
-    The i-th best of N is the best of the four in C(N - i, 3) of C(N, 4) draws. Equal held-out errors share their weight.
+    The i-th best of N is the best of four in C(N - i, 3) of C(N, 4) draws. Equal held-out errors share their weight.
     """
-    weights = draw_weights(len(test))
-    held_out, test = np.asarray(held_out, float), np.asarray(test, float)
-    ranks = np.argsort(held_out, kind="stable")
-    shares = np.empty(len(test))
-    shares[ranks] = weights
-    for value in np.unique(held_out):
-        shares[held_out == value] = shares[held_out == value].mean()
-    return float(shares @ test)
+    _, place, counts = np.unique(held_out, return_inverse=True, return_counts=True)
+    shares = np.add.reduceat(draw_weights(len(test)), np.cumsum(counts) - counts) / counts
+    return float(shares[place] @ np.asarray(test, float))
 
 
+@cache
 def draw_weights(count: int) -> np.ndarray:
     """Return for the i-th best of `count` networks the probability that it is the best of four: (count,), sum 1."""
     return np.array([comb(count - place, CHOICE - 1) for place in range(1, count + 1)]) / comb(count, CHOICE)

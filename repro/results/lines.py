@@ -1,4 +1,4 @@
-"""What a claim consists of: lines, each with its arms, the kind of its interval, how many units decide, and its bounds."""
+"""What a claim consists of: lines, each with its arms, the kind of its interval, the units that decide, and bounds."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,15 +15,15 @@ class Size:
 
     name: str
     scale: float
-    why: str
+    why: str = ""
 
 
-# Largest first. The scale of a reduced size is set once, before its campaign: by the spread of eight random cells, in
-# points, if that is below 0.7 or above 1.5; else it is 1
+# Largest first. The scale of a reduced size is set once, before its campaign: the spread of eight random cells, in
+# points, if that is below 0.7 or above 1.5, else 1
 SIZES = (
-    Size("paper", 0.2, "the papers' networks err so little that a fifth matters"),
-    Size("short", 1.0, "as stated"),
-    Size("desk", 1.0, "as stated"),
+    Size("paper", 0.2, "networks of the papers' size differ by less"),
+    Size("short", 1.0),
+    Size("desk", 1.0),
 )
 NAMES = tuple(size.name for size in SIZES)
 

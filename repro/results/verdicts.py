@@ -1,8 +1,8 @@
 """What the units say of a line, and the lines of a claim: the rule, on plain numbers.
 
-*Two looks.* The units 0 to a - 1 decide until every arm has b, then 0 to b - 1: never between, and a missing seed ends its
-arm. *Verdict.* `holds`: the interval's lower end is above L. `does not hold`: its upper end is below U. Both: `holds,
-small`. Neither: `open`. *Gate.* Where random cells cannot be told apart, what compares cells says so, and nothing else.
+*Two looks.* The units 0 to a - 1 decide until every arm has b, then 0 to b - 1: never between, and a missing seed ends
+its arm. *Verdict.* `holds`: the interval's lower end is above L. `does not hold`: its upper end is below U. Both:
+`holds, small`. Neither: `open`. *Gate.* Where random cells cannot be told apart, what compares cells says only so.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +17,7 @@ from repro.results.lines import Claim, Line, Size
 
 HOLDS, SMALL, FAILS, OPEN = "holds", "holds, small", "does not hold", "open"
 UNTOLD, UNFINISHED, NOT_RUN = "cannot be told at this size", "unfinished", "not run"
+WORDS = (HOLDS, SMALL, FAILS, OPEN, UNTOLD, UNFINISHED, NOT_RUN)
 APART = 0.05  # p of the gate below which the random cells can be told apart
 
 
@@ -83,9 +84,7 @@ def _looked(found: Verdict, arms: Sequence[Units], n: tuple[int, ...]) -> Verdic
     trainings = intervals.trainings_variance(used) ** 0.5 if used[0].shape[1] > 1 else None
     spread = intervals.units_variance(used) ** 0.5 if n[0] > 1 else None
     points = effects.points(line.kind, whole, n)
-    return replace(
-        found, word=word, n=n, estimate=estimate, points=points, spread=spread, spread_trainings=trainings
-    )
+    return replace(found, word=word, n=n, estimate=estimate, points=points, spread=spread, spread_trainings=trainings)
 
 
 def decide(estimate: Estimate, lower: float, upper: float) -> str:
