@@ -9,15 +9,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
+from pathlib import Path
 from typing import Any
 
-from repro.errors import ReproError
+from repro.errors import ReproError, line
 from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
 from repro.references import Reference
 from repro.results.intervals import matched
-from repro.runs import Run, held_identity, misnamed, read_run
+from repro.runs import held_identity, misnamed, read_run
 from repro.settings import runs_folder
 
 Result = Mapping[str, Any]  # what a result.json holds
@@ -87,25 +88,25 @@ class Runs:
 
     def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Result | None]]]:
         found: dict[str, dict[int, dict[int, Result | None]]] = {}
-        for run in (run for run in counted(experiment) if run.profile == self.profile):
-            what = json.loads(held_identity(run.path))
+        for path, result in _finished(experiment, self.profile):
+            what = json.loads(held_identity(path))
             own = what["parameters"].get("seed", 0)
             behind = set(seeds(what)[1:]) or {own}
-            if len(behind) == 1 and (result := run.result) is not None:
+            if len(behind) == 1:
                 arm = found.setdefault(as_text(unseeded(what)), {})
                 arm.setdefault(behind.pop(), {})[own] = None if result.get("diverged") else result
         return found
 
 
-def counted(experiment: str) -> Iterator[Run]:
-    """Yield the runs of an experiment that can be read and lie under the name they were given."""
+def _finished(experiment: str, profile: str) -> Iterator[tuple[Path, Result]]:
+    """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
     for path in sorted(runs_folder().glob(f"{experiment}/*/params.json")):
         try:
             run = read_run(path.parent)
-            if not misnamed(run):
-                yield run
-        except (ReproError, OSError):
-            continue  # `repro status` names what is damaged
+            if run.profile == profile and not misnamed(run) and (result := run.result) is not None:
+                yield run.path, result
+        except (ReproError, OSError) as error:
+            note_once(f"{line(error)}; left out")
 
 
 def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
