@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,11 @@ def test_lines_are_those_that_were_written_down():
     assert found == PLANNED
     assert all(line.measures[0].scaled for line in LINES.values() if line.gated and line.id != "D9")
     assert [line.id for line in LINES.values() if line.sizes != ("paper", "short", "desk")] == ["D7b"]
+
+
+def test_the_readme_counts_them_rightly():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(LINES)} comparisons under {len(claims.CLAIMS)} claims" in text
 
 
 def test_bounds_of_errors_on_cifar10_are_a_fifth_at_the_papers_size():
