@@ -47,7 +47,8 @@ def list_experiments(options: argparse.Namespace) -> int:
 
 def show_experiment(options: argparse.Namespace) -> int:
     """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
-    print(*listing.parameters(find(options.name), options.profile), sep="\n")
+    experiment = find(options.name)
+    print(*(listing.cell(experiment) if options.cell else listing.parameters(experiment, options.profile)), sep="\n")
     return 0
 
 
@@ -225,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("list", list_experiments, "list the experiments and the state of their runs")
-    add("show", show_experiment, "show an experiment's parameters").add_argument("name")
+    show = add("show", show_experiment, "show an experiment's parameters")
+    show.add_argument("name")
+    show.add_argument("--cell", action="store_true", help="as the parameters cell of its notebook")
     add("status", show_status, "show how far every run is, with the time left")
     run = add("run", run_experiments, "run experiments; finished runs are kept, interrupted ones go on")
     run.add_argument("names", nargs="*", metavar="NAME")

@@ -17,8 +17,10 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from repro.errors import ReproError
+from repro.notebooks import parameters_of
 
 ENGINE = "repro"
+LEFT = {"profile": "smoke", "folder": "report"}  # what cells set that a run may set otherwise
 
 
 class Engine(NBClientEngine):
@@ -90,16 +92,20 @@ class NotebookError(ReproError):
 
 
 def check(path: Path, values: Mapping[str, Any]) -> None:
-    """Refuse a notebook that is damaged, or whose parameters cell is missing or lacks one of `values`."""
+    """Refuse a notebook that is damaged, or whose parameters cell is missing, or lacks or contradicts `values`."""
     notebook = read(path)
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ReproError(
             f"{path} has {len(cells)} cells tagged 'parameters', expected one; restore it with: git checkout"
         )
-    absent = [name for name in values if f"\n{name} = " not in f"\n{cells[0].source}"]
-    if absent:
+    held = parameters_of(cells[0].source)
+    if absent := [name for name in values if name not in held]:
         raise ReproError(f"{path}: the parameters cell lacks {', '.join(absent)}; restore it with: git checkout")
+    edited = [name for name in values if held[name] not in (..., values[name], LEFT.get(name))]
+    if edited:
+        asked = ", ".join(f"{name}={held[name]!r} there, {values[name]!r} asked" for name in edited)
+        raise ReproError(f"{path}: the parameters cell was edited ({asked}): give values with -p, or put ... there")
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -3,11 +3,13 @@
 import os
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 from repro import profiles, provenance
-from repro.experiments import EXPERIMENTS, Experiment
+from repro.experiments import EXPERIMENTS, Experiment, find
+from repro.identity import differences
 from repro.parameters import expected
 from repro.runs import Run
 from repro.states import WORDS, State, duration, state, survey
@@ -50,6 +52,26 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
         lines.append(f"  {paint(field.name, 'name')} = {_plain(field.default)}{own}")
         lines.append(paint(f"      {field.metadata['doc']} ({expected(hints[field.name])})", "faint"))
     return lines
+
+
+def cell(experiment: Experiment) -> list[str]:
+    """Return the lines of the parameters cell of the experiment's notebook, with all values the profile's."""
+    names = " or ".join(profiles.CHANGES)
+    lines = [f"{f.name} = ...  # [{_plain(f.default)}] {f.metadata['doc']}" for f in fields(experiment.parameters)]
+    return [f'profile = "smoke"  # {names}: gives every value that is ... here; in brackets the paper\'s', *lines]
+
+
+def changed(run: Run) -> str:
+    """Return in one line what the run's profile changes of the paper's parameters, and what was set besides."""
+    experiment = find(run.experiment)
+    paper, own = experiment.parameters().values(), differences(experiment, run.profile, run.params)
+    usual = {n: value for n, value in run.params.identity().items() if value != paper[n] and n not in own}
+    lines = [f"{run.profile}: {_pairs(usual) or 'the parameters of the paper'}"]
+    return "; ".join(lines + [f"set besides: {_pairs(own)}"] * bool(own))
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_plain(value)}" for name, value in values.items())
 
 
 def status() -> list[str]:

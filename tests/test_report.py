@@ -5,6 +5,7 @@ The same runs give the same bytes: of the page, of every figure and table, and o
 
 import html
 import json
+import os
 import re
 import shlex
 import shutil
@@ -177,6 +178,7 @@ def broken(folder, again):
     failed()
     shutil.rmtree(folder / "runs" / "bilevel-toy")
     (folder / "half" / "mine.txt").write_text("kept")
+    os.utime(folder / "half" / "mine.txt", (2**31, 2**31))  # no time of a file makes it the report's
     report.build("smoke", folder / "half")
     return Page(folder / "half" / "report.html")
 
@@ -311,6 +313,7 @@ def test_the_same_runs_give_the_same_bytes(half, again):
 def test_what_no_run_makes_any_longer_is_deleted(half, broken):
     assert {"figure2.svg", "table1_cost.svg"} <= set(half.files)
     assert {"mine.txt", "table1_cost.svg"} <= set(broken.files)
+    assert set(json.loads(broken.files["contents.json"])) == set(broken.files) - {"mine.txt", "contents.json"}
     assert "figure2.svg" not in broken.files
 
 

@@ -10,7 +10,9 @@ import nbformat
 import pytest
 from papermill import inspect_notebook
 
+from repro import listing
 from repro.experiments import EXPERIMENTS
+from repro.notebooks import parameters_of
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "repro"
@@ -86,11 +88,9 @@ def test_notebook_is_a_clean_narration(path):
 def test_parameters_cell_is_the_table_of_the_defaults(experiment):
     path = ROOT / "notebooks" / experiment.notebook
     cell = next(c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", []))
-    values: dict = {}
-    for statement in ast.parse(cell.source).body:
-        values[statement.targets[0].id] = ast.literal_eval(statement.value)
-    assert values == {"profile": "smoke", **experiment.parameters().values()}
-    assert inspect_notebook(str(path)).keys() == values.keys()
+    assert cell.source.splitlines() == listing.cell(experiment)  # `repro show NAME --cell` prints it
+    assert parameters_of(cell.source) == {"profile": "smoke", **dict.fromkeys(experiment.parameters().values(), ...)}
+    assert inspect_notebook(str(path)).keys() == parameters_of(cell.source).keys()
 
 
 def test_links_between_notebooks_lead_somewhere():
