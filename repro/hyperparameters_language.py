@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Trained
 from repro.parameters import parameter
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class LanguageTraining(Seeded):
+class LanguageTraining(Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(

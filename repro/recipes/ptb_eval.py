@@ -46,6 +46,6 @@ def train_cell(
     descent = Descent(params.bptt, params.grad_clip, params.tar)
     training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
-    fit(run, {"training": training}, params.epochs, lambda index: train_epoch(training, train, valid, index))
+    fit(run, {"training": training}, params.epochs, lambda epoch: train_epoch(training, train, valid, epoch))
     training.load_best()
     return network, {"averaging_began": training.trigger, "best_epoch": training.best["epoch"]}

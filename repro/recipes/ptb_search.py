@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.hyperparameters_language import PtbSearch
 from repro.language import Descent, streams
 from repro.language_search import LanguageSearch, architecture, search_epoch
@@ -35,10 +35,10 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     )
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
 
-    def epoch(index: int) -> dict[str, Any]:
-        return {**search_epoch(searcher, train, valid), **architecture(network)}
+    def search_once(epoch: Epoch) -> dict[str, Any]:
+        return {**search_epoch(searcher, train, valid, epoch), **architecture(network)}
 
-    fit(run, {"search": searcher}, params.epochs, epoch)
+    fit(run, {"search": searcher}, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_perplexity": last["valid_perplexity"], "genotype": last["genotype"], "epochs": params.epochs}
