@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import listing, profiles
-from repro.errors import ReproError, UsageError, line
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+        return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()

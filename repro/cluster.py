@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from repro import runner
-from repro.errors import ReproError
+from repro.errors import AGAIN, ReproError
 from repro.experiments import find
 from repro.files import make_folder
 from repro.plan import ranked
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent
 PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
-AGAIN = "the same command goes on from the last whole epoch"
 
 
 @dataclass(frozen=True)
@@ -123,11 +122,11 @@ def refuse_strangers(client: "Client") -> None:
 
 @dataclass
 class Attempt:
-    """A run that a worker was asked for, and how many epochs it had by then."""
+    """A run that a worker was asked for, and what it had done by then."""
 
     job: Job
     future: "Future"
-    epochs: int
+    done: tuple[int, set[tuple[Path, int]]]
 
 
 @dataclass
@@ -194,7 +193,7 @@ class Board:
         self.asked.add(job.run.path)
         tqdm.write(job.run.name, file=sys.stdout)
         future = self.client.submit(work, order, key=f"{job.run.name}-{uuid.uuid4().hex}", pure=False)
-        self.attempts.append(Attempt(job, future, _epochs(job)))
+        self.attempts.append(Attempt(job, future, _done(job)))
 
     def _take_in(self, attempt: Attempt) -> None:
         """Note how an attempt ended, or have the run tried again where only workers or the scheduler were at fault."""
@@ -205,19 +204,20 @@ class Board:
                 job.outcome = "ran"
             return
         error = future.exception() if future.status == "error" else None
-        if error is None or (type(error).__name__ == "KilledWorker" and _epochs(job) > attempt.epochs):
+        if error is None or (type(error).__name__ == "KilledWorker" and _done(job) != attempt.done):
             self.waiting.insert(0, job)
             return
         job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, ReproError):
             job.message = str(error)
         elif type(error).__name__ == "KilledWorker":
-            job.message = f"{DEATHS + 1} workers died while running it, without a whole epoch (out of memory?)"
+            job.message = f"{DEATHS + 1} workers died while running it, without a new checkpoint (out of memory?)"
 
 
-def _epochs(job: Job) -> int:
-    """Return how many epochs the job's run has made so far; 0 where that cannot be read."""
+def _done(job: Job) -> tuple[int, set[tuple[Path, int]]]:
+    """Return what changes as the job's run gets on: its epochs, and the times of its checkpoints."""
     try:
-        return state(job.run).epochs
+        checkpoints = {(path, path.stat().st_mtime_ns) for path in job.run.path.glob("**/checkpoint.pt")}
+        return state(job.run).epochs, checkpoints
     except (ReproError, OSError, ValueError):
-        return 0
+        return 0, set()

@@ -16,7 +16,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from repro.errors import ReproError
+from repro.errors import AGAIN, ReproError
 
 ENGINE = "repro"
 
@@ -68,7 +68,7 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
         log.rename(last_words)
         raise ReproError(
             f"the kernel died while executing {target} (out of memory, or killed); {last_words} holds its last words, "
-            "and the same command goes on from the last whole epoch"
+            f"and {AGAIN}"
         ) from None
     except PapermillExecutionError as error:
         trace = "\n".join(error.traceback) if error.traceback else str(error)

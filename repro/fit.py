@@ -7,6 +7,7 @@ states, and what the steps of the `Epoch` under way move beside them.
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -166,6 +167,8 @@ class Epoch:
         self.clock.restart()
 
     def _resume(self, within: dict[str, Any]) -> None:
+        # where the first epoch has no step left to train, its schedule moves before an optimizer has
+        warnings.filterwarnings("ignore", r"Detected call of .lr_scheduler\.step")
         self.counts, self.ended = dict(within["steps"]), set(within["ended"])
         self.began -= within["seconds"]
         processes, rank = within["processes"], parallel.rank()

@@ -38,7 +38,7 @@ class Trained(Seeded):
     """What every experiment has that trains networks."""
 
     checkpoint_minutes: float = parameter(
-        10.0, "minutes between checkpoints within an epoch; 1e9 for none but after each", identifies=False, above=0
+        10.0, "minutes between checkpoints within an epoch; 1e9: after whole epochs only", identifies=False, above=0
     )
 
 

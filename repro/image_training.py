@@ -35,7 +35,11 @@ class Average:
 
     def state_dict(self) -> dict[str, Any]:
         """Return this process's sums."""
-        return {"loss": self.loss.cpu(), "wrong": {top: count.cpu() for top, count in self.wrong.items()}, "count": self.count}
+        return {
+            "loss": self.loss.cpu(),
+            "wrong": {top: count.cpu() for top, count in self.wrong.items()},
+            "count": self.count,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the sums in `state`."""

@@ -7,15 +7,15 @@ import torch
 from torch.nn import functional
 
 from repro.errors import ReproError, UsageError
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.genotypes import PUBLISHED, RecurrentGenotype
-from repro.hyperparameters import BilevelToy
+from repro.hyperparameters import Trained
 from repro.language import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch
 from repro.language_search import LanguageSearch, architecture, random_cell, search_epoch, validate
 from repro.recurrent import Dropout, LanguageModel
 from repro.runs import Run
 from repro.text import unigram_perplexity
-from repro.windows import search_length, training_length, window, windows
+from repro.windows import Windows, search_length, training_length, window
 
 CELL = RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2))
 V, H, B = 12, 16, 4
@@ -50,8 +50,8 @@ def epochs_of(side):
     train, valid = (streams(side.network, words(seed=seed), B) for seed in (0, 1))
     if isinstance(side, LanguageSearch):
         train = train[:60]
-        return lambda index: search_epoch(side, train, valid)
-    return lambda index: train_epoch(side, train, valid, index)
+        return lambda epoch: search_epoch(side, train, valid, epoch)
+    return lambda epoch: train_epoch(side, train, valid, epoch)
 
 
 class Stop(Exception):
@@ -60,11 +60,11 @@ class Stop(Exception):
 
 def run(path, side, epochs=6, stop=None):
     path.mkdir(exist_ok=True)
-    here, once = Run(path, "test", "smoke", BilevelToy()), epochs_of(side)
+    here, once = Run(path, "test", "smoke", Trained()), epochs_of(side)
 
-    def epoch(index):
-        row = once(index)
-        if index == stop:
+    def epoch(this):
+        row = once(this)
+        if this.index == stop:
             raise Stop
         return row
 
@@ -76,7 +76,7 @@ def run(path, side, epochs=6, stop=None):
 def test_windows_tile_the_text(draw):
     torch.manual_seed(0)
     text = torch.arange(500)[:, None]
-    read = [window(text, start, length) for start, length in windows(text, draw, 20)]
+    read = [window(text, start, length) for start, length in Windows(text, draw, 20)]
     tokens, targets = (torch.cat(parts)[:, 0] for parts in zip(*read, strict=True))
     assert torch.equal(tokens, torch.arange(len(tokens)))
     assert torch.equal(targets, tokens + 1)
@@ -135,9 +135,8 @@ def test_averaged_weights_are_the_mean_of_the_iterates():
     for start in range(0, 60, 10):
         _, hidden = side.descent.step(side.network, side.optimizer, window(tokens, start, 10), hidden)
         iterates.append(side.network.maps.detach().clone())
-    with side.averaged():
-        mean = side.network.maps.detach().clone()
-    torch.testing.assert_close(mean, torch.stack(iterates[1:]).mean(0))  # PyTorch's average begins at its second step
+    mean = torch.stack(iterates[1:]).mean(0)  # PyTorch's average begins at its second step
+    torch.testing.assert_close(side.averaged()[-1], mean)
     assert torch.equal(side.network.maps, iterates[-1])
 
 
@@ -203,7 +202,7 @@ def test_search_is_validated_with_batch_statistics_and_moves_none():
     side = search()
     text = streams(side.network, words(83), 4)
     before = {name: value.clone() for name, value in side.network.state_dict().items()}
-    found = validate(side, text)
+    found = validate(side, text, Epoch(0))
     assert side.network.norm.training
     assert all(torch.equal(value, before[name]) for name, value in side.network.state_dict().items())
     undropped = search(dropout=Dropout(0, 0, 0, 0, 0)).network.train()
@@ -259,7 +258,7 @@ def test_recovery_has_a_bound(monkeypatch, make, lr):
     side = make()
     before = side.network.maps.detach().clone()
     with pytest.raises(ReproError, match=f"not finite in 4 tries of one epoch at lr={lr}"):
-        epochs_of(side)(0)
+        epochs_of(side)(Epoch(0))
     assert torch.equal(side.network.maps, before)
 
 
@@ -278,7 +277,7 @@ def test_wrong_texts_are_refused_before_training():
         streams(side.network, words(), 400)
     short = streams(side.network, words(8), 4)
     with pytest.raises(UsageError, match="streams of 2 words are too short"):
-        train_epoch(side, short, short, 0)
+        train_epoch(side, short, short, Epoch(0))
 
 
 def test_random_cells_are_drawn_from_the_whole_space():

@@ -82,6 +82,6 @@ def test_interrupt_stops_cleanly_and_says_how_to_go_on(processes, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.rstrip().endswith("stopped; the same command goes on from the last whole epoch")
+    assert error.rstrip().endswith("stopped; the same command goes on from the last checkpoint")
     assert "Traceback" not in error
     assert (finish(processes, tmp_path) / "result.json").exists()
