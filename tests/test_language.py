@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from repro import checkpoints
 from repro.errors import ReproError, UsageError
 from repro.fit import Epoch, fit
 from repro.genotypes import PUBLISHED, RecurrentGenotype
@@ -58,9 +59,9 @@ class Stop(Exception):
     pass
 
 
-def run(path, side, epochs=6, stop=None):
+def run(path, side, epochs=6, stop=None, minutes=10.0):
     path.mkdir(exist_ok=True)
-    here, once = Run(path, "test", "smoke", Trained()), epochs_of(side)
+    here, once = Run(path, "test", "smoke", Trained(checkpoint_minutes=minutes)), epochs_of(side)
 
     def epoch(this):
         row = once(this)
@@ -250,6 +251,27 @@ def test_training_recovers_from_a_loss_that_is_not_finite(tmp_path, monkeypatch)
     rows = run(tmp_path / "run", training(), epochs=3)
     assert [row["restarts"] for row in rows] == [1, 0, 0]
     assert all(math.isfinite(row["valid_perplexity"]) for row in rows)
+
+
+@pytest.mark.parametrize("make", [training, search])
+def test_a_second_try_of_an_epoch_goes_on_within_it(tmp_path, monkeypatch, make):
+    def stop():
+        held = checkpoints.load(tmp_path / "parts")
+        if held and held["within"]["steps"].get("train") == 2 and tries(held) == 1:
+            raise Stop
+
+    tries = lambda held: held["within"]["processes"][0]["parts"]["start"]["start"]["restarts"]
+    step = Descent.step
+    with monkeypatch.context() as patch:
+        spoil(patch, {3})
+        rows = run(tmp_path / "whole", make(), epochs=2)
+        assert [row["restarts"] for row in rows] == [1, 0]
+    with monkeypatch.context() as patch:
+        spoil(patch, {3})
+        patch.setattr(Descent, "step", lambda *arguments: stop() or step(*arguments))
+        with pytest.raises(Stop):
+            run(tmp_path / "parts", make(), epochs=2, minutes=1e-9)
+    assert run(tmp_path / "parts", make(), epochs=2) == rows
 
 
 @pytest.mark.parametrize(("make", "lr"), [(training, 10.0), (search, 5.0)])
