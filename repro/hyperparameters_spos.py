@@ -26,7 +26,7 @@ class PathTraining(Trained):
     )
     workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
-        "blocks", "what is chosen: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
+        "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
     blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
@@ -106,7 +106,7 @@ class SposRetrain(PathTraining):
     space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
     architecture: Source = parameter(
         "run:spos-blocks",
-        "what a search found, a published gene, one choice for all layers, random, or a file",
+        "found by a search, published, one choice for all layers, random, or a file",
         file="content",
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")

@@ -22,7 +22,7 @@ from repro.errors import ReproError
 from repro.fit import Epoch, Stateful, Values
 from repro.recurrent import LanguageModel, Output
 from repro.text import batchify
-from repro.windows import Window, Windows, training_length, window
+from repro.windows import Lengths, Window, Windows, window
 
 CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
 RETRIES = 3
@@ -119,13 +119,15 @@ class LanguageTraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def train_epoch(training: LanguageTraining, train: Tensor, valid: Tensor, epoch: Epoch) -> dict[str, Any]:
+def train_epoch(
+    training: LanguageTraining, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+) -> dict[str, Any]:
     """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
     bptt = training.descent.bptt
 
     def once() -> dict[str, Any]:
         training.network.train()
-        windows, average = Windows(train, training_length, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), Average()
         state = Values(hidden=training.network.initial(train.shape[1]))
         averaging = training.trigger is not None
         for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):

@@ -19,7 +19,7 @@ from repro.genotypes import Edge, RecurrentGenotype, to_json
 from repro.language import Average, Descent, mean_loss, perplexity, retried
 from repro.recurrence import ACTIVATIONS
 from repro.recurrent import LanguageModel
-from repro.windows import Window, Windows, search_length, window
+from repro.windows import Lengths, Window, Windows, window
 
 
 @dataclass
@@ -86,13 +86,15 @@ class LanguageSearch:
             getattr(self, name).load_state_dict(value)
 
 
-def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor, epoch: Epoch) -> dict[str, Any]:
+def search_epoch(
+    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+) -> dict[str, Any]:
     """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
     bptt = search.descent.bptt
 
     def once() -> dict[str, Any]:
         search.network.train()
-        windows, average = Windows(train, search_length, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), Average()
         hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
         for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
             search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt

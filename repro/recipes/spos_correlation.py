@@ -29,7 +29,7 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
             "take a supernet with space=macro and dataset=cifar10, or benchmark=trained"
         )
     data = load(supernet, run)
-    genes = draw(network.space, params.networks, params.seed)
+    genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
     score = judge(supernet, network, data, params.bn_images)
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
@@ -55,6 +55,6 @@ def from_scratch(params: SposSupernet, run: Run, data: Data, gene: Gene) -> floa
     if part.result is None:
         devices.seed_everything(params.seed)
         network, stream = build(params, gene).to(data.device), data.stream(torch.arange(len(data.labels)))
-        train_paths(params, part, network, PathSampler(network.space, params.seed), stream)
+        train_paths(params, part, network, PathSampler(network.space, seed=0), stream)
         part.finish({"test_accuracy": accuracy(network, (), *data.test(), data.normalise)})
     return part.load("result.json", test_accuracy=int | float)["test_accuracy"]

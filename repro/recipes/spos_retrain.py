@@ -26,7 +26,7 @@ def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
         load_released(network, read_state_dict(params.weights))
     else:
         stream = data.stream(torch.arange(len(data.labels)))
-        train_paths(params, run, network, PathSampler(network.space, params.seed), stream)
+        train_paths(params, run, network, PathSampler(network.space, seed=0), stream)
     return {
         "test_accuracy": accuracy(network, (), *data.test(), preparation(params.weights, data)),
         **{LIMITS[name][2]: cost(()) / LIMITS[name][1] for name, cost in network.costs().items()},
