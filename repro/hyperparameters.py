@@ -28,7 +28,7 @@ class BilevelToy(Parameters):
 
 @dataclass(frozen=True)
 class Seeded(Parameters):
-    """What every experiment that trains has."""
+    """What every experiment has that computes with networks."""
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
     device: Literal["auto", "cpu", "cuda"] = parameter(
@@ -38,7 +38,16 @@ class Seeded(Parameters):
 
 
 @dataclass(frozen=True)
-class Divided(Seeded):
+class Trained(Seeded):
+    """What every experiment has that trains networks."""
+
+    checkpoint_minutes: float = parameter(
+        10.0, "minutes between checkpoints within an epoch; 1e9: after whole epochs only", identifies=False, above=0
+    )
+
+
+@dataclass(frozen=True)
+class Divided(Trained):
     """What every experiment has that several processes can share."""
 
     processes: int = parameter(
@@ -51,7 +60,7 @@ class Divided(Seeded):
 
 
 @dataclass(frozen=True)
-class Accelerated(Seeded):
+class Accelerated(Trained):
     """How steps compute on a GPU; what cannot be had is left out with a line that says why."""
 
     precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Seeded, Trained
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -11,7 +11,7 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
 
 @dataclass(frozen=True)
-class PathTraining(Seeded):
+class PathTraining(Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -116,7 +116,7 @@ class SposRetrain(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposCorrelation(Seeded):
+class SposCorrelation(Trained):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")

@@ -60,15 +60,16 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
 
 
 def train_paths(params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream) -> None:
-    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images."""
+    """Train `network` for `params.iterations` steps, checkpointed in `run`; an epoch is a pass over the images."""
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
     training = path_training(network, sampler, params.iterations, **rates)
 
-    def epoch(index: int) -> dict[str, Any]:
-        rate, left = training.optimizer.param_groups[0]["lr"], params.iterations - index * len(stream)
-        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), stream.augment)}
+    def train_once(epoch: fit.Epoch) -> dict[str, Any]:
+        first = epoch.index * len(stream)
+        batches = stream.epoch(epoch.index, epoch.done("train"), params.iterations - first)
+        return {"lr": training.rate(first), **train_epoch(training, batches, stream.augment, epoch)}
 
-    fit.fit(run, training.parts() | stream.parts, -(-params.iterations // len(stream)), epoch)
+    fit.fit(run, training.parts() | stream.parts, -(-params.iterations // len(stream)), train_once)
 
 
 def load_supernet(run: Run, device: str, threads: int) -> tuple[SposSupernet, SinglePath]:
