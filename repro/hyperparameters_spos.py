@@ -41,7 +41,7 @@ class SposSupernet(PathTraining):
     """SPOS Sect. 3: a supernet trained along one sampled path a step."""
 
     sampling: Literal["bins", "uniform"] = parameter(
-        "bins", "uniform over paths, or over bins of their cost first (the released code)"
+        "bins", "bins draws a bin of the cost, then a path within it; uniform draws among all paths"
     )
     valid_images: int = parameter(
         50_000, "training images kept out, as many of each class: candidates are judged by them", formerly="held_out"

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from interruptions import interrupted
+from scipy.stats import chisquare
 from torch.optim.lr_scheduler import LambdaLR
 
 from repro import checkpoints
@@ -18,6 +20,7 @@ from repro.quantise import GIGA
 from repro.recipes import spos_correlation, spos_search
 from repro.recipes.path_networks import build, choose
 from repro.recipes.spos_correlation import draw
+from repro.recipes.spos_supernet import path_sampler
 from repro.runs import open_run
 from repro.search_space import Space
 from repro.tables import MACRO_SPACE, kendall_tau
@@ -101,6 +104,44 @@ def test_an_interrupted_training_ends_with_the_same_numbers(elsewhere):
     assert resumed.result == whole.result
     held = [checkpoints.load(each.path)["state"]["network"] for each in (whole, resumed)]
     assert all(torch.equal(held[0][name], held[1][name]) for name in held[0])
+
+
+LAYOUTS = [
+    {"space": "blocks"},
+    {"space": "channels"},
+    {"space": "channels", "blocks": "shuffle_3x3"},
+    {"space": "bits"},
+    {"space": "bits", "depth": 34},
+    {"space": "macro", "dataset": "cifar10"},
+    {"space": "blocks", "dataset": "cifar10"},
+    {"space": "channels", "dataset": "digits"},
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "-".join(map(str, layout.values())))
+def test_in_every_space_the_paths_are_spread_evenly_over_seven_bins_of_their_cost(layout):
+    params = SposSupernet(**layout)
+    with torch.device("meta"):
+        network = build(params)
+    sampler = path_sampler(params, network)
+    assert sampler.cost.name == ("BitOps" if params.space == "bits" else "multiply-adds")
+    edges = [sampler.bins[0][0], *(high for _, high in sampler.bins)]
+    if layout == LAYOUTS[0]:
+        assert edges == [million * 1e6 for million in (290, 300, 310, 320, 330, 340, 350, 360)]  # the released code's
+    drawn = np.array([sampler() for _ in range(1400)])
+    counts, _ = np.histogram(sampler.cost.many(drawn), edges)
+    assert len(counts) == 7
+    assert counts.sum() == 1400  # none elsewhere
+    assert chisquare(counts).pvalue > 0.001
+    assert len(np.unique(drawn, axis=0)) > 1400 * (0.5 if network.space.count < 10_000 else 0.95)
+    for place, size in enumerate(network.space.sizes):
+        assert np.bincount(drawn[:, place], minlength=size).min() > 0.3 * 1400 / size
+
+
+def test_a_space_of_one_network_has_its_only_path():
+    params = SposSupernet(blocks="xception")
+    with torch.device("meta"):
+        assert path_sampler(params, build(params))() == (0,) * 20
 
 
 # ---- searches
@@ -219,14 +260,13 @@ def test_uniform_bits_have_the_published_bitops(depth, name, giga):
 
 
 def test_a_random_network_is_within_the_limit_and_its_seed_s_own():
-    costs = build(SposSupernet(dataset="digits", width=0.5)).costs()["multiply-adds"]
-    drawn = []
+    whole, drawn = build(SposSupernet(dataset="digits", width=0.5)), []
     for seed in range(4):
         network, choices = choose(retrained(architecture="random", mult_adds=0.04, seed=seed), "smoke")
         assert network.costs()["multiply-adds"](()) <= 0.04e6
         drawn.append(str(choices))
     assert len(set(drawn)) > 1
-    assert costs(costs.dearest()) > 0.04e6
+    assert max(map(whole.costs()["multiply-adds"], whole.space.genes())) > 0.04e6
 
 
 # ---- correlation

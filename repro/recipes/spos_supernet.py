@@ -54,8 +54,8 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
         return PathSampler(network.space, params.seed)
     costs = network.costs()
     cost = costs.get("BitOps", costs["multiply-adds"])
-    published = params.dataset == "imagenet" and params.space == "blocks" and params.width == 1
-    return PathSampler(network.space, params.seed, cost, BINS if published else cost.bins())
+    published = (params.dataset, params.space, params.blocks, params.width) == ("imagenet", "blocks", "all", 1)
+    return PathSampler(network.space, params.seed, cost, BINS if published else ())
 
 
 def train_paths(params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream) -> None:
