@@ -3,36 +3,17 @@
 Nothing here imports torch: a recipe is named, and imported when it runs.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from repro import hyperparameters as hyper
 from repro import hyperparameters_language as language
 from repro import hyperparameters_spos as spos
-from repro.errors import UsageError, unknown
+from repro.errors import unknown
 from repro.parameters import Parameters
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A run of another experiment in the same profile: `run:NAME` or `run:NAME/key=value,...`.
-
-    A value that has commas itself, such as another reference, stands in parentheses.
-    """
-
-    experiment: str
-    changes: tuple[tuple[str, Any], ...] = ()
-
-    def __str__(self) -> str:
-        changes = ",".join(f"{key}={f'({value})' if ',' in str(value) else value}" for key, value in self.changes)
-        return f"run:{self.experiment}" + (f"/{changes}" if changes else "")
-
-    def seeded(self, seed: int) -> "Reference":
-        """Return the same run with another seed."""
-        return Reference(self.experiment, tuple({**dict(self.changes), "seed": seed}.items()))
+from repro.references import Reference, reference
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,21 @@ class Experiment:
     parameters: type[Parameters]
     notebook: str
     recipe: str  # "module:function" in repro.recipes, taking (params, run) and returning the result
-    needs: Callable[[Any], list[Reference]] = lambda params: references(params)
+    # what a reference in a parameter means where it does not say so: {"supernet": {"space": "blocks"}}
+    fills: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def references(self, params: Parameters) -> dict[str, Reference]:
+        """Return the runs that the parameters name, by the parameter's name, with what they mean unsaid."""
+        return {
+            name: reference(value.experiment, **{**self.fills.get(name, {}), **dict(value.changes)})
+            for name, value in vars(params).items()
+            if isinstance(value, Reference)
+        }
+
+    def needs(self, params: Parameters) -> list[Reference]:
+        """Return the runs that must be finished first: those named, a search once for each of its `search_seeds`."""
+        named, seeds = self.references(params).values(), getattr(params, "search_seeds", None)
+        return [each.changed(seed=seed) for each in named for seed in seeds] if seeds else [*named]
 
     def compute(self, params: Parameters, run: Any) -> dict[str, Any]:
         """Run the recipe and return its headline numbers."""
@@ -55,39 +50,10 @@ class Experiment:
         return getattr(import_module(f"repro.recipes.{module}"), function)(params, run)
 
 
-def parse_reference(text: str) -> Reference:
-    """Read `run:NAME/key=value,...`; UsageError names what is wrong in it."""
-    name, _, changes = text.removeprefix("run:").partition("/")
-    experiment = find(name)
-    pairs = [pair.partition("=") for pair in re.split(r",(?![^(]*\))", changes) if pair]
-    if bad := next((key for key, equals, _ in pairs if not equals), None):
-        raise UsageError(f"{text!r}: {bad!r} is not of the form key=value")
-    return Reference(
-        name,
-        tuple(
-            experiment.parameters.parse(
-                {key: value.removeprefix("(").removesuffix(")") for key, _, value in pairs}
-            ).items()
-        ),
-    )
-
-
-def references(params: Parameters) -> list[Reference]:
-    """Return the runs that the parameters name, one for each of `search_seeds` where there are such."""
-    texts = [value for value in params.values().values() if isinstance(value, str) and value.startswith("run:")]
-    named = [parse_reference(text) for text in texts]
-    seeds = getattr(params, "search_seeds", None)
-    return named if seeds is None else [reference.seeded(seed) for reference in named for seed in seeds]
-
-
-def supernet_of(space: str) -> Callable[[Any], list[Reference]]:
-    """Return the needs of a search on a supernet of `space`, where `params.supernet` does not name another space."""
-
-    def needs(params: Any) -> list[Reference]:
-        named = parse_reference(params.supernet)
-        return [Reference(named.experiment, tuple({"space": space, **dict(named.changes)}.items()))]
-
-    return needs
+def typed(reference: Reference) -> tuple[Experiment, dict[str, Any]]:
+    """Return the experiment of a reference and its changes with their types; UsageError names what is wrong in them."""
+    experiment = find(reference.experiment)
+    return experiment, experiment.parameters.parse(dict(reference.changes))
 
 
 def find(name: str) -> Experiment:
@@ -261,7 +227,7 @@ EXPERIMENTS = _register(
         parameters=spos.SposBlocks,
         notebook="31_spos_blocks.ipynb",
         recipe="spos_search:search_paths",
-        needs=supernet_of("blocks"),
+        fills={"supernet": {"space": "blocks"}},
     ),
     Experiment(
         name="spos-channels",
@@ -272,7 +238,7 @@ EXPERIMENTS = _register(
         parameters=spos.SposChannels,
         notebook="32_spos_channels.ipynb",
         recipe="spos_search:search_paths",
-        needs=supernet_of("channels"),
+        fills={"supernet": {"space": "channels"}},
     ),
     Experiment(
         name="spos-bits",
@@ -283,7 +249,7 @@ EXPERIMENTS = _register(
         parameters=spos.SposBits,
         notebook="33_spos_bits.ipynb",
         recipe="spos_search:search_paths",
-        needs=supernet_of("bits"),
+        fills={"supernet": {"space": "bits"}},
     ),
     Experiment(
         name="spos-retrain",
@@ -304,6 +270,6 @@ EXPERIMENTS = _register(
         parameters=spos.SposCorrelation,
         notebook="35_spos_correlation.ipynb",
         recipe="spos_correlation:correlate",
-        needs=supernet_of("macro"),
+        fills={"supernet": {"space": "macro"}},
     ),
 )

@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,25 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
+    return sha256(path) if path.is_file() else _digest((name, sha256(file)) for name, file in _files(path))
+
+
+@cache
+def listing_of(path: Path) -> str:
+    """Return the SHA-256 of the names and sizes of all files in a folder; looked at once in a process."""
+    return _digest((name, file.stat().st_size) for name, file in _files(path))
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    return sorted((str(file.relative_to(folder)), file) for file in folder.rglob("*") if file.is_file())
+
+
+def _digest(rows: Iterable[tuple[str, Any]]) -> str:
+    digest = hashlib.sha256()
+    for name, fact in rows:
+        digest.update(f"{name}\0{fact}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
+from repro.references import Reference, Source
 
 ImageData = Literal["cifar10", "digits"]
 
@@ -132,11 +133,11 @@ class CellTraining(ImageTraining):
 class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
-    genotype: str = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
+    genotype: Source = parameter(
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
-    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train")
+    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class ShortTraining(CellTraining):
 class CifarSelect(ShortTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
-    search: str = parameter("run:cifar10-search", "the search whose cells are compared")
+    search: Reference = parameter("run:cifar10-search", "the search whose cells are compared")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
 
 
@@ -167,7 +168,7 @@ class CifarRandom(ShortTraining):
 class CifarProgress(ShortTraining):
     """DARTS Figure 3, left: the cells of a search at snapshots, each trained briefly."""
 
-    search: str = parameter("run:cifar10-search", "the search whose cells are trained")
+    search: Reference = parameter("run:cifar10-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
 
@@ -181,8 +182,8 @@ class ImageNetEval(Accelerated, Divided):
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
 
-    genotype: str = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found"
+    genotype: Source = parameter(
+        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
     preset: Literal["published", "large-batch"] = parameter(
         "published", "other defaults; large-batch, for several GPUs, deviates from the paper"
@@ -191,7 +192,10 @@ class ImageNetEval(Accelerated, Divided):
         "imagenet", "imagenet, or photographs of scikit-learn", kind="data"
     )
     folder: str = parameter(
-        "imagenet", "holds train/CLASS/ and val/CLASS/; a path, or a name in the data folder", kind="data"
+        "imagenet",
+        "holds train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
+        kind="data",
+        file="listing",
     )
     classes: int = parameter(1000, "class folders expected", low=2, kind="data")
     images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0, kind="data")
@@ -223,4 +227,6 @@ class ImageNetEval(Accelerated, Divided):
     compile: Literal["auto", "off"] = parameter(
         "off", "auto compiles the network on a GPU where that works", identifies=False
     )
-    weights: str = parameter("", "a run's folder or a checkpoint of the released code, tested as it is; empty to train")
+    weights: str = parameter(
+        "", "a run's folder or a checkpoint of the released code, tested as it is; empty to train", file="content"
+    )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
+from repro.references import Reference, Source
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
@@ -62,9 +63,11 @@ class CellTraining(LanguageTraining):
 class PtbEval(CellTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
 
-    genotype: str = parameter("run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found")
+    genotype: Source = parameter(
+        "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
+    )
     epochs: int = parameter(8000, "most passes over the training text; the paper trains until convergence", low=1)
-    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train")
+    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class ShortTraining(CellTraining):
 class PtbSelect(ShortTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
-    search: str = parameter("run:ptb-search", "the search whose cells are compared")
+    search: Reference = parameter("run:ptb-search", "the search whose cells are compared")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
 
 
@@ -106,6 +109,6 @@ class PtbRandom(ShortTraining):
 class PtbProgress(ShortTraining):
     """DARTS Figure 3, right: the cells of a search at snapshots, each trained briefly."""
 
-    search: str = parameter("run:ptb-search", "the search whose cells are trained")
+    search: Reference = parameter("run:ptb-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)

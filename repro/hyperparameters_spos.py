@@ -5,6 +5,7 @@ from typing import Literal
 
 from repro.hyperparameters import Seeded
 from repro.parameters import parameter
+from repro.references import Reference, Source
 
 Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
@@ -18,7 +19,10 @@ class PathTraining(Seeded):
     )
     images: int = parameter(0, "training images used; 0 for all", low=0, kind="data")
     folder: str = parameter(
-        "imagenet", "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder", kind="data"
+        "imagenet",
+        "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
+        kind="data",
+        file="listing",
     )
     workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
@@ -50,14 +54,16 @@ class SposSupernet(PathTraining):
         20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
     )
     evaluated_paths: int = parameter(10, "random paths judged after the last step", low=1, formerly="judged")
-    weights: str = parameter("", "the authors' supernet checkpoint, taken as it is; empty to train")
+    weights: str = parameter("", "the authors' supernet checkpoint, taken as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
 class SposSearch(Seeded):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
-    supernet: str = parameter("run:spos-supernet", "the trained supernet, of the experiment's space if it names none")
+    supernet: Reference = parameter(
+        "run:spos-supernet", "the trained supernet, of the experiment's space if it names none"
+    )
     bn_images: int = parameter(
         20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
     )
@@ -98,20 +104,22 @@ class SposRetrain(PathTraining):
     """SPOS Sect. 4: one network of a space trained from scratch and tested."""
 
     space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
-    architecture: str = parameter(
-        "run:spos-blocks", "what a search found, a published gene, one choice for all layers, random, or a file"
+    architecture: Source = parameter(
+        "run:spos-blocks",
+        "what a search found, a published gene, one choice for all layers, random, or a file",
+        file="content",
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")
     mult_adds: float = parameter(330.0, "largest number of multiply-adds of a random network, in millions", low=0)
     iterations: int = parameter(300_000, "training steps", low=1)
-    weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train")
+    weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
 class SposCorrelation(Seeded):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
-    supernet: str = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
+    supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
     benchmark: Literal["nas-bench-macro", "trained"] = parameter(
         "nas-bench-macro", "where the truth is from: a table in the data folder, or networks trained here"
     )

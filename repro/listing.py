@@ -54,16 +54,18 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
 
 def status() -> list[str]:
     """Return one line for every run directory: how far it is, about how long the rest takes, how long it took."""
-    runs, damaged = survey()
+    runs, damaged, uncounted = survey()
     states = {run.name: (run, state(run)) for run in runs}
-    width = max(map(len, [*states, *damaged]), default=0)
+    width = max(map(len, [*states, *damaged, *uncounted]), default=0)
     order = ("running", "failed", "stopped", "done")
     lines = [
         f"{paint(f'{found.word:8}', found.word)}  {name:{width}}  {_rest(run, found)}".rstrip()
         for name, (run, found) in sorted(states.items(), key=lambda item: order.index(item[1][1].word))
     ]
     lines += [f"{paint('damaged ', 'damaged')}  {name:{width}}  {reason}" for name, reason in damaged.items()]
+    lines += [f"{paint('not counted', 'damaged')}  {name:{width}}  {reason}" for name, reason in uncounted.items()]
     counts = Counter([found.word for _, found in states.values()] + ["damaged"] * len(damaged))
+    counts += Counter({"not counted": len(uncounted)})
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
     return [*lines, "", total] if lines else ["no run yet; begin with: repro run bilevel-toy"]
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import ReproError, UsageError, line
-from repro.experiments import find
 from repro.files import make_folder
-from repro.runs import Run, locate, lock, read_run
+from repro.runs import Run, held_identity, lock, misnamed, read_run
 from repro.settings import runs_folder
 from repro.states import is_held, state
 
@@ -88,7 +87,7 @@ def _compare(run: Run, place: Path) -> tuple[str, str]:
         here = _read(place)
     except (ReproError, ValueError, OSError) as error:
         return "refused", f"the run here is damaged ({line(error)}); delete it and merge again"
-    if here.params.identity() != run.params.identity():
+    if held_identity(place) != held_identity(run.path):
         return "conflict", "the run here has other parameters"
     if here.result is not None and run.result is not None:
         return _compare_results(run.result, here.result)
@@ -110,11 +109,10 @@ def _compare_results(theirs: dict, ours: dict) -> tuple[str, str]:
 
 
 def _read(path: Path) -> Run:
-    """Return the run at `path`; ReproError unless its folder is named by its parameters and all numbers are whole."""
+    """Return the run at `path`; ReproError unless its folder bears its name and all numbers are whole."""
     run = read_run(path)
-    place = locate(find(run.experiment), run.profile, run.params)
-    if (place.parent.name, place.name) != (path.parent.name, path.name):
-        raise ReproError(f"its parameters are those of {place.parent.name}/{place.name}")
+    if wrong := misnamed(run):
+        raise ReproError(f"it {wrong}")
     rows = run.metrics()
     if not isinstance(run.result, dict | None) or not all(isinstance(row, dict) for row in rows):
         raise ReproError("result.json or metrics.jsonl is not a run's")

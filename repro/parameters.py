@@ -11,6 +11,7 @@ from unicodedata import category
 
 from repro.errors import UsageError, unknown
 from repro.progress import note_once
+from repro.references import MARK, Reference, Source, parse_reference
 
 BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)} | {
     "high": ("at most", operator.le),
@@ -28,6 +29,7 @@ def parameter(
     *,
     kind: Kind = "protocol",
     identifies: bool = True,
+    file: Literal["", "content", "listing"] = "",
     formerly: str = "",
     before: Any = dataclasses.MISSING,
     **bounds: float,
@@ -36,17 +38,21 @@ def parameter(
 
     kind: what another value changes: how it is computed, on which data, or the random draws alone.
     identifies: False where another value does not make another run, so that it may change from session to session.
+    file: for one that may name a file or folder, what tells it from another: its content, or for folders of many
+        pictures the names and sizes of all files in it.
     formerly: the name that it had in older runs, still read.
     before: its value in runs made before it was a parameter; a run that lacks one without it cannot be read.
     bounds: `low` and `high` are inclusive, `above` and `below` exclusive.
     """
-    facts = {"doc": doc, "kind": kind, "identifies": identifies, "formerly": formerly, "before": before}
+    if isinstance(default, str) and default.startswith(MARK):
+        default = parse_reference(default)
+    facts = {"doc": doc, "kind": kind, "identifies": identifies, "file": file, "formerly": formerly, "before": before}
     return dataclasses.field(default=default, metadata={**facts, "bounds": bounds})
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """All parameters of an experiment; fields are int, float, bool, str, Literal or tuple[number, ...]."""
+    """All parameters of an experiment; fields are int, float, bool, str, Source, Literal or tuple[number, ...]."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values of the parameter `preset`: other defaults
 
@@ -58,6 +64,22 @@ class Parameters:
         for field in dataclasses.fields(cls):
             _check_bounds(field, checked.get(field.name, field.default))
         return cls(**checked)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """Make the parameters of an older run: former names are read, and what is lacking has its value from before.
+
+        UsageError for a lacking one that tells runs apart, where that value is not known.
+        """
+        held = cls.renamed(values)
+        for field in dataclasses.fields(cls):
+            before = field.metadata["before"]
+            if field.name in held or not field.metadata["identifies"]:
+                continue
+            if before is dataclasses.MISSING:
+                raise UsageError(f"{field.name} is missing, and its value before it was a parameter is not known")
+            held[field.name] = before
+        return cls.build(held)
 
     @classmethod
     def preset_of(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,17 +110,30 @@ class Parameters:
         return found
 
     def values(self) -> dict[str, Any]:
-        """Return every value by name, tuples as lists: what params.json holds."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        """Return every value by name, tuples as lists and references as text: what params.json holds."""
+        held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: _plain(value) for name, value in held.items()}
+
+    @classmethod
+    def kinds(cls) -> dict[str, Kind]:
+        """Return what each parameter that tells runs apart changes, by its name."""
+        fields = [field for field in dataclasses.fields(cls) if field.metadata["identifies"]]
+        return {field.name: field.metadata["kind"] for field in fields}
+
+    @classmethod
+    def files(cls) -> dict[str, str]:
+        """Return the parameters that may name a file or folder, and what of it counts: `content` or `listing`."""
+        return {field.name: field.metadata["file"] for field in dataclasses.fields(cls) if field.metadata["file"]}
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make the run what it is, by name: two runs with the same ones are one."""
-        names = {field.name for field in dataclasses.fields(self) if field.metadata["identifies"]}
-        return {name: value for name, value in self.values().items() if name in names}
+        return {name: value for name, value in self.values().items() if name in self.kinds()}
 
 
 def expected(hint: Any) -> str:
     """Say in words what a declared type takes."""
+    if hint in (Source, Reference):
+        return f"{'a run' if hint is Reference else 'a text in one line, or a run'}: {MARK}EXPERIMENT/key=value,..."
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:
@@ -120,11 +155,20 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
         return value
     if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    if hint is str and type(value) is str and not any(category(char) in ("Cc", "Cs") for char in value):
+    if hint in (Source, Reference) and isinstance(value, Reference):
+        return value
+    if hint is Reference or (hint == Source and str(value).startswith(MARK)):
+        return parse_reference(_checked(name, str, value))
+    if hint in (str, Source) and type(value) is str and not any(category(char) in ("Cc", "Cs") for char in value):
         return value
     if hint in (int, bool) and type(value) is hint:
         return value
     raise UsageError(f"{name}={value!r} is wrong: {name} takes {expected(hint)}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON holds it."""
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Reference) else value
 
 
 def _parsed(name: str, hint: Any, text: str) -> Any:

@@ -17,8 +17,9 @@ from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
 from repro.files import make_folder, read_json, write_bytes, write_json
 from repro.progress import note
+from repro.references import reference
 from repro.results.compare import page_of
-from repro.runs import Run, locate, resolve
+from repro.runs import Run, needed_run
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
 from repro.states import survey
 
@@ -97,10 +98,9 @@ def _lead(run: Run, folder: Path, notebook: str) -> str | None:
         return "../report.html"
     for experiment in (each for each in EXPERIMENTS.values() if each.notebook == notebook):
         references = find(run.experiment).needs(run.params)
-        changes = [dict(reference.changes) for reference in references if reference.experiment == experiment.name]
-        for overrides in [*changes, {}]:
-            params = resolve(experiment, run.profile, overrides)
-            needed = Run(locate(experiment, run.profile, params), experiment.name, run.profile, params)
+        own = [each for each in references if each.experiment == experiment.name]
+        for each in [*own, reference(experiment.name)]:
+            needed = needed_run(each, run.profile)
             if (needed.path / "notebook.ipynb").exists():
                 return Path(page_of(needed)).name
     return None

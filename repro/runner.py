@@ -9,8 +9,9 @@ from typing import Any
 
 from repro import engine
 from repro.errors import ReproError
-from repro.experiments import Experiment, find
-from repro.runs import Run, find_needed, locate, lock, open_run, resolve
+from repro.experiments import Experiment, typed
+from repro.identity import resolve
+from repro.runs import Run, find_needed, locate, lock, open_run
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
 
 Request = tuple[Experiment, Mapping[str, Any]]
@@ -51,7 +52,7 @@ def _collect(
         return path
     job = jobs[path] = Job(experiment, overrides, Run(path, experiment.name, profile, params))
     for reference in experiment.needs(params):
-        needed, changes = find(reference.experiment), dict(reference.changes)
+        needed, changes = typed(reference)
         if with_needs:
             job.needs.append(_collect(needed, profile, changes, with_needs, jobs))
         else:

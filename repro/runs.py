@@ -1,7 +1,7 @@
 """A run directory: everything one run was asked for, did and found.
 
 runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from its parameters
-  params.json       every value; reopening it with others is refused, naming the difference
+  params.json       every value: what the run is, whatever its folder is called (see `identity`)
   provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
   metrics.jsonl     one line per epoch
   checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
@@ -14,19 +14,21 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
-from repro import profiles, provenance
+from repro import provenance
 from repro.errors import ReproError, UsageError
-from repro.experiments import Experiment, Reference, find, parse_reference
+from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
+from repro.identity import as_text, describe, identity, identity_of, name_of, resolve
 from repro.parameters import Parameters
+from repro.references import Reference, Source, parse_reference
 from repro.settings import leads, runs_folder
 
 FORMER_ENTRIES = {"shares": "softmax_alpha"}  # of metrics.jsonl: the name in older runs -> today's
@@ -152,20 +154,18 @@ class Follower(Run):
 
 
 def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
-    """Create the run directory, or reopen it if its parameters are the same, but for those that do not identify it."""
+    """Open the run with these parameters in its folder, which is made if there is none."""
     params = resolve(experiment, profile, overrides)
     place = locate(experiment, profile, params)
     if not leads():
         return Follower(place, experiment.name, profile, params)
     run = Run(place, experiment.name, profile, params)
-    asked = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    asked = describe(experiment, profile, params)
     path = make_folder(run.path) / "params.json"
-    held = _held(path) if path.exists() else None
-    if held is not None:
-        _refuse_other(path, params, held["parameters"])
-    if held != asked:
+    held = _held(path) if path.exists() else {"name": run.path.name}
+    if held.get("parameters") != asked["parameters"]:  # new, or of other values that do not identify it
         with lock(run.path / ".brief.lock", wait=5.0):
-            write_json(path, asked)
+            write_json(path, {**asked, **{name: held[name] for name in ("name",) if name in held}})
     return run
 
 
@@ -174,7 +174,9 @@ def read_run(path: Path) -> Run:
     held = _held(path / "params.json")
     try:
         experiment = find(held["experiment"])
-        return Run(path, experiment.name, held["profile"], experiment.parameters.build(held["parameters"]))
+        params = experiment.parameters.read(held["parameters"])
+        experiment.needs(params)
+        return Run(path, experiment.name, held["profile"], params)
     except UsageError as error:
         raise ReproError(f"{path / 'params.json'} is not a run's parameters: {error}") from error
 
@@ -184,40 +186,60 @@ def existing_runs(experiment: str = "*") -> list[Run]:
     return [read_run(path.parent) for path in sorted(runs_folder().glob(f"{experiment}/*/params.json"))]
 
 
-def find_needed(reference: Reference | str, profile: str) -> Run:
+def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
+    """Return the run's folder: the one that holds it, whatever it is called, else the one that it is to have."""
+    folder, wanted = runs_folder() / experiment.name, as_text(identity(describe(experiment, profile, params)))
+    usual = folder / name_of(experiment, profile, params)
+    if held_identity(usual) == wanted or not folder.exists():
+        return usual
+    for path in sorted(folder.glob("*/params.json")):
+        if held_identity(path.parent) == wanted:
+            return path.parent
+    taken = (usual / "params.json").exists()  # by a run that had this name when its profile had other values
+    return folder / f"{usual.name}~{hashlib.sha256(wanted.encode()).hexdigest()[:8]}" if taken else usual
+
+
+def held_identity(path: Path) -> str | None:
+    """Return the identity of the run in a folder, as text; None where there is none."""
+    try:
+        return identity_of((path / "params.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def given_name(path: Path) -> str | None:
+    """Return the name that the run in a folder was given when it began; None where that was not noted yet."""
+    try:
+        return read_object(path / "params.json").get("name")
+    except ReproError:
+        return None
+
+
+def misnamed(run: Run) -> str:
+    """Say why a run does not count where it is: it was brought there by hand. Empty where it does."""
+    if run.path.parent.name != run.experiment:
+        return f"lies under {run.path.parent.name}, but is a run of {run.experiment}: move it there"
+    if (name := given_name(run.path)) not in (None, run.path.name):
+        return f"was made as {name} and does not count under another name: rename it"
+    return ""
+
+
+def needed_run(reference: Reference, profile: str) -> Run:
+    """Return the run that `reference` names, finished or not, begun or not."""
+    experiment, changes = typed(reference)
+    params = resolve(experiment, profile, changes)
+    return Run(locate(experiment, profile, params), experiment.name, profile, params)
+
+
+def find_needed(reference: Source, profile: str) -> Run:
     """Return the finished run that `reference` names; ReproError says which command makes it."""
-    if isinstance(reference, str):
-        reference = parse_reference(reference)
-    experiment = find(reference.experiment)
-    params = resolve(experiment, profile, dict(reference.changes))
-    run = Run(locate(experiment, profile, params), experiment.name, profile, params)
+    reference = parse_reference(reference)
+    run = needed_run(reference, profile)
     if run.result is None:
-        options = "".join(f" -p {key}={value}" for key, value in reference.changes)
-        command = f"repro run {experiment.name}{options} --profile {profile}"
+        options = "".join(f" -p {shlex.quote(f'{key}={value}')}" for key, value in reference.changes)
+        command = f"repro run {run.experiment}{options} --profile {profile}"
         raise ReproError(f"{run.name} is needed and not finished; make it with: {command}, or add --with-needs")
     return run
-
-
-def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
-    """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
-    changed = {**profiles.changes(profile, experiment), **overrides}
-    params = experiment.parameters.build({**experiment.parameters.preset_of(changed), **changed})
-    experiment.needs(params)
-    return params
-
-
-def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
-    """Return the run's folder, named by the profile and what differs from the profile's parameters."""
-    changed = [f"{name}={_text(value)}" for name, value in differences(experiment, profile, params).items()]
-    name = ",".join([profile, *changed])
-    return runs_folder() / experiment.name / (name if len(name) <= 240 else _shortened(name, 200))
-
-
-def differences(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
-    """Return the values that identify a run and differ from the profile's parameters."""
-    preset = experiment.parameters.preset_of(params.values())
-    usual = experiment.parameters.build({**preset, **profiles.changes(profile, experiment)}).values()
-    return {name: value for name, value in params.identity().items() if value != usual[name]}
 
 
 @contextmanager
@@ -241,28 +263,6 @@ def lock(path: Path, wait: float) -> Iterator[None]:
         yield
 
 
-def _text(value: Any) -> str:
-    """Return a value as a part of a folder's name."""
-    text = quote("+".join(map(str, value)) if isinstance(value, list) else str(value), safe="+=:,")
-    return text if len(text) <= 80 else _shortened(text, 60)
-
-
-def _shortened(text: str, length: int) -> str:
-    """Return the beginning of a text and a checksum of all of it: a folder's name has at most 255 bytes."""
-    return f"{text[:length]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
 def _held(path: Path) -> dict[str, Any]:
     """Return what a params.json holds."""
     return read_object(path, experiment=str, profile=str, parameters=dict)
-
-
-def _refuse_other(path: Path, params: Parameters, held: Mapping[str, Any]) -> None:
-    asked = params.identity()
-    names = sorted(asked.keys() | (held.keys() - params.values().keys()))
-    other = [f"{n}={held.get(n)!r} there, {asked.get(n)!r} asked" for n in names if asked.get(n) != held.get(n)]
-    if other:
-        raise ReproError(
-            f"{path.parent} holds a run with other parameters ({'; '.join(other)}); "
-            "choose another runs folder with --runs, or delete it"
-        )

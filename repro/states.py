@@ -1,15 +1,17 @@
 """How far every run is, by its folder alone: done, running, stopped or failed, and about how long the rest takes."""
 
 import fcntl
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from repro import provenance
 from repro.costs import trainings
 from repro.errors import ReproError, line
 from repro.files import read_json
-from repro.runs import Run, read_run
+from repro.runs import Run, given_name, held_identity, misnamed, read_run
 from repro.settings import runs_folder
 
 WORDS = ("done", "running", "stopped", "failed")
@@ -32,17 +34,40 @@ class State:
         return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
 
 
-def survey() -> tuple[list[Run], dict[str, str]]:
-    """Return the runs in the runs folder, in order of their names, and for each folder that is damaged the reason."""
-    runs, damaged = [], {}
-    for path in sorted(runs_folder().glob("*/*/params.json")):
+class Survey(NamedTuple):
+    """The runs in the runs folder, in order of their names, and for each folder that is passed over the reason."""
+
+    runs: list[Run]
+    damaged: dict[str, str]
+    uncounted: dict[str, str]  # they hold a run that is counted elsewhere, or under a name that is not theirs
+
+
+def survey() -> Survey:
+    """Return the runs in the runs folder, each once."""
+    runs, damaged, uncounted, seen = [], {}, {}, {}
+    for path in _own_first(runs_folder().glob("*/*/params.json")):
+        name = "/".join(path.parts[-2:])
         try:
-            run = read_run(path.parent)
+            run = read_run(path)
             _check(run)
-            runs.append(run)
         except (ReproError, OSError) as error:
-            damaged["/".join(path.parts[-3:-1])] = line(error).replace(f"{runs_folder()}/", "")
-    return runs, damaged
+            damaged[name] = line(error).replace(f"{runs_folder()}/", "")
+            continue
+        what = held_identity(path)
+        if what in seen:
+            uncounted[name] = f"holds the same run as {seen[what]}: delete one of both"
+        elif wrong := misnamed(run):
+            uncounted[name] = wrong
+        else:
+            seen[what] = name
+            runs.append(run)
+    return Survey(sorted(runs, key=lambda run: run.path), damaged, uncounted)
+
+
+def _own_first(files: Iterable[Path]) -> list[Path]:
+    """Return the folders of params.json files, those first that bear the name they were given, and are no links."""
+    folders = [file.parent for file in files]
+    return sorted(folders, key=lambda path: (path.is_symlink() or given_name(path) not in (None, path.name), path))
 
 
 def _check(run: Run) -> None:

@@ -40,7 +40,7 @@ def _search(archive: Archive, config: Mapping[str, Any]) -> Iterator[Finding]:
 
     weights = torch.optim.SGD(network.weights(), config["eta"], weight_decay=config["weight_decay"])
     alphas = torch.optim.Adam(network.alphas)
-    search = LanguageSearch(network.train(), weights, alphas, Descent(clip=config["clip"]), order=1)
+    search = LanguageSearch(network.train(), weights, alphas, Descent(grad_clip=config["clip"]), order=1)
     yield compare(archive, "first_order", search.gradient(train, valid, hidden, hidden_valid)[0][0])
     search.order = 2
     gradient = search.gradient(train, valid, hidden, hidden_valid)[0][0]

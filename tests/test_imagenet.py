@@ -16,12 +16,13 @@ from repro.errors import ReproError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED
 from repro.hyperparameters import ImageNetEval
+from repro.identity import resolve
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
 from repro.recipe import run_recipe
 from repro.recipes.imagenet import build_network, load_weights, rate
 from repro.released import places, released_view
-from repro.runs import open_run, resolve
+from repro.runs import open_run
 
 TINY = {"genotype": "DARTS_V2", "device": "cpu", "channels": "4", "epochs": "2", "size": "32", "resize": "36"}
 TINY |= {"images": "40"}

@@ -142,7 +142,10 @@ def test_a_run_in_a_folder_of_another_name_is_not_taken(there, here, tmp_path):
     path = there(TOY, {"steps": 7}, result={"end": 1})
     path.rename(path.parent / "smoke")
     (merged,) = merge.merge(tmp_path / "there")
-    assert (merged.word, merged.why) == ("damaged", "its parameters are those of bilevel-toy/smoke,steps=7")
+    assert (merged.word, merged.why) == (
+        "damaged",
+        "it was made as smoke,steps=7 and does not count under another name: rename it",
+    )
 
 
 def test_what_is_damaged_here_is_not_overwritten(there, here, tmp_path):

@@ -32,13 +32,15 @@ def test_name_of_a_hostile_value_stays_one_folder():
     assert "{" not in run.path.name
 
 
-def test_other_parameters_are_refused_by_name():
+def test_a_folder_that_holds_other_parameters_is_left_alone():
     run = runs.open_run(find("cifar10-search"), "smoke", {})
     held = json.loads((run.path / "params.json").read_text())
     held["parameters"]["lr"] = 0.5
     (run.path / "params.json").write_text(json.dumps(held))
-    with pytest.raises(ReproError, match=r"other parameters \(lr=0.5 there, 0.025 asked\)"):
-        runs.open_run(find("cifar10-search"), "smoke", {})
+    other = runs.open_run(find("cifar10-search"), "smoke", {})
+    assert other.path.name.startswith("smoke~")
+    assert runs.open_run(find("cifar10-search"), "smoke", {}).path == other.path
+    assert runs.open_run(find("cifar10-search"), "smoke", {"lr": 0.5}).path == run.path
 
 
 def test_long_names_of_two_runs_differ():

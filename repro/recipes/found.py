@@ -2,12 +2,14 @@
 
 from repro.errors import UsageError
 from repro.genotypes import ConvGenotype, Genotype, RecurrentGenotype, from_json, load
+from repro.references import Reference, Source
 from repro.runs import find_needed
 
 
-def find_genotype(name: str, profile: str, kind: type[Genotype] = ConvGenotype) -> Genotype:
+def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotype) -> Genotype:
     """Return the cell of a `kind` called `name` (see `hyperparameters`); ReproError if it is none of the three."""
-    found = from_json(find_needed(name, profile).load("genotype.json")) if name.startswith("run:") else load(name)
+    is_run = isinstance(name, Reference)
+    found = from_json(find_needed(name, profile).load("genotype.json")) if is_run else load(name)
     if not isinstance(found, kind):
         words = ("convolutional", "recurrent")
         is_a, needed = words if kind is RecurrentGenotype else reversed(words)

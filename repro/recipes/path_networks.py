@@ -17,6 +17,7 @@ from repro.hyperparameters_spos import PathTraining, SposRetrain
 from repro.macro import MacroLayout, MacroNetwork
 from repro.paths import SinglePath
 from repro.quantise import BITS, QuantisedResNet, ResidualLayout
+from repro.references import Reference
 from repro.runs import find_needed
 from repro.search_space import Budget, Gene, Space
 
@@ -86,9 +87,10 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     ReproError or UsageError where there is no such network in the space.
     """
     name = params.architecture
-    bits = tuple(int(digits) for digits in pair.groups()) if (pair := re.fullmatch(r"(\d+)W(\d+)A", name)) else None
+    pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
+    bits = tuple(int(digits) for digits in pair.groups()) if pair else None
     whole = build(params, bits=BITS if bits is None else (bits,))
-    if name.startswith("run:"):
+    if isinstance(name, Reference):
         gene = _found(params, profile)
     elif name in PUBLISHED:
         gene = PUBLISHED[name]

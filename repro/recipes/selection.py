@@ -9,17 +9,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from repro.experiments import parse_reference
 from repro.genotypes import Genotype, from_json, to_json
+from repro.references import Reference
 from repro.runs import Run, find_needed
 
 Judge = Callable[[Run, Genotype], float]
 
 
-def select(run: Run, search: str, seeds: Sequence[int], judge: Judge, measure: str) -> dict[str, Any]:
+def select(run: Run, search: Reference, seeds: Sequence[int], judge: Judge, measure: str) -> dict[str, Any]:
     """Judge the cell of every search and return the best one."""
-    reference = parse_reference(search)
-    cells = [find_needed(reference.seeded(seed), run.profile).load("genotype.json") for seed in seeds]
+    cells = [find_needed(search.changed(seed=seed), run.profile).load("genotype.json") for seed in seeds]
     values = compare(run, cells, judge, measure)
     seed = seeds[values.index(min(values))]
     return {**_best(run, cells, values, measure), "seed": seed, "seeds": list(seeds)}
@@ -34,7 +33,7 @@ def draw_randomly(run: Run, draw: Callable[[], Genotype], samples: int, judge: J
 
 def follow_progress(
     run: Run,
-    search: str,
+    search: Reference,
     seeds: Sequence[int],
     snapshots: Sequence[int],
     references: Mapping[str, Genotype],
@@ -44,7 +43,7 @@ def follow_progress(
     """Judge the cells that the searches held after the epochs `snapshots`; snapshots.json has a row for each."""
     rows = []
     for seed in seeds:
-        metrics = find_needed(parse_reference(search).seeded(seed), run.profile).metrics()
+        metrics = find_needed(search.changed(seed=seed), run.profile).metrics()
         held = [row for row in metrics if row["epoch"] + 1 in snapshots]
         rows += [{"run": seed, "epoch": row["epoch"] + 1, "genotype": row["genotype"]} for row in held]
     published = [to_json(genotype) for genotype in references.values()]

@@ -14,9 +14,10 @@ import pandas as pd
 from repro import provenance
 from repro.errors import ReproError
 from repro.experiments import find
+from repro.identity import differences
 from repro.results import published
 from repro.results.rows import MEASURES, ROWS, Counterpart
-from repro.runs import Run, differences, locate, resolve
+from repro.runs import Run, needed_run
 from repro.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
@@ -174,16 +175,14 @@ def search_days(run: Run) -> float | None:
 def _needed(run: Run) -> Iterator[Run]:
     """Yield the runs that `run` needs, and those that they need."""
     for reference in find(run.experiment).needs(run.params):
-        experiment = find(reference.experiment)
-        params = resolve(experiment, run.profile, dict(reference.changes))
-        needed = Run(locate(experiment, run.profile, params), experiment.name, run.profile, params)
+        needed = needed_run(reference, run.profile)
         yield needed
         yield from _needed(needed)
 
 
 def overview() -> pd.DataFrame:
     """Return one row for every run directory: how far it is, on what data and device, and what went wrong."""
-    runs, damaged = survey()
+    runs, damaged, uncounted = survey()
     rows: list[dict[str, Any]] = []
     for run in runs:
         values, facts = run.params.values(), provenance.read(run.path)
@@ -198,6 +197,7 @@ def overview() -> pd.DataFrame:
             }
         )
     rows += [{"run": name, "state": f"damaged: {reason}"} for name, reason in damaged.items()]
+    rows += [{"run": name, "state": f"not counted: {reason}"} for name, reason in uncounted.items()]
     return pd.DataFrame(rows, columns=["run", "state", "data", "epochs", "device", "hours"])
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from repro import profiles
 from repro.experiments import EXPERIMENTS
-from repro.runs import Run, resolve
+from repro.identity import resolve
+from repro.runs import Run
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""What a run is: its parameters by value, the content of files they name, and in place of a reference the run itself.
+
+`params.json` holds a description: experiment, profile, every value, `contents` of files, and `needs`, the descriptions
+of the runs that the parameters name. Its identity is what decides whether two runs are one; a folder's name is for
+people.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from repro import profiles
+from repro.errors import ReproError
+from repro.experiments import Experiment, find, typed
+from repro.files import content_of, listing_of
+from repro.genotypes import PUBLISHED
+from repro.parameters import Parameters
+from repro.references import Reference
+from repro.settings import data_folder
+
+Description = Mapping[str, Any]
+
+
+def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
+    """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
+    changed = {**profiles.changes(profile, experiment), **experiment.parameters.renamed(overrides)}
+    params = experiment.parameters.build({**experiment.parameters.preset_of(changed), **changed})
+    for reference in experiment.needs(params):
+        needed, changes = typed(reference)
+        resolve(needed, profile, changes)
+    return params
+
+
+def describe(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
+    """Return what params.json holds of a run that is to be made now."""
+    held = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    if contents := _contents(params):
+        held["contents"] = contents
+    if needs := _needs(experiment, profile, params):
+        held["needs"] = needs
+    return held
+
+
+def identity(held: Description) -> dict[str, Any]:
+    """Return what makes a described run what it is, under today's names; two runs with the same identity are one.
+
+    Raises UsageError for parameters that are none of the experiment's.
+    """
+    experiment = find(held["experiment"])
+    params = experiment.parameters.read(held["parameters"])
+    needs = held.get("needs") or _needs(experiment, held["profile"], params)  # older runs say only their names
+    values = {**params.identity(), **{name: identity(need) for name, need in needs.items()}}
+    values |= {name: {"content": digest} for name, digest in held.get("contents", {}).items()}
+    return {"experiment": experiment.name, "profile": held["profile"], "parameters": values}
+
+
+def unseeded(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity without its seeds and those of its needs: runs with the same one are one arm."""
+    kinds = find(found["experiment"]).parameters.kinds()
+    values = {name: value for name, value in found["parameters"].items() if kinds[name] != "seed"}
+    needs = {name: unseeded(value) for name, value in values.items() if _is_run(value)}
+    return {**found, "parameters": {**values, **needs}}
+
+
+def seeds(found: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the seeds of an identity, its own first, then those of its needs, from the outermost in."""
+    kinds = find(found["experiment"]).parameters.kinds()
+    own = [value for name, value in found["parameters"].items() if kinds[name] == "seed"]
+    return (*own, *(seed for value in found["parameters"].values() if _is_run(value) for seed in seeds(value)))
+
+
+@lru_cache(maxsize=4096)
+def identity_of(text: str) -> str | None:
+    """Return the identity that the text of a params.json stands for, as text; None where it stands for no run."""
+    try:
+        return as_text(identity(json.loads(text)))
+    except (ReproError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """Return an identity as text that is equal where the identities are."""
+    return json.dumps(found, sort_keys=True)
+
+
+def differences(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
+    """Return the values that identify a run and differ from the profile's parameters."""
+    preset = experiment.parameters.preset_of(params.values())
+    usual = experiment.parameters.build({**preset, **profiles.changes(profile, experiment)}).values()
+    return {name: value for name, value in params.identity().items() if value != usual[name]}
+
+
+def name_of(experiment: Experiment, profile: str, params: Parameters) -> str:
+    """Return the name of the run's folder: the profile, and what differs from its parameters."""
+    contents = _contents(params)
+    changed = [
+        f"{name}={_text(value)}" + (f"~{contents[name][:8]}" if name in contents else "")
+        for name, value in differences(experiment, profile, params).items()
+    ]
+    name = ",".join([profile, *changed])
+    return name if len(name) <= 230 else _shortened(name, 200)
+
+
+def _needs(experiment: Experiment, profile: str, params: Parameters) -> dict[str, dict[str, Any]]:
+    """Return the descriptions of the runs that the parameters name, by the parameter's name."""
+    found = {}
+    for name, reference in experiment.references(params).items():
+        needed, changes = typed(reference)
+        found[name] = describe(needed, profile, resolve(needed, profile, changes))
+    return found
+
+
+def _contents(params: Parameters) -> dict[str, str]:
+    """Return a checksum of every file and folder that the parameters name, by the parameter's name."""
+    found = {}
+    for name, how in params.files().items():
+        value = getattr(params, name)
+        if not value or isinstance(value, Reference):
+            continue
+        if how == "content" and value not in PUBLISHED and os.path.exists(value):
+            found[name] = content_of(Path(value))
+        elif how == "listing" and params.dataset == "imagenet" and (data_folder() / value).is_dir():
+            found[name] = listing_of(data_folder() / value)
+    return found
+
+
+def _is_run(value: Any) -> bool:
+    return isinstance(value, Mapping) and "experiment" in value
+
+
+def _text(value: Any) -> str:
+    """Return a value as a part of a folder's name."""
+    text = quote("+".join(map(str, value)) if isinstance(value, list) else str(value), safe="+=:,")
+    return text if len(text) <= 80 else _shortened(text, 60)
+
+
+def _shortened(text: str, length: int) -> str:
+    """Return the beginning of a text and a checksum of all of it: a folder's name has at most 255 bytes."""
+    return f"{text[:length]}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
