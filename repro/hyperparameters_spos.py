@@ -111,7 +111,7 @@ class SposRetrain(PathTraining):
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")
     mult_adds: float = parameter(330.0, "largest number of multiply-adds of a random network, in millions", low=0)
-    iterations: int = parameter(300_000, "training steps", low=1)
+    iterations: int = parameter(300_000, "training steps, before a pass at rate 0 for BatchNorm's statistics", low=1)
     weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train", file="content")
 
 

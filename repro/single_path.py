@@ -58,6 +58,7 @@ class PathSGD(torch.optim.Optimizer):
 class PathTraining:
     """A network, the sampler of its paths and its optimizer; a stand-alone network has one path, the empty gene.
 
+    Steps after the last of `steps` have rate 0: in them BatchNorm averages the statistics of all their batches alike.
     `repro.image_training.train_epoch` runs an epoch of it.
     """
 
@@ -66,9 +67,13 @@ class PathTraining:
     optimizer: PathSGD
     schedule: LambdaLR
     label_smoothing: float
+    steps: int
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on images (N, C, H, W) along one path; return the smoothed loss and the logits (N, classes)."""
+        if (beyond := self.schedule.last_epoch - self.steps) >= 0:
+            for norm in norms(self.network):
+                norm.momentum = 1 / (beyond + 1)
         gene = self.sampler()
         self.optimizer.zero_grad()
         logits = self.network(images, gene)
@@ -96,7 +101,12 @@ def path_training(
     """Return the published training of `network`: the learning rate falls linearly to 0 over all `steps`."""
     optimizer = PathSGD(network, lr, momentum, weight_decay)
     schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
-    return PathTraining(network, sampler, optimizer, schedule, label_smoothing)
+    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps)
+
+
+def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the network's BatchNorms."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -142,16 +152,15 @@ def recalibrate(network: SinglePath, gene: Gene, images: Tensor, prepare: Prepar
     Images that do not fill a last batch are left out, so that every batch counts the same.
     """
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
+    momenta = [norm.momentum for norm in norms(network)]
+    for norm in norms(network):
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
         norm.train()
     whole = max(len(images) // batch, 1) * batch
     for part in images[:whole].split(batch):
         network(prepare(part), gene)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum in zip(norms(network), momenta, strict=True):
         norm.momentum = momentum
     network.eval()
 

@@ -95,6 +95,22 @@ def test_the_learning_rate_falls_linearly_to_nothing():
     assert trainer.optimizer.param_groups[0]["lr"] == 0
 
 
+def test_steps_after_the_last_one_are_torch_s_update_bn():
+    torch.manual_seed(0)
+    network = ChoiceNetwork(TINY, gene=(0, 1, 2, 3), affine=True)
+    trainer, batches = training(network, steps=3), [batch(seed=seed) for seed in range(8)]
+    network.train()
+    for each in batches[:3]:
+        trainer.step(*each)
+    oracle = copy.deepcopy(network)
+    for each in batches[3:]:
+        trainer.step(*each)
+    update_bn([images for images, _ in batches[3:]], oracle)
+    for name, value in oracle.state_dict().items():
+        assert "num_batches" in name or torch.allclose(network.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), oracle.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_training_resumes_bit_for_bit(name):
     torch.manual_seed(0)

@@ -94,11 +94,15 @@ def test_a_supernet_is_trained_for_so_many_steps_and_its_paths_judged():
     assert trained.result["networks"] == 256
 
 
-def test_an_interrupted_training_ends_with_the_same_numbers(elsewhere):
+@pytest.mark.parametrize("at", [20, 30])
+def test_an_interrupted_training_ends_with_the_same_numbers(at, elsewhere):
+    """Its last pass, 10 steps at rate 0, included."""
     arguments = {"architecture": "xception", **TINY, "iterations": 24}
     whole = run("spos-retrain", **arguments)
+    assert [row["lr"] == 0 for row in whole.metrics()] == [False] * 3 + [True]
+    assert checkpoints.load(whole.path)["state"]["schedule"]["last_epoch"] == 24 + 10
     elsewhere()
-    with interrupted(LambdaLR, "step", at=20):
+    with interrupted(LambdaLR, "step", at=at):
         run("spos-retrain", **arguments)
     resumed = run("spos-retrain", **arguments)
     assert resumed.result == whole.result
@@ -281,9 +285,9 @@ def test_the_correlation_is_that_of_networks_trained_for_real():
     assert whole.result["kendall_tau"] == kendall_tau(
         *([row[name] for row in rows] for name in ("inherited", "stand_alone"))
     )
-    with interrupted(spos_correlation, "train_paths", at=2):
+    with interrupted(spos_correlation, "train_alone", at=2):
         run("spos-correlation", seed=1, **part)
-    with mock.patch.object(spos_correlation, "train_paths", wraps=spos_correlation.train_paths) as train:
+    with mock.patch.object(spos_correlation, "train_alone", wraps=spos_correlation.train_alone) as train:
         resumed = run("spos-correlation", seed=1, **part)
     assert train.call_count == 2
     assert len(resumed.load("networks.json")) == 3

@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from repro import devices
 from repro.errors import UsageError
 from repro.hyperparameters_spos import SposCorrelation, SposSupernet
 from repro.recipes.path_data import Data, judge, load, recorded
 from repro.recipes.path_networks import build
-from repro.recipes.spos_supernet import load_supernet, train_paths
+from repro.recipes.spos_retrain import train_alone
+from repro.recipes.spos_supernet import load_supernet
 from repro.runs import Run
-from repro.search_space import Gene, PathSampler, Space
+from repro.search_space import Gene, Space
 from repro.settings import data_folder
 from repro.single_path import accuracy
 from repro.tables import kendall_tau, nas_bench_macro
@@ -54,7 +54,7 @@ def from_scratch(params: SposSupernet, run: Run, data: Data, gene: Gene) -> floa
     part = run.child("network-" + "".join(map(str, gene)))
     if part.result is None:
         devices.seed_everything(params.seed)
-        network, stream = build(params, gene).to(data.device), data.stream(torch.arange(len(data.labels)))
-        train_paths(params, part, network, PathSampler(network.space, params.seed), stream)
+        network = build(params, gene).to(data.device)
+        train_alone(params, part, network, data)
         part.finish({"test_accuracy": accuracy(network, (), *data.test(), data.normalise)})
     return part.load("result.json", test_accuracy=int | float)["test_accuracy"]

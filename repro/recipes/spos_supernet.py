@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from repro import checkpoints, devices, fit
-from repro.choice_blocks import load_released
+from repro.choice_blocks import Layout, load_released
 from repro.cost import count_parameters
 from repro.errors import ReproError
 from repro.experiments import find
@@ -14,7 +14,7 @@ from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
 from repro.recipes.path_data import Stream, divide, judge, load
-from repro.recipes.path_networks import build
+from repro.recipes.path_networks import build, layout_of
 from repro.released import read_state_dict
 from repro.runs import Run, find_needed
 from repro.search_space import PathSampler
@@ -54,20 +54,27 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
         return PathSampler(network.space, params.seed)
     costs = network.costs()
     cost = costs.get("BitOps", costs["multiply-adds"])
-    published = (params.dataset, params.space, params.blocks, params.width) == ("imagenet", "blocks", "all", 1)
+    published = (params.space, params.blocks) == ("blocks", "all")
+    published = published and replace(layout_of(params), dropout=Layout.dropout) == Layout()
     return PathSampler(network.space, params.seed, cost, BINS if published else ())
 
 
-def train_paths(params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream) -> None:
-    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images."""
+def train_paths(
+    params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
+) -> None:
+    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images.
+
+    last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
+    """
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
     training = path_training(network, sampler, params.iterations, **rates)
+    steps = params.iterations + last_steps
 
     def epoch(index: int) -> dict[str, Any]:
-        rate, left = training.optimizer.param_groups[0]["lr"], params.iterations - index * len(stream)
+        rate, left = training.optimizer.param_groups[0]["lr"], steps - index * len(stream)
         return {"lr": rate, **train_epoch(training, stream.epoch(index, left), stream.augment)}
 
-    fit.fit(run, training.parts() | stream.parts, -(-params.iterations // len(stream)), epoch)
+    fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), epoch)
 
 
 def load_supernet(run: Run, device: str, threads: int) -> tuple[SposSupernet, SinglePath]:
