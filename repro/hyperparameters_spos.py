@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Accelerated
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -11,7 +11,18 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
 
 @dataclass(frozen=True)
-class PathTraining(Seeded):
+class Paths(Accelerated):
+    """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
+
+    precision: Literal["auto", "float32", "tf32", "bf16"] = parameter(
+        "float32",
+        "of networks that train or are judged; auto takes bf16 (autocast) on a GPU that has it",
+        before="float32",
+    )
+
+
+@dataclass(frozen=True)
+class PathTraining(Paths):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -58,7 +69,7 @@ class SposSupernet(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposSearch(Seeded):
+class SposSearch(Paths):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
     supernet: Reference = parameter(
@@ -116,7 +127,7 @@ class SposRetrain(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposCorrelation(Seeded):
+class SposCorrelation(Paths):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")

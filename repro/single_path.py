@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
+from repro.acceleration import Prepare, autocast
 from repro.errors import UsageError
-from repro.image_training import Prepare
 from repro.paths import Region, SinglePath
 from repro.search_space import Cost, Gene, PathSampler
 
@@ -68,6 +68,7 @@ class PathTraining:
     schedule: LambdaLR
     label_smoothing: float
     steps: int
+    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on images (N, C, H, W) along one path; return the smoothed loss and the logits (N, classes)."""
@@ -76,8 +77,9 @@ class PathTraining:
                 norm.momentum = 1 / (beyond + 1)
         gene = self.sampler()
         self.optimizer.zero_grad()
-        logits = self.network(images, gene)
-        loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        with autocast(self.bf16, images.device):
+            logits = self.network(images, gene)
+            loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         loss.backward()
         self.optimizer.step(self.network.path(gene))
         self.schedule.step()
@@ -97,11 +99,12 @@ def path_training(
     momentum: float = 0.9,
     weight_decay: float = 4e-5,
     label_smoothing: float = 0.1,
+    bf16: bool = False,
 ) -> PathTraining:
     """Return the published training of `network`: the learning rate falls linearly to 0 over all `steps`."""
     optimizer = PathSGD(network, lr, momentum, weight_decay)
     schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
-    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps)
+    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
 
 
 def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
@@ -129,7 +132,8 @@ def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor
 class Judge:
     """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
 
-    calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them.
+    calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with
+    `bf16` the network computes in bfloat16 where autocast does.
     """
 
     network: SinglePath
@@ -137,12 +141,14 @@ class Judge:
     images: Tensor
     labels: Tensor
     prepare: Prepare
+    bf16: bool = False
     batch: int = 256
 
     def __call__(self, gene: Gene = ()) -> float:
         """Recalibrate the network for `gene` and return its accuracy."""
-        recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
-        return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
+        with autocast(self.bf16, self.labels.device):
+            recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
+            return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
 
 
 @torch.no_grad()
@@ -179,13 +185,17 @@ def accuracy(
 
 
 @torch.no_grad()
-def measure_latency(network: SinglePath, batch: int = 1, seconds: float = 0.02) -> Cost:
-    """Measure milliseconds for `batch` images of every choice of every layer on this machine, each for `seconds`."""
+def measure_latency(network: SinglePath, prepare: Prepare, bf16: bool = False, seconds: float = 0.02) -> Cost:
+    """Measure milliseconds for one image of every choice of every layer on this machine, each for `seconds`.
+
+    `prepare` lays the image out, and with `bf16` the network computes in bfloat16, as where candidates are judged.
+    """
     from torch.utils.benchmark import Timer  # here, since it looks for compilers as it is imported
 
     network.eval()
     weight = next(network.parameters())
-    x = torch.zeros(batch, network.chains[0].inp, network.size, network.size, device=weight.device, dtype=weight.dtype)
+    shape = 1, network.chains[0].inp, network.size, network.size
+    x = prepare(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
     counts = [len(names) for names in network.space.kinds.values()]
     table = np.zeros((len(network.features), *counts))
 
@@ -193,9 +203,10 @@ def measure_latency(network: SinglePath, batch: int = 1, seconds: float = 0.02) 
         timer = Timer("f(*x)", globals={"f": function, "x": inputs}, num_threads=torch.get_num_threads())
         return timer.blocked_autorange(min_run_time=seconds).median * 1e3
 
-    fixed, x = time(network.stem, x), network.stem(x)
-    for index, layer in enumerate(network.features):
-        for choice in np.ndindex(*counts):
-            table[index, *choice] = time(layer, x, *choice)
-        x = layer(x, *[0] * len(counts))
-    return Cost("milliseconds", fixed + time(network.head, x), table)
+    with autocast(bf16, weight.device):
+        fixed, x = time(network.stem, x), network.stem(x)
+        for index, layer in enumerate(network.features):
+            for choice in np.ndindex(*counts):
+                table[index, *choice] = time(layer, x, *choice)
+            x = layer(x, *[0] * len(counts))
+        return Cost("milliseconds", fixed + time(network.head, x), table)

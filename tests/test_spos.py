@@ -11,13 +11,14 @@ from interruptions import interrupted
 from scipy.stats import chisquare
 from torch.optim.lr_scheduler import LambdaLR
 
-from repro import checkpoints
+from repro import checkpoints, provenance
+from repro.choice_blocks import ChoiceBlock
 from repro.cli import main
 from repro.errors import ReproError, UsageError
 from repro.experiments import find
 from repro.hyperparameters_spos import SposRetrain, SposSupernet
 from repro.quantise import GIGA
-from repro.recipes import spos_correlation, spos_search
+from repro.recipes import image_data, path_data, spos_correlation, spos_search
 from repro.recipes.path_networks import build, choose
 from repro.recipes.spos_correlation import draw
 from repro.recipes.spos_supernet import path_sampler
@@ -215,6 +216,38 @@ def test_latency_is_measured_once_and_kept(judged, monkeypatch):
     assert table["name"] == "milliseconds"
     assert len(table["table"]) == 4
     assert all("milliseconds" in row for row in searched.child("evolution").metrics())
+
+
+# ---- how networks compute
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_networks_train_and_are_judged_and_timed_as_the_parameters_ask(precision, monkeypatch):
+    """On a machine that has bfloat16; networks are tested in float32."""
+    seen, forward = set(), ChoiceBlock.forward
+
+    def watched(self, x, width=0):
+        seen.add("bf16" if torch.is_autocast_enabled("cpu") else "float32")
+        return forward(self, x, width)
+
+    def computes(name, **parameters):
+        seen.clear()
+        with mock.patch.object(path_data, "lay_out", wraps=path_data.lay_out) as lay_out:
+            finished = run(name, **parameters, **asked)
+        assert {call.args[0] for call in lay_out.call_args_list} == {"off"}
+        assert provenance.read(finished.path)["precision"] == precision
+        return set(seen)
+
+    monkeypatch.setattr(ChoiceBlock, "forward", watched)
+    monkeypatch.setattr(image_data, "precision", lambda asked, device: asked)
+    asked = {"channels_last": "off"} | ({} if precision == "float32" else {"precision": precision})
+    assert computes("spos-supernet", **SUPERNET) == {precision}
+    supernet = NAMED if precision == "float32" else f"{NAMED},precision={precision}"
+    search = {**SEARCH, "supernet": supernet, "generations": 1, "latency": 1000.0}
+    assert computes("spos-blocks", **search) == {precision}
+    trained = {"supernet": f"{supernet},space=blocks", "networks": 2, "bn_images": 40, "iterations": 2}
+    assert computes("spos-correlation", **trained) == {precision, "float32"}
+    assert computes("spos-retrain", **TINY, architecture="xception") == {precision, "float32"}
 
 
 # ---- what is found is retrained

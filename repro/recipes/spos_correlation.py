@@ -22,7 +22,7 @@ from repro.tables import kendall_tau, nas_bench_macro
 def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
     """Compare accuracies (percent) with inherited weights and from scratch; networks.json has a row for each."""
     table = nas_bench_macro(data_folder()) if params.benchmark == "nas-bench-macro" else None
-    supernet, network = load_supernet(run, params.device, params.threads)
+    supernet, network = load_supernet(run)
     if table and network.space != table.space:
         raise UsageError(
             f"{params.supernet} is not of the networks of {table.name}: "
@@ -30,7 +30,7 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
         )
     data = load(supernet, run)
     genes = draw(network.space, params.networks, params.seed)
-    score = judge(supernet, network, data, params.bn_images)
+    score = judge(supernet, run, network, data, params.bn_images)
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
     alone = [table.accuracy(gene) if table else from_scratch(changed, run, data, gene) for gene in genes]

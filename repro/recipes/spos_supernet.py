@@ -13,7 +13,7 @@ from repro.experiments import find
 from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
-from repro.recipes.path_data import Stream, divide, judge, load
+from repro.recipes.path_data import Stream, accelerate, divide, judge, load
 from repro.recipes.path_networks import build, layout_of
 from repro.released import read_state_dict
 from repro.runs import Run, find_needed
@@ -33,7 +33,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
         fit.save(run, {"network": network}, 0)
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
-    score = judge(params, network, data, params.bn_images)
+    score = judge(params, run, network, data, params.bn_images)
     rng = np.random.default_rng(params.seed)
     rows = [
         {"gene": gene, "accuracy": score(gene)}
@@ -67,27 +67,29 @@ def train_paths(
     last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
     """
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
-    training = path_training(network, sampler, params.iterations, **rates)
+    augment, bf16 = accelerate(params, run, network, stream.augment)
+    training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
     steps = params.iterations + last_steps
 
     def epoch(index: int) -> dict[str, Any]:
         rate, left = training.optimizer.param_groups[0]["lr"], steps - index * len(stream)
-        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), stream.augment)}
+        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), augment)}
 
     fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), epoch)
 
 
-def load_supernet(run: Run, device: str, threads: int) -> tuple[SposSupernet, SinglePath]:
-    """Return the parameters, on another device, and the weights of the supernet that `run` needs.
+def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
+    """Return the parameters and the weights of the supernet that `run` needs, to compute as `run` does.
 
     ReproError if its run is not finished, or its checkpoint gone.
     """
     (reference,) = find(run.experiment).needs(run.params)
     needed = find_needed(reference, run.profile)
-    params = replace(needed.params, device=device, threads=threads)
+    how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
+    params = replace(needed.params, **how)
     held = checkpoints.load(needed.path)
     if held is None:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
     network = build(params)
     network.load_state_dict(held["state"]["network"])
-    return params, network.to(devices.pick(device, threads))
+    return params, network.to(devices.pick(params.device, params.threads))
