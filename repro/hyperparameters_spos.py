@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Accelerated
+from repro.hyperparameters import Accelerated, Precision
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -14,7 +14,7 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 class Paths(Accelerated):
     """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
 
-    precision: Literal["auto", "float32", "tf32", "bf16"] = parameter(
+    precision: Precision = parameter(
         "float32",
         "of networks that train or are judged; auto takes bf16 (autocast) on a GPU that has it",
         before="float32",
@@ -37,7 +37,7 @@ class PathTraining(Paths):
     )
     workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
-        "blocks", "what is chosen: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
+        "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
     blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
@@ -117,7 +117,7 @@ class SposRetrain(PathTraining):
     space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
     architecture: Source = parameter(
         "run:spos-blocks",
-        "what a search found, a published gene, one choice for all layers, random, or a file",
+        "found by a search, published, one choice for all layers, random, or a file",
         file="content",
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")

@@ -88,12 +88,14 @@ class _Order(Sampler):
     def __iter__(self) -> Iterator[list[Key]]:
         order, seeds = torch.arange(self.count), torch.zeros(self.count, dtype=torch.int64)
         if self.shuffled:
-            generator = torch.Generator().manual_seed(devices.mixed_seed(self.seed, self.epoch))
-            order = torch.randperm(self.count, generator=generator)
-            seeds.random_(generator=generator)
+            order = torch.randperm(self.count, generator=self._generator("order"))
+            seeds.random_(generator=self._generator("augmentation"))
         for batch in order.split(self.size):
             if len(rows := batch[parallel.rank() :: parallel.size()]):
                 yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(devices.mixed_seed(self.seed, purpose, self.epoch))
 
 
 class Loader:

@@ -20,7 +20,7 @@ from repro.errors import ReproError
 from repro.fit import Stateful
 from repro.recurrent import LanguageModel, Output
 from repro.text import batchify
-from repro.windows import Window, training_length, window, windows
+from repro.windows import Lengths, Window, window, windows
 
 CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
 RETRIES = 3
@@ -120,14 +120,16 @@ class LanguageTraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def train_epoch(training: LanguageTraining, train: Tensor, valid: Tensor, epoch: int) -> dict[str, Any]:
+def train_epoch(
+    training: LanguageTraining, train: Tensor, valid: Tensor, lengths: Lengths, epoch: int
+) -> dict[str, Any]:
     """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
 
     def once() -> dict[str, Any]:
         training.network.train()
         hidden, average = training.network.initial(train.shape[1]), Average()
         averaging = training.trigger is not None
-        for start, length in windows(train, training_length, training.descent.bptt):
+        for start, length in windows(train, lengths, training.descent.bptt):
             training.optimizer.param_groups[0]["lr"] = training.lr * length / training.descent.bptt
             batch = window(train, start, length)
             loss, hidden = training.descent.step(training.network, training.optimizer, batch, hidden)

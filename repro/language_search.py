@@ -18,7 +18,7 @@ from repro.genotypes import Edge, RecurrentGenotype, to_json
 from repro.language import Average, Descent, mean_loss, perplexity, retried
 from repro.recurrence import ACTIVATIONS
 from repro.recurrent import LanguageModel
-from repro.windows import Window, search_length, window, windows
+from repro.windows import Lengths, Window, window, windows
 
 
 @dataclass
@@ -85,14 +85,14 @@ class LanguageSearch:
             getattr(self, name).load_state_dict(value)
 
 
-def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor) -> dict[str, Any]:
+def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths) -> dict[str, Any]:
     """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
 
     def once() -> dict[str, Any]:
         search.network.train()
         hidden, hidden_valid = search.network.initial(train.shape[1]), search.network.initial(valid.shape[1])
         average = Average()
-        for start, length in windows(train, search_length, search.descent.bptt):
+        for start, length in windows(train, lengths, search.descent.bptt):
             search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / search.descent.bptt
             batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), search.descent.bptt)
             loss, hidden, hidden_valid = search.step(batch, other, hidden, hidden_valid)

@@ -3,11 +3,13 @@
 import os
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from repro import profiles, provenance
-from repro.experiments import EXPERIMENTS, Experiment
+from repro import costs, profiles, provenance
+from repro.experiments import EXPERIMENTS, Experiment, find
+from repro.identity import differences
 from repro.parameters import expected
 from repro.runs import Run
 from repro.states import WORDS, State, duration, state, survey
@@ -29,7 +31,7 @@ def experiments() -> list[str]:
     lines = []
     for experiment in EXPERIMENTS.values():
         needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
-        facts = [experiment.section, f"published cost: {experiment.cost}"]
+        facts = [experiment.section, f"published cost: {costs.told(experiment)}"]
         facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
         lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
@@ -43,13 +45,33 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     changed, hints = profiles.changes(profile, experiment), get_type_hints(experiment.parameters)
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {experiment.claim}", f"cost: {experiment.cost}"]
+    lines += [f"paper: {experiment.claim}", f"cost: {costs.told(experiment)}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     for field in fields(experiment.parameters):
         own = f" [{_plain(changed[field.name])}]" if field.name in changed else ""
         lines.append(f"  {paint(field.name, 'name')} = {_plain(field.default)}{own}")
         lines.append(paint(f"      {field.metadata['doc']} ({expected(hints[field.name])})", "faint"))
     return lines
+
+
+def cell(experiment: Experiment) -> list[str]:
+    """Return the lines of the parameters cell of the experiment's notebook, with all values the profile's."""
+    names = " or ".join(profiles.CHANGES)
+    lines = [f"{f.name} = ...  # [{_plain(f.default)}] {f.metadata['doc']}" for f in fields(experiment.parameters)]
+    return [f'profile = "smoke"  # {names}: gives every value that is ... here; in brackets the paper\'s', *lines]
+
+
+def changed(run: Run) -> str:
+    """Return in one line what the run's profile changes of the paper's parameters, and what was set besides."""
+    experiment = find(run.experiment)
+    paper, own = experiment.parameters().values(), differences(experiment, run.profile, run.params)
+    usual = {n: value for n, value in run.params.identity().items() if value != paper[n] and n not in own}
+    lines = [f"{run.profile}: {_pairs(usual) or 'the parameters of the paper'}"]
+    return "; ".join(lines + [f"set besides: {_pairs(own)}"] * bool(own))
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_plain(value)}" for name, value in values.items())
 
 
 def status() -> list[str]:

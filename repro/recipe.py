@@ -19,10 +19,14 @@ def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     experiment = find(name)
     texts = launcher.counted(texts, experiment.parameters)
     run = open_run(experiment, profile, experiment.parameters.parse(texts))
-    if run.result is None:
-        for reference in experiment.needs(run.params):
-            find_needed(reference, profile)
-    run.finish(compute(run))
+    try:
+        if run.result is None:
+            for reference in experiment.needs(run.params):
+                find_needed(reference, profile)
+        run.finish(compute(run))
+    except Exception as error:
+        run.fail(error)
+        raise
     return run
 
 

@@ -6,7 +6,8 @@ a page. The same runs give the same bytes; without a new run there is nothing to
 
 import hashlib
 import html
-import time
+import os
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from repro.settings import NOTEBOOKS, data_folder, runs_folder
 from repro.states import survey
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
-READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/*/metrics.jsonl")
+READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
+PAGE = "report.html"
 LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
 BANNERS = {
     "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
@@ -34,28 +36,53 @@ BANNERS = {
 
 
 def build(profile: str, folder: Path | None = None) -> str:
-    """Write the report into `folder` (default: report/ in the runs folder); return a line with its path."""
+    """Write the report into `folder` (default: report/ in the runs folder); return a line with its path.
+
+    It is made aside and then moved into its place, so that what was made is what belongs to it.
+    """
     folder = make_folder((folder or runs_folder() / "report").absolute())
-    page, made_from = folder / "report.html", fingerprint(profile)
+    page, made_from = folder / PAGE, fingerprint(profile)
     if _is_from(page, made_from):
         return f"the report is up to date: {page}"
-    began, held = time.time(), _contents(folder)
-    executed = make_folder(folder / "notebooks") / "report.ipynb"
-    kept = [file for run in survey()[0] for file in publish(run, folder)]
-    environment = {"REPRO_RUNS": str(runs_folder()), "REPRO_DATA": str(data_folder()), "REPRO_PROGRESS_SECONDS": "2"}
-    engine.execute(SOURCE, executed, {"profile": profile, "folder": str(folder)}, environment)
-    notebook = pages.stripped(engine.read(executed), {folder: "report"})
-    write_bytes(executed, nbformat.writes(notebook).encode())
-    write_bytes(page, pages.page(notebook, made_from=made_from, links=lambda _: None, report=True).encode())
-    if reason := pages.print_pdf(page, folder / "report.pdf"):
-        note(reason)
-    made = [
-        file for file in folder.rglob("*") if file.is_file() and (file in kept or file.stat().st_mtime >= began - 1)
-    ]
-    for file in set(held) - set(made):
-        file.unlink(missing_ok=True)
-    write_json(folder / LIST, sorted(str(file.relative_to(folder)) for file in made if file.name != LIST))
+    aside = folder / ".new"
+    shutil.rmtree(aside, ignore_errors=True)
+    make_folder(aside / "notebooks")
+    kept = {name for run in survey().runs for name in publish(run, folder, aside)}
+    _write(profile, aside, made_from)
+    _replace(folder, aside, kept)
     return f"report: {page}"
+
+
+def _write(profile: str, aside: Path, made_from: str) -> None:
+    """Execute the report's notebook in the folder `aside` and make its page there."""
+    executed = aside / "notebooks" / "report.ipynb"
+    environment = {"REPRO_RUNS": str(runs_folder()), "REPRO_DATA": str(data_folder()), "REPRO_PROGRESS_SECONDS": "2"}
+    engine.execute(SOURCE, executed, {"profile": profile, "folder": str(aside)}, environment)
+    notebook = pages.stripped(engine.read(executed), {aside: "report"})
+    write_bytes(executed, nbformat.writes(notebook).encode())
+    text = pages.page(notebook, made_from=made_from, links=lambda _: None, report=True)
+    write_bytes(aside / PAGE, text.encode())
+    if reason := pages.print_pdf(aside / PAGE, aside / "report.pdf"):
+        note(reason)
+
+
+def _replace(folder: Path, aside: Path, kept: set[str]) -> None:
+    """Move what was made into its place, the page last, and delete what only the report before consisted of."""
+    made = sorted(_names(aside), key=lambda name: name == PAGE)
+    own = {*made, *kept}
+    held = read_json(folder / LIST) if (folder / LIST).exists() else []
+    for name in {*held, LIST} & {*_names(folder)} - own:
+        (folder / name).unlink()
+    for name in made:
+        make_folder((folder / name).parent)
+        os.replace(aside / name, folder / name)
+    write_json(folder / LIST, sorted(own))
+    shutil.rmtree(aside)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the files in a folder, by their places in it."""
+    return [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
 
 
 def fingerprint(profile: str) -> str:
@@ -72,14 +99,17 @@ def fingerprint(profile: str) -> str:
     return digest.hexdigest()
 
 
-def publish(run: Run, folder: Path) -> list[Path]:
-    """Write a run's executed notebook, without the paths of this machine, as it is and as a page; return both files."""
-    source, page = run.path / "notebook.ipynb", folder / page_of(run)
+def publish(run: Run, folder: Path, aside: Path) -> list[str]:
+    """Write a run's executed notebook, without the paths of this machine, as it is and as a page into `aside`.
+
+    Those of `folder` that are still right are left alone. Returns the places of both files.
+    """
+    source, page = run.path / "notebook.ipynb", page_of(run)
     if not source.exists():
         return []
     made_from = hashlib.sha256(source.read_bytes() + pages.SOURCES).hexdigest()
-    files = [page, page.with_suffix(".ipynb")]
-    if not (_is_from(page, made_from) and files[1].exists()):
+    names = [page, str(Path(page).with_suffix(".ipynb"))]
+    if not (_is_from(folder / page, made_from) and (folder / names[1]).exists()):
         try:
             notebook = pages.stripped(engine.read(source))
         except ReproError as error:
@@ -87,9 +117,9 @@ def publish(run: Run, folder: Path) -> list[Path]:
             return []
         banner = f'Run {html.escape(run.name)}: {BANNERS[run.profile]}. <a href="../report.html">The whole report</a>'
         text = pages.page(notebook, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
-        write_bytes(files[1], nbformat.writes(notebook).encode())
-        write_bytes(page, text.encode())
-    return files
+        write_bytes(aside / names[1], nbformat.writes(notebook).encode())
+        write_bytes(aside / page, text.encode())
+    return names
 
 
 def _lead(run: Run, folder: Path, notebook: str) -> str | None:
@@ -112,10 +142,3 @@ def _is_from(page: Path, made_from: str) -> bool:
         return False
     with open(page, encoding="utf-8") as file:
         return f'content="{made_from}"' in file.read(1000)
-
-
-def _contents(folder: Path) -> list[Path]:
-    """Return the files in `folder` that the last report consisted of."""
-    names = read_json(folder / LIST) if (folder / LIST).exists() else []
-    own = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
-    return [own[name] for name in names if name in own]

@@ -17,7 +17,7 @@ def window(text: Tensor, start: int, length: int) -> Window:
     return text[start:end], text[start + 1 : end + 1]
 
 
-def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
+def windows(text: Tensor, lengths: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
     """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
     if len(text) < 3:
         raise UsageError(
@@ -27,19 +27,38 @@ def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tup
     def places() -> Iterator[tuple[int, int]]:
         start = 0
         while start < len(text) - 2:
-            length = draw(bptt)
+            length = lengths(bptt)
             yield start, length
             start += length
 
     yield from progress.steps(places(), total=-(-len(text) // bptt))
 
 
-def training_length(bptt: int) -> int:
+class Lengths:
+    """Draws the lengths of windows by one of the two functions below; `state_dict` continues the draws bit for bit."""
+
+    def __init__(self, draw: Callable[[int, torch.Generator], int], seed: int) -> None:
+        self.draw, self.generator = draw, torch.Generator().manual_seed(seed)
+
+    def __call__(self, bptt: int) -> int:
+        """Return the length of the next window, in words."""
+        return self.draw(bptt, self.generator)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the generator's state."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Draw on from `state`."""
+        self.generator.set_state(state["generator"].cpu())
+
+
+def training_length(bptt: int, generator: torch.Generator) -> int:
     """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
-    mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
-    return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
+    mean = bptt if torch.rand((), generator=generator).item() < 0.95 else bptt / 2
+    return min(max(5, int(mean + 5 * torch.randn((), generator=generator).item())), bptt + 20)
 
 
-def search_length(bptt: int) -> int:
+def search_length(bptt: int, generator: torch.Generator) -> int:
     """Draw a window's length: `bptt`, or half of it with probability 0.05."""
-    return bptt if torch.rand(()).item() < 0.95 else max(1, bptt // 2)
+    return bptt if torch.rand((), generator=generator).item() < 0.95 else max(1, bptt // 2)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import ReproError, UsageError
 from repro.progress import note
+from repro.settings import cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -138,5 +139,4 @@ def gpus() -> list[str]:
 
 def _threads(workers: int) -> dict[str, Any]:
     """Return Dask's setting that divides the cores among workers; what the environment says goes before."""
-    cores = max(1, (os.cpu_count() or 1) // workers)
-    return {"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": cores}}
+    return {"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, cores() // workers)}}

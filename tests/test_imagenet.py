@@ -1,6 +1,7 @@
 """ImageNet: the published defaults, counted evaluation, resume with any number of processes, even after a kill."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from processes import together
 
-from repro import launcher, parallel
+from repro import failure, launcher, parallel
 from repro.errors import ReproError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED
@@ -212,10 +213,12 @@ def test_killed_process_is_told_and_the_run_goes_on_with_another_number(trained,
     assert error.splitlines()[-1].startswith("repro: process 1 was ended by SIGKILL (out of memory, or killed)")
     assert "Traceback" not in error
     assert not any(Path(f"/proc/{pid}").exists() for pid in (torchrun, *workers))
+    (folder,) = (tmp_path / "killed").glob("*/*")
+    assert failure.read(folder).startswith("process 1 was ended by SIGKILL")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPRO_RUNS", str(tmp_path / "killed"))
         result, rows = make(**texts, processes="1")
-    (folder,) = (tmp_path / "killed").glob("*/*")
+    assert not (folder / "failure.txt").exists()
     assert len((folder / "provenance.json").read_text().split('"command"')) == 3
     for row, expected in zip(rows, whole, strict=True):
         assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-2)  # float32 in torchrun's processes
@@ -252,8 +255,11 @@ def test_processes_that_fail_are_quoted(run, tmp_path, monkeypatch):
         script.write_text(f"#!/bin/sh\n{log} <<'END'\n{said}\nEND\nexit 1\n")
         script.chmod(0o755)
         monkeypatch.setattr(launcher.sys, "executable", str(script))
+        failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew
         with pytest.raises(ReproError, match=message):
             launcher.compute(run)
+        assert re.search(message, failure.read(run.path))
+        assert f"process 1:\n{said}" in (run.path / "failure.txt").read_text()
 
 
 def test_more_processes_than_gpus_are_refused():

@@ -15,7 +15,7 @@ from repro.language_search import LanguageSearch, architecture, random_cell, sea
 from repro.recurrent import Dropout, LanguageModel
 from repro.runs import Run
 from repro.text import unigram_perplexity
-from repro.windows import search_length, training_length, window, windows
+from repro.windows import Lengths, search_length, training_length, window, windows
 
 CELL = RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2))
 V, H, B = 12, 16, 4
@@ -45,13 +45,13 @@ def search(order=2, dropout=MILD, dtype=torch.float32, **options):
     return LanguageSearch(network, weights, alphas, Descent(bptt=10), order, **options)
 
 
-def epochs_of(side):
+def epochs_of(side, lengths):
     """The epoch function of a recipe."""
     train, valid = (streams(side.network, words(seed=seed), B) for seed in (0, 1))
     if isinstance(side, LanguageSearch):
         train = train[:60]
-        return lambda index: search_epoch(side, train, valid)
-    return lambda index: train_epoch(side, train, valid, index)
+        return lambda index: search_epoch(side, train, valid, lengths)
+    return lambda index: train_epoch(side, train, valid, lengths, index)
 
 
 class Stop(Exception):
@@ -60,7 +60,8 @@ class Stop(Exception):
 
 def run(path, side, epochs=6, stop=None):
     path.mkdir(exist_ok=True)
-    here, once = Run(path, "test", "smoke", BilevelToy()), epochs_of(side)
+    lengths = Lengths(search_length if isinstance(side, LanguageSearch) else training_length, 7)
+    here, once = Run(path, "test", "smoke", BilevelToy()), epochs_of(side, lengths)
 
     def epoch(index):
         row = once(index)
@@ -68,15 +69,14 @@ def run(path, side, epochs=6, stop=None):
             raise Stop
         return row
 
-    fit(here, {"side": side}, epochs, epoch)
+    fit(here, {"side": side, "lengths": lengths}, epochs, epoch)
     return [{name: value for name, value in row.items() if name != "seconds"} for row in here.metrics()]
 
 
 @pytest.mark.parametrize("draw", [search_length, training_length])
 def test_windows_tile_the_text(draw):
-    torch.manual_seed(0)
     text = torch.arange(500)[:, None]
-    read = [window(text, start, length) for start, length in windows(text, draw, 20)]
+    read = [window(text, start, length) for start, length in windows(text, Lengths(draw, 0), 20)]
     tokens, targets = (torch.cat(parts)[:, 0] for parts in zip(*read, strict=True))
     assert torch.equal(tokens, torch.arange(len(tokens)))
     assert torch.equal(targets, tokens + 1)
@@ -84,15 +84,16 @@ def test_windows_tile_the_text(draw):
 
 
 def test_window_lengths_are_those_of_the_release():
-    torch.manual_seed(0)
-    searched = [search_length(35) for _ in range(4000)]
+    state, searching, training = torch.get_rng_state(), Lengths(search_length, 0), Lengths(training_length, 0)
+    searched = [searching(35) for _ in range(4000)]
     assert set(searched) == {35, 17}
     assert searched.count(17) / 4000 == pytest.approx(0.05, abs=0.015)
-    trained = torch.tensor([training_length(35) for _ in range(4000)], dtype=torch.float64)
+    trained = torch.tensor([training(35) for _ in range(4000)], dtype=torch.float64)
     assert 5 <= trained.min() < 15
     assert 45 < trained.max() <= 55
     assert trained.mean().item() == pytest.approx(0.95 * 34.5 + 0.05 * 17, abs=0.3)  # cut to whole numbers
-    assert min(training_length(2) for _ in range(500)) == 5
+    assert min(training(2) for _ in range(500)) == 5
+    assert torch.equal(torch.get_rng_state(), state)  # that of dropout
 
 
 @pytest.mark.parametrize("bptt", [1, 7, 1000])
@@ -259,7 +260,7 @@ def test_recovery_has_a_bound(monkeypatch, make, lr):
     side = make()
     before = side.network.maps.detach().clone()
     with pytest.raises(ReproError, match=f"not finite in 4 tries of one epoch at lr={lr}"):
-        epochs_of(side)(0)
+        epochs_of(side, Lengths(training_length, 0))(0)
     assert torch.equal(side.network.maps, before)
 
 
@@ -278,7 +279,7 @@ def test_wrong_texts_are_refused_before_training():
         streams(side.network, words(), 400)
     short = streams(side.network, words(8), 4)
     with pytest.raises(UsageError, match="streams of 2 words are too short"):
-        train_epoch(side, short, short, 0)
+        train_epoch(side, short, short, Lengths(training_length, 0), 0)
 
 
 def test_random_cells_are_drawn_from_the_whole_space():

@@ -1,13 +1,19 @@
 """The notebooks: each says what it reproduces and leads on, and Run All works in Jupyter without Papermill."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from repro import engine
+from repro import engine, notebooks, profiles
+from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
+from repro.identity import resolve
 from repro.runs import existing_runs
 from repro.settings import NOTEBOOKS
 
@@ -55,3 +61,71 @@ def test_run_all_in_jupyter_needs_no_papermill(tmp_path, monkeypatch):
     assert run.name == "bilevel-toy/smoke"
     assert run.result["ends"][0]["alpha"] == pytest.approx(2, abs=0.01)
     assert (run.path / "figure2.svg").exists()
+
+
+def ipython(**values):
+    """The names that IPython holds after a parameters cell of these values."""
+    return {**values, "In": ["", "import os", "\n".join(f"{name} = {value!r}" for name, value in values.items())]}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_what_the_parameters_cell_says_is_what_runs(experiment, tmp_path, monkeypatch, capsys):
+    """Whoever runs the notebook: a value of the paper, too, under another profile."""
+    monkeypatch.delenv("REPRO_RUN", raising=False)
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    names, paper = experiment.parameters().values(), experiment.parameters()
+    left = dict.fromkeys(names, ...)
+    usual = notebooks.start(experiment.name, ipython(profile="smoke", **left))
+    assert usual.params == resolve(experiment, "smoke", {})
+    line = capsys.readouterr().out
+    for name, value in profiles.CHANGES["smoke"].get(experiment.name, {}).items():
+        assert name not in usual.params.identity() or value == names[name] or f"{name}=" in line
+    for name, value in profiles.CHANGES["smoke"].get(experiment.name, {}).items():
+        wanted = getattr(paper, name)
+        asked = notebooks.start(experiment.name, ipython(profile="smoke", **{**left, name: names[name]}))
+        assert getattr(asked.params, name) == wanted != value or wanted == value
+    whole = notebooks.start(experiment.name, ipython(profile="smoke", **names))
+    assert whole.params == paper
+    assert notebooks.start(experiment.name, ipython(profile="paper", **left)).params == resolve(experiment, "paper", {})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"profile": "smoke", "stepz": 3}, "unknown parameter 'stepz': did you mean 'steps'"),
+        ({"profile": "smoke", "steps": "3"}, "steps='3' is wrong: steps takes a whole number"),
+        ({"profile": "smok"}, "unknown profile 'smok': did you mean 'smoke'"),
+        ({"steps": 3}, "does not set profile"),
+    ],
+)
+def test_a_wrong_cell_is_refused(values, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    with pytest.raises(ReproError, match=message):
+        notebooks.start("bilevel-toy", ipython(**values))
+    assert not list(tmp_path.iterdir())
+
+
+def test_papermill_s_own_command_sets_what_runs(tmp_path):
+    environment = {**os.environ, "REPRO_RUNS": str(tmp_path)}
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS / "00_bilevel_toy.ipynb"), str(tmp_path / "out.ipynb")]
+    done = subprocess.run([*command, "-p", "steps", "300", "-y", "xi: [0.5]"], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    held = json.loads((tmp_path / "bilevel-toy" / "smoke,xi=0.5" / "params.json").read_text())
+    assert held["parameters"]["xi"] == [0.5]
+    wrong = subprocess.run([*command, "-p", "stepz", "3"], env=environment, capture_output=True, text=True)
+    assert wrong.returncode
+    assert "unknown parameter 'stepz': did you mean 'steps'" in wrong.stderr
+
+
+def test_a_cell_that_was_edited_is_refused_by_repro_run(tmp_path):
+    notebook = engine.read(NOTEBOOKS / "00_bilevel_toy.ipynb")
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    cell.source = re.sub(r"(?m)^steps = \.\.\.", "steps = 5", cell.source)
+    path = tmp_path / "edited.ipynb"
+    nbformat.write(notebook, path)
+    values = {"profile": "paper", **EXPERIMENTS["bilevel-toy"].parameters().values()}
+    with pytest.raises(
+        ReproError, match=r"parameters cell was edited \(steps=5 there, 300 asked\): give values with -p"
+    ):
+        engine.check(path, values)
+    engine.check(path, {**values, "steps": 5})

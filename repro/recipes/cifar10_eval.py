@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro import parallel
+from repro import devices, parallel
 from repro.acceleration import compile_network, lay_out
 from repro.augment import Augment
 from repro.capture import captured
@@ -33,7 +33,8 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     if params.weights:
         load_released(network, read_state_dict(params.weights))
     else:
-        batches = Batches(images.x_train, images.y_train, params.batch, seed=params.seed)
+        order = devices.mixed_seed(params.seed, "order")
+        batches = Batches(images.x_train, images.y_train, params.batch, seed=order)
         train_cell(params, run, network, batches, augment)
     return {
         **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),

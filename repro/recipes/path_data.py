@@ -85,7 +85,8 @@ class Whole:
         """Return augmented batches; what does not fill one is left out: BatchNorm cannot do with a single 1x1 map."""
         images, augment = self.images, image_data.augmentation(self.params, self.images)
         x, y = images.x_train[indices], images.y_train[indices]
-        batches = Batches(x, y, self.params.batch, seed=self.params.seed, drop_last=True)
+        order = devices.mixed_seed(self.params.seed, "order")
+        batches = Batches(x, y, self.params.batch, seed=order, drop_last=True)
         return Stream(batches, augment, {"batches": batches, "augment": augment})
 
     def pick(self, indices: Tensor) -> Tensor:
@@ -146,10 +147,11 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
 
     UsageError where there are not so many.
     """
-    train, held = balanced_split(labels, params.valid_images, params.seed)
+    train, held = balanced_split(labels, params.valid_images, devices.mixed_seed(params.seed, "split"))
     if bn_images > len(train):
         raise UsageError(f"bn_images={bn_images}, but {len(train)} images train the supernet: take fewer")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(params.seed))
+    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "recalibration"))
+    order = torch.randperm(len(train), generator=generator)
     return train, held, train[order[:bn_images].to(train.device)]
 
 

@@ -29,7 +29,7 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
             "take a supernet with space=macro and dataset=cifar10, or benchmark=trained"
         )
     data = load(supernet, run)
-    genes = draw(network.space, params.networks, params.seed)
+    genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
     score = judge(supernet, run, network, data, params.bn_images)
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)

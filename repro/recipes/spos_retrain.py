@@ -42,4 +42,4 @@ def train_alone(params: PathTraining, run: Run, network: SinglePath, data: Data)
     In that pass BatchNorm averages the statistics of all batches, where training lets the older ones fade.
     """
     stream = data.stream(torch.arange(len(data.labels)))
-    train_paths(params, run, network, PathSampler(network.space, params.seed), stream, last_steps=len(stream))
+    train_paths(params, run, network, PathSampler(network.space, seed=0), stream, last_steps=len(stream))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from repro import progress
+from repro import devices, progress
 from repro.errors import UsageError
 from repro.evolution import Evaluate, Settings, State, search
 from repro.hyperparameters_spos import SposSearch
@@ -35,9 +35,9 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     costs = measure_costs(params, run, network)
     budgets = limits(params, costs)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
-    explored = {}
+    seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
-        explored[name] = explore(run.child(name), network.space, score, params.seed, changed, budgets, costs)
+        explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
     run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())

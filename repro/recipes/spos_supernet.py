@@ -34,7 +34,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
     score = judge(params, run, network, data, params.bn_images)
-    rng = np.random.default_rng(params.seed)
+    rng = np.random.default_rng(devices.mixed_seed(params.seed, "evaluated-paths"))
     rows = [
         {"gene": gene, "accuracy": score(gene)}
         for gene in (network.space.random(rng) for _ in range(params.evaluated_paths))
@@ -50,13 +50,14 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
 
 def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
     """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
+    seed = devices.mixed_seed(params.seed, "paths")
     if params.sampling == "uniform":
-        return PathSampler(network.space, params.seed)
+        return PathSampler(network.space, seed)
     costs = network.costs()
     cost = costs.get("BitOps", costs["multiply-adds"])
     published = (params.space, params.blocks) == ("blocks", "all")
     published = published and replace(layout_of(params), dropout=Layout.dropout) == Layout()
-    return PathSampler(network.space, params.seed, cost, BINS if published else ())
+    return PathSampler(network.space, seed, cost, BINS if published else ())
 
 
 def train_paths(
