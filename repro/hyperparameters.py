@@ -124,7 +124,9 @@ class CifarJoint(SearchNetworkTraining):
     IDLE: ClassVar = {"strategy": {"simultaneous": ("alpha_lr", "alpha_weight_decay")}}
 
     strategy: Literal["coordinate", "simultaneous", "simultaneous-apart"] = parameter(
-        "coordinate", "alpha and w in turn; in one step of w's SGD; or in one step, alpha by an SGD of its own"
+        "coordinate",
+        "alpha and w in turn; in one step of w's SGD; or in one step, alpha by an SGD of its own",
+        today={"simultaneous": "simultaneous-apart"},
     )
     alpha_lr: float = parameter(3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step", low=0)
 

@@ -1,8 +1,8 @@
 """What a run is: its parameters by value, the content of files they name, and in place of a reference the run itself.
 
-`params.json` holds a description: experiment, profile, every value, `contents` of files, and `needs`, the descriptions
-of the runs that the parameters name. Its identity is what decides whether two runs are one; a folder's name is for
-people.
+`params.json` holds a description: its version, experiment, profile, every value, `contents` of files, and `needs`, the
+descriptions of the runs that the parameters name. Its identity is what decides whether two runs are one; a folder's
+name is for people.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
 
 def describe(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
     """Return what params.json holds of a run that is to be made now."""
-    held = {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    held = {"version": 2, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
     if contents := _contents(params):
         held["contents"] = contents
     if needs := _needs(experiment, profile, params):
@@ -53,7 +53,7 @@ def identity(held: Description) -> dict[str, Any]:
     Raises UsageError for parameters that are none of the experiment's.
     """
     experiment = find(held["experiment"])
-    params = experiment.parameters.read(held["parameters"])
+    params = experiment.parameters.read(held["parameters"], older="version" not in held)
     needs = held.get("needs") or _needs(experiment, held["profile"], params)  # older runs say only their names
     values = {**params.identity(), **{name: identity(need) for name, need in needs.items()}}
     values |= {name: {"content": digest} for name, digest in held.get("contents", {}).items()}

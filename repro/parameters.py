@@ -32,6 +32,7 @@ def parameter(
     file: Literal["", "content", "listing"] = "",
     formerly: str = "",
     before: Any = dataclasses.MISSING,
+    today: Mapping[Any, Any] | None = None,
     **bounds: float,
 ) -> Any:
     """Declare a field of a `Parameters` class: its default, one line with its unit, and its bounds.
@@ -42,12 +43,14 @@ def parameter(
         pictures the names and sizes of all files in it.
     formerly: the name that it had in older runs, still read.
     before: its value in runs made before it was a parameter; a run that lacks one without it cannot be read.
+    today: what values are called now that had another name in older runs.
     bounds: `low` and `high` are inclusive, `above` and `below` exclusive.
     """
     if isinstance(default, str) and default.startswith(MARK):
         default = parse_reference(default)
-    facts = {"doc": doc, "kind": kind, "identifies": identifies, "file": file, "formerly": formerly, "before": before}
-    return dataclasses.field(default=default, metadata={**facts, "bounds": bounds})
+    facts = {"doc": doc, "kind": kind, "identifies": identifies, "file": file, "bounds": bounds}
+    facts |= {"formerly": formerly, "before": before, "today": today}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +75,17 @@ class Parameters:
         """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """Make the parameters of an older run: former names are read, and what is lacking has its value from before.
+    def read(cls, values: Mapping[str, Any], *, older: bool = False) -> Self:
+        """Make the parameters of a run on disk: former names are read, and what is lacking has its value from before.
 
+        older: whether the run was made before descriptions had a version, when some values had other names.
         UsageError for a lacking one that tells runs apart, where that value is not known.
         """
         held = cls.renamed(values)
         for field in dataclasses.fields(cls):
-            before = field.metadata["before"]
+            before, today = field.metadata["before"], field.metadata["today"]
+            if older and field.name in held:
+                held[field.name] = today.get(held[field.name], held[field.name]) if today else held[field.name]
             if field.name in held or not field.metadata["identifies"]:
                 continue
             if before is dataclasses.MISSING:

@@ -71,8 +71,9 @@ def _replace(folder: Path, aside: Path, kept: set[str]) -> None:
     made = sorted(_names(aside), key=lambda name: name == PAGE)
     own = {*made, *kept}
     held = read_json(folder / LIST) if (folder / LIST).exists() else []
-    for name in {*held, LIST} & {*_names(folder)} - own:
-        (folder / name).unlink()
+    for name in _names(folder):
+        if name in held and name not in own:
+            (folder / name).unlink()
     for name in made:
         make_folder((folder / name).parent)
         os.replace(aside / name, folder / name)

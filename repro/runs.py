@@ -192,7 +192,7 @@ def read_run(path: Path) -> Run:
     held = _held(path / "params.json")
     try:
         experiment = find(held["experiment"])
-        params = experiment.parameters.read(held["parameters"])
+        params = experiment.parameters.read(held["parameters"], older="version" not in held)
         profiles.changes(held["profile"], experiment)
         experiment.needs(params)
         return Run(path, experiment.name, held["profile"], params)

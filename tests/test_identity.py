@@ -242,3 +242,12 @@ def test_a_reference_is_read_as_it_is_written():
     assert parse_reference(str(named)) == named
     values = identity.resolve(EVALUATION, "smoke", {"genotype": str(selection)}).values()
     assert values["genotype"] == str(selection)
+
+
+def test_a_value_whose_meaning_changed_is_read_as_what_it_was(old):
+    run = runs.read_run(old / "cifar10-joint" / "smoke,strategy=simultaneous")
+    assert run.params.strategy == "simultaneous-apart"  # alpha had an SGD of its own
+    asked = lambda strategy: runs.open_run(find("cifar10-joint"), "smoke", {"strategy": strategy, "precision": "auto"})
+    assert asked("simultaneous").result is None
+    assert asked("simultaneous-apart").path == run.path
+    assert runs.read_run(run.path).params.strategy == "simultaneous-apart"  # its description is of today now

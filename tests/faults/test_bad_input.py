@@ -81,7 +81,8 @@ def test_cell_of_the_other_kind_of_network():
 
 
 def test_run_with_many_long_parameters_has_a_folder():
-    names = {"search": "run:" + "x" * 100, "search_seeds": tuple(range(40)), "lr": 1e-9, "momentum": 0.123456789}
+    search = "run:cifar10-search/channels=12345678,batch=1234567,lr=0.123456789,momentum=0.987654321,alpha_lr=0.1234567"
+    names = {"search": search, "search_seeds": tuple(range(40)), "lr": 1e-9, "momentum": 0.123456789}
     experiment = find("cifar10-select")
     params = experiment.parameters.build(
         {**names, "weight_decay": 1.23456789e-7, "grad_clip": 9.87654321, "epochs": 123456}
@@ -108,12 +109,19 @@ def test_damaged_executed_notebook_is_executed_again(folder):
 
 
 def test_report_removes_nothing_outside_of_its_folder(folder):
-    (folder / "report").mkdir()
+    aside = folder / "report" / ".new"
+    aside.mkdir(parents=True)
+    (aside / "made").write_text("")
     (folder / "outside").write_text("")
     (folder / "report" / "inside").write_text("")
-    names = ["../outside", str(folder / "outside"), "inside", "missing", 3]
+    names = ["../outside", str(folder / "outside"), "inside", "missing", 3, ["made"]]
     (folder / "report" / report.LIST).write_text(json.dumps(names))
-    assert report._contents(folder / "report") == [folder / "report" / "inside"]
+    report._replace(folder / "report", aside, set())
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "outside",
+        "report/made",
+        f"report/{report.LIST}",
+    }
 
 
 def test_log_of_processes_goes_with_a_finished_run():
