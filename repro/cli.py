@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, plan, run, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, claims, worker, merge, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import costs, listing, profiles
-from repro.errors import ReproError, UsageError, line
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+        return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()
@@ -66,7 +66,8 @@ def run_experiments(options: argparse.Namespace) -> int:
     at_once = None if options.jobs is None else _count("--jobs", options.jobs)
     if at_once and options.cluster is not None:
         raise UsageError("--jobs is for this machine, and each worker of --cluster runs one at a time: leave one out")
-    jobs = runner.plan(_requests(options), options.profile, options.with_needs or options.all)
+    with_needs = options.with_needs or options.all or options.claim is not None
+    jobs = runner.plan(_requests(options), options.profile, with_needs)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
@@ -86,6 +87,16 @@ def show_plan(options: argparse.Namespace) -> int:
     gpus = _count("--gpus", options.gpus)
     jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
     print(*plan.lines(jobs, options.profile, gpus), sep="\n")
+    return 0
+
+
+def show_claims(options: argparse.Namespace) -> int:
+    """Print every claim of the papers with its verdict, at one size or at the largest finished one."""
+    from repro import listing_claims
+    from repro.results import claims
+
+    found = claims.headlines() if options.profile is None else claims.answers(options.profile)
+    print(*listing_claims.claims(found), sep="\n")
     return 0
 
 
@@ -136,8 +147,12 @@ def verify_files(options: argparse.Namespace) -> int:
 
 
 def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
-    if options.all == bool(options.names):
-        raise UsageError("name the experiments to run, or give --all (one of the two)")
+    if [options.all, bool(options.names), options.claim is not None].count(True) != 1:
+        raise UsageError("name the experiments to run, or give --all or --claim (one of the three)")
+    if options.claim is not None:
+        if options.parameters or options.seeds:
+            raise UsageError("--claim runs what the claim was written down with; -p and --seeds go with experiments")
+        return _next_look(options)
     if options.all:
         if options.parameters:
             raise UsageError("--all runs the profile's plan; -p goes with named experiments")
@@ -161,6 +176,13 @@ def _whole_plan(profile: str, seeds: str | None) -> list[tuple[Experiment, dict]
     return [
         (e, {**changes, **seed}) for e, changes in plan for seed in (_seeds(seeds, e) if "seed" in changes else [{}])
     ]
+
+
+def _next_look(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
+    """Return the runs of the next look at a line of a claim."""
+    from repro.results import claims
+
+    return [*claims.wanted(options.claim, options.profile)]
 
 
 def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
@@ -200,11 +222,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--runs", help="folder of run directories (default: REPRO_RUNS, else runs/)")
     common.add_argument("--data", help="folder of data sets (default: REPRO_DATA, else data/)")
     common.add_argument("--debug", action="store_true", help="show stack traces")
-    common.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    deciding = argparse.ArgumentParser(add_help=False)
+    sizes = [name for name in profiles.CHANGES if name != "smoke"]
+    deciding.add_argument("--profile", choices=sizes, help="verdicts of one size (default: the largest finished one's)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, function, help: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[common], help=help, description=help)
+    def add(name: str, function, help: str, size: argparse.ArgumentParser = profile) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[common, size], help=help, description=help)
         command.set_defaults(command=function)
         return command
 
@@ -226,10 +252,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="runs at a time (default: as many as there are cores for their threads; one on a GPU alone)",
     )
+    run.add_argument("--claim", metavar="LINE", help="run what the next look at a line of a claim needs, such as D2a")
     run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
     plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
+    add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
     report = add("report", make_report, "write the report of all runs")
