@@ -21,7 +21,9 @@ ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in ro
 SIZES = [*profiles.CHANGES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
 DATA = {"dataset", "corpus", "images", "tokens", "folder", "classes", "unreadable"}
-NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"}
+NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
+    "checkpoint_minutes"
+}
 RESULTS = {name: dict.fromkeys(entries.values(), 20.0) for name, entries in MEASURES.items()}
 
 
