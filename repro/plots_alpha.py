@@ -99,7 +99,7 @@ def alpha_history(history: Sequence[Shares], cell: str) -> Figure:
         _mark(axes, width, first=place[1] == 0, last=place[0] == rows - 1)
     figure.colorbar(image, ax=panels, label=r"softmax$(\alpha)$", shrink=0.7, aspect=30)
     figure.suptitle(f"{cell} cell", fontsize=12)
-    figure.supxlabel("epochs of the search", fontsize=10)
+    panels[-1, columns // 2].set_xlabel("epochs of the search", fontsize=10)
     figure.set_label(
         f"Heat maps over {epochs} epochs, one for each of the {count} edges of the {cell} cell: "
         "softmax(alpha) of every operation; dots follow the strongest"

@@ -19,6 +19,7 @@ from repro.experiments import EXPERIMENTS, find
 from repro.files import make_folder, read_json, write_bytes, write_json
 from repro.progress import note
 from repro.references import reference
+from repro.results import standing
 from repro.results.compare import page_of
 from repro.runs import Run, needed_run
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
@@ -31,7 +32,6 @@ LIST = "contents.json"  # the files that a report consists of; what the next one
 BANNERS = {
     "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
     "short": "trends on real data; its numbers are not made by the paper's protocol",
-    "paper": "the paper's protocol",
 }
 
 
@@ -116,11 +116,18 @@ def publish(run: Run, folder: Path, aside: Path) -> list[str]:
         except ReproError as error:
             note(str(error))
             return []
-        banner = f'Run {html.escape(run.name)}: {BANNERS[run.profile]}. <a href="../report.html">The whole report</a>'
+        banner = f'Run {html.escape(run.name)}: {_standing(run)}. <a href="../report.html">The whole report</a>'
         text = pages.page(notebook, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
         write_bytes(aside / names[1], nbformat.writes(notebook).encode())
         write_bytes(aside / page, text.encode())
     return names
+
+
+def _standing(run: Run) -> str:
+    """Say what the numbers of a run are."""
+    if standing.as_published(run):
+        return "the paper's protocol on the paper's data"
+    return BANNERS.get(run.profile, "its numbers are not made by the paper's protocol on the paper's data")
 
 
 def _lead(run: Run, folder: Path, notebook: str) -> str | None:

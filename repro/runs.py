@@ -32,7 +32,8 @@ from repro.parameters import Parameters
 from repro.references import Reference, Source, parse_reference
 from repro.settings import leads, runs_folder
 
-FORMER_ENTRIES = {"shares": "softmax_alpha"}  # of metrics.jsonl: the name in older runs -> today's
+# Of the rows in a run's files: the name in older runs -> today's
+FORMER_ENTRIES = {"shares": "softmax_alpha", "alone": "stand_alone"}
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; one cut short by a crash is left out, ReproError names a damaged one."""
         rows = read_lines(self.path / "metrics.jsonl")
-        return [{FORMER_ENTRIES.get(name, name): value for name, value in row.items()} for row in rows]
+        return [*map(_renamed, rows)]
 
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Let metrics.jsonl hold `rows`: those that a checkpoint covers."""
@@ -97,7 +98,10 @@ class Run:
 
     def load(self, name: str, **kinds: Any) -> Any:
         """Read the JSON file `name` of this run; with `kinds`, an object that has such entries."""
-        return read_object(self.path / name, **kinds) if kinds else read_json(self.path / name)
+        if kinds:
+            return read_object(self.path / name, **kinds)
+        held = read_json(self.path / name)
+        return [*map(_renamed, held)] if isinstance(held, list) else held
 
     def child(self, name: str) -> "Run":
         """Return a part of this run with its own metrics and checkpoint, in a folder of that name."""
@@ -280,6 +284,11 @@ def lock(path: Path, wait: float) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
         yield
+
+
+def _renamed(row: Any) -> Any:
+    """Return a row with its entries under today's names; what is no row as it is."""
+    return {FORMER_ENTRIES.get(name, name): value for name, value in row.items()} if isinstance(row, dict) else row
 
 
 def _held(path: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from repro import engine, notebooks, profiles
+from repro import costs, engine, notebooks, profiles
 from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
 from repro.identity import resolve
+from repro.results import published
 from repro.runs import existing_runs
 from repro.settings import NOTEBOOKS
 
@@ -32,6 +33,17 @@ def test_a_notebook_opens_with_what_where_cost_and_result(experiment):
     assert re.search(r"of (DARTS \(ICLR 2019\)|SPOS \(ECCV 2020\))", claim)
     assert re.search(r"\*\*costs?( in the paper)?\*\*", claim)
     assert "**in the paper**" in claim
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_a_notebook_says_of_what_it_quotes_whether_it_was_checked(experiment):
+    tables = [published.table(name) for name in published.TABLES if name.startswith("spos")]
+    recalled = {value for table in tables for value in table[table["recalled"]]["top1_percent"]}
+    text = opening(experiment)
+    numbers = {float(number) for number in re.findall(r"\b\d\d\.\d\b(?=[^|]*%)", text)}
+    cost = "GPU day" in text and "recalled" in costs.told(experiment)
+    unchecked = experiment.name.startswith("spos") and bool(numbers & recalled)
+    assert ("recalled" in text) == (unchecked or cost)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)

@@ -60,7 +60,7 @@ def test_a_search_on_a_gpu_computes_in_float32_unless_asked(on_a_gpu, asked, com
 def test_every_table_says_what_was_not_computed_in_float32(on_a_gpu):
     trained = run("cifar10-eval", **TRAINED)
     assert all("tf32" in text for text in said(trained)), said(trained)
-    assert "digits), tf32" in said(trained)[0]
+    assert "(smoke, changed, digits), tf32" in said(trained)[0]
 
 
 def test_no_table_says_float32():

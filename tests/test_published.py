@@ -59,6 +59,26 @@ def test_rows_from_memory_are_marked():
     assert "recalled" not in published.table("darts_table1_cifar10")
 
 
+def test_every_row_has_an_id_of_its_own():
+    ids = [f"{name}/{key}" for name in published.TABLES for key in published.table(name)["id"]]
+    assert len(ids) == len(set(ids))
+    spos = [key for name in published.TABLES if name.startswith("spos") for key in published.table(name)["id"]]
+    assert len(spos) == len(set(spos))  # one file, and pictures of several of its tables
+
+
+def test_the_mark_of_a_quoted_number_is_the_tables(monkeypatch):
+    quoted = "{spos_bits.resnet18-2W2A.top1_percent} % at {spos_bits.resnet18-2W2A.bitops_G}, "
+    quoted += "{darts_table1_cifar10.darts-2nd.test_error_percent} %"
+    assert published.quoted(quoted) == "65.6 % at 6.32, 2.76 % (65.6: recalled, not checked against the paper)"
+    assert published.remark("spos_bits") == "Rows marked as recalled: recalled, not checked against the paper."
+    assert "recalled" not in published.remark("darts_table2_ptb") + published.remark("spos_released")
+    lines = published._lines("spos_bits")
+    monkeypatch.setattr(published, "_lines", lambda name: [{**line, "source": "Table 6"} for line in lines])
+    assert published.quoted("{spos_bits.resnet18-2W2A.top1_percent} %") == "65.6 %"
+    assert published.remark("spos_bits") == ""
+    assert not published.table("spos_bits")["recalled"].any()
+
+
 def test_every_row_of_spos_is_in_one_table():
     lines = (published.FOLDER / "spos_tables.csv").read_text().splitlines()
     assert sum(len(published.table(name)) for name in published.TABLES if name.startswith("spos")) == len(lines) - 2

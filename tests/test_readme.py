@@ -19,9 +19,10 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
-from repro import cli, datasets, engine, notebooks, pages, pool, profiles, runner
+from repro import cli, costs, datasets, engine, notebooks, pages, pool, profiles, runner
 from repro.experiments import EXPERIMENTS, find
 from repro.image_folder import pictures
 from repro.results import published
@@ -196,6 +197,17 @@ def test_the_papers_numbers_are_the_published_ones():
         experiment = find(line[-1].split("`repro run ")[1].split()[0].rstrip("`"))
         for days in re.findall(r"[\d.]+(?= GPU day| GPU hour)", line[2]):
             assert days in experiment.cost or days in experiment.claim, (days, experiment.cost)
+
+
+def test_what_is_recalled_is_marked_and_nothing_else():
+    """A star stands behind each number of SPOS, and each cost, that the tables say was not checked, and no other."""
+    table = pd.concat([published.table(name) for name in published.TABLES if name.startswith("spos")])
+    recalled = dict(zip(table["top1_percent"], table["recalled"], strict=True))
+    for line in (line.split(" | ") for line in RESULTS.splitlines() if line.startswith("| SPOS")):
+        for number, star in re.findall(r"(\d\d\.\d) %( \\\*)?", line[1]):
+            assert bool(star) == recalled[float(number)], line
+        experiment = find(line[-1].split("`repro run ")[1].split()[0].rstrip("`"))
+        assert (line[2].endswith(r"\*")) == ("recalled" in costs.told(experiment)), line
 
 
 def test_our_own_number_is_the_one_that_was_measured():

@@ -12,9 +12,11 @@ import shutil
 import subprocess
 from base64 import b64decode
 from html.parser import HTMLParser
+from io import BytesIO
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -316,7 +318,24 @@ def test_what_no_run_makes_any_longer_is_deleted(half, broken):
     assert "figure2.svg" not in broken.files
 
 
+@pytest.mark.parametrize("name", ["half", "broken"])
+def test_every_picture_of_a_smoke_run_says_so(name, request):
+    files = request.getfixturevalue(name).files
+    pictures = {file: text.decode() for file, text in files.items() if file.endswith(".svg")}
+    own = {file for file in pictures if not file.removesuffix(".svg").startswith((*ALWAYS, "figure4_5-published"))}
+    assert {"curves/cifar10-eval-smoke.svg", "alpha/cifar10-search-smoke-normal.svg"} <= own
+    assert {file for file, text in pictures.items() if ": smoke · " in text} == own - {"figure2.svg"}  # as published
+
+
 def test_a_smoke_number_never_stands_without_its_mark(broken):
+    head = broken.files["tables/darts_table1_cifar10.md"].decode().splitlines()[0]
+    assert "| test error (%), here (smoke, digits) |" in head
+    assert "here (smoke, digits)" in broken.files["tables/darts_table1_cifar10.tex"].decode()
+    numbers = pd.read_csv(BytesIO(broken.files["tables/darts_table1_cifar10.csv"]))
+    (ours,) = numbers[numbers["runs"].notna()].to_dict("records")
+    assert (ours["profile"], ours["data"]) == ("smoke", "digits")
+    assert not ours["comparable"]
+    assert not ours["as_published"]
     for name in ROWS:
         for line in broken.files[f"tables/{name}.md"].decode().splitlines():
             for number in ("11.00", "3.35"):
@@ -373,6 +392,6 @@ def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
         head, _, *rows = [line.strip("| ").split(" | ") for line in file.read_text().splitlines()]
         for row in rows:
             cells = dict(zip(head, row, strict=True))
-            here = [text for name, text in cells.items() if name.endswith("here") and re.search(r"\d", text)]
+            here = [text for name, text in cells.items() if ", here" in name and re.search(r"\d", text)]
             profile = cells.get("profile", cells.get("runs", ""))
             assert "paper" in profile or all(re.search(r"\((smoke|short|CPU|GPU)", text) for text in here), row

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import layout, profiles
+from repro import ending, gallery, layout, profiles, report, states, summary
 from repro.errors import UsageError
 from repro.experiments import EXPERIMENTS, find
 from repro.references import Reference
@@ -21,7 +21,9 @@ ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in ro
 SIZES = [*profiles.CHANGES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
 DATA = {"dataset", "corpus", "images", "tokens", "folder", "classes", "unreadable"}
-NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"}
+NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
+    "checkpoint_minutes"
+}
 RESULTS = {name: dict.fromkeys(entries.values(), 20.0) for name, entries in MEASURES.items()}
 
 
@@ -196,6 +198,15 @@ def test_any_other_value_of_a_parameter_is_not_as_published(name):
         assert (field.metadata["kind"] != "data") or not standing.comparable(run)
 
 
+def test_the_papers_arithmetic_is_as_published_whatever_the_default():
+    finished("cifar10-eval", precision="float32")
+    finished("cifar10-eval", genotype="run:cifar10-select/search=run:cifar10-search/precision=auto")
+    finished("cifar10-eval", precision="bf16")
+    found = {line["profile"]: (line["as_published"], line["id"]) for line in lines("darts_table1_cifar10")}
+    assert found.pop("paper, precision=float32") == (True, "darts-2nd")
+    assert set(found.values()) == {(False, None)}
+
+
 def planned(experiment, name, value):
     """Whether the paper has runs with this value too."""
     return any(each == experiment and changes.get(name) == value for each, changes, _ in profiles.PLAN["paper"])
@@ -204,7 +215,9 @@ def planned(experiment, name, value):
 def another(parameters, name):
     """Another value that the parameter takes; None where this test knows none."""
     value = getattr(parameters(), name)
-    tries = [not value] if isinstance(value, bool) else ["off", "cpu", "skip", "digits", "english", "large-batch"]
+    tries = (
+        [not value] if isinstance(value, bool) else ["off", "cpu", "skip", "bf16", "digits", "english", "large-batch"]
+    )
     if isinstance(value, int | float) and not isinstance(value, bool):
         tries = [value + 1, value / 2]
     if isinstance(value, Reference):
@@ -252,3 +265,70 @@ def test_a_missing_row_gives_the_command_of_its_profile():
     )
     assert row.changes_in("smoke") == {"genotype": "NASNET", "channels": 7}
     assert "--seeds 0,1,2,3,4,5,6,7,8,9" in Counterpart("cifar10-eval").command("paper")
+
+
+def test_a_run_of_a_profile_that_there_is_no_more_is_told(folder):
+    run = finished("cifar10-eval", "smoke", genotype="DARTS_V2")
+    held = (run.path / "params.json").read_text()
+    (run.path / "params.json").write_text(held.replace('"smoke"', '"tiny"'))
+    (reason,) = states.survey().damaged.values()
+    assert "unknown profile 'tiny'" in reason
+    assert not lines("darts_table1_cifar10")
+
+
+# ---- what is shown of it
+
+
+def test_a_notebook_ends_with_the_rows_of_its_table_and_what_may_be_said(monkeypatch):
+    shown = []
+    monkeypatch.setattr(ending, "show_bundle", lambda bundle: shown.append(bundle["text/markdown"]))
+    smoke = finished("wikitext2-eval", "smoke")
+    frame = ending.beside_paper(smoke).set_index("architecture")
+    assert frame.index.tolist() == ["ENAS (their setup)", "DARTS", "this run (wikitext2-eval/smoke)"]
+    assert frame.iloc[-1]["test perplexity", "difference"] == "other data"
+    ending.show(smoke)
+    assert shown == ["> wikitext2-eval: smoke · english. Not the paper's protocol on its data: no reproduction."]
+    ablation = finished("cifar10-eval", **ROWS["darts_ablations"]["deeper-search"].changes)
+    frame = ending.beside_paper(ablation).set_index("architecture")
+    assert frame.iloc[-1]["test error (%)", "difference"] == "+17.12"
+    ending.show(ablation)
+    assert len(shown) == 1
+    assert list(ending.beside_paper(finished("spos-retrain", depth=18))["architecture"])[-1].startswith("this run (")
+    assert "this run (smoke, order=1)" in ending.beside_paper(finished("cifar10-search", "smoke", order=1))
+
+
+def test_a_table_is_complete_with_every_row_and_seed_as_published():
+    def complete():
+        item = next(item for item in summary.ITEMS if item.table == "darts_table4_wikitext2")
+        return summary._of_table(item, "paper")["complete"]
+
+    finished("wikitext2-eval")
+    finished("wikitext2-eval", genotype="ENAS_RNN")  # 700 wide
+    assert not complete()
+    finished("wikitext2-eval", genotype="ENAS_RNN", hidden_size=655)
+    assert complete()
+    counted = {"id": "darts-2nd", "runs": 9}
+    assert not summary._has_all_seeds("darts_table1_cifar10", counted)
+    assert summary._has_all_seeds("darts_table1_cifar10", {**counted, "runs": 10})
+
+
+def test_the_summary_quotes_with_the_tables_mark():
+    found = {str(row["figure or table"].text): row["in the paper"] for row in summary.rows("smoke")}
+    assert found["SPOS, channels"].endswith(
+        "74.7 (SPOS block + channel search; recalled, not checked against the paper)"
+    )
+    assert found["SPOS, building blocks"].endswith("74.3 (SPOS block search)")
+
+
+def test_what_is_as_published_is_drawn_last_over_what_is_not(monkeypatch):
+    for profile, changes in (("paper", {}), ("paper", {"epochs": 2}), ("smoke", {})):
+        finished("cifar10-progress", profile, **changes)
+    order = [group.label() for group, _ in gallery.shown("cifar10-progress", "smoke")]
+    assert order == ["smoke", "paper, epochs=2", "paper"]
+
+
+def test_a_page_says_what_its_numbers_are():
+    words = "'s protocol on the paper's data"
+    assert report._standing(finished("cifar10-eval")) == f"the paper{words}"
+    assert report._standing(finished("cifar10-eval", epochs=2)) == f"its numbers are not made by the paper{words}"
+    assert report._standing(finished("cifar10-eval", "smoke")).startswith("a first look on data that ships")

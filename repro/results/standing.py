@@ -23,7 +23,10 @@ def stated(experiment: Experiment, profile: str, changes: Mapping[str, Any]) -> 
 
 def whole(held: Description) -> dict[str, Any]:
     """Return the data and protocol of a described run and, in place of the runs that it names, the same of them."""
-    own = find(held["experiment"]).parameters.read(held["parameters"]).part("data", "protocol")
+    parameters = find(held["experiment"]).parameters
+    own = parameters.read(held["parameters"]).part("data", "protocol")
+    if own.get("precision") == "float32":  # the papers' arithmetic, also where the default is another
+        own["precision"] = parameters().values()["precision"]
     return {"experiment": held["experiment"], **own, **{name: whole(need) for name, need in _needs(held).items()}}
 
 
