@@ -43,7 +43,7 @@ class PathTraining(Paths):
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
     iterations: int = parameter(150_000, "training steps", low=1)
-    batch: int = parameter(1024, "images in a step; what does not fill one is left out of the pass", low=2)
+    batch: int = parameter(1024, "images in a step; what is left of a pass makes a smaller one on imagenet only", low=2)
     lr: float = parameter(0.5, "SGD's first learning rate; linear to 0 over the steps", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(4e-5, "SGD's weight decay, for weights of more than one dimension", low=0)

@@ -196,6 +196,8 @@ def test_no_candidate_is_over_its_limit_and_the_limit_is_used(name, space, limit
     run("spos-supernet", space=space, **SUPERNET)
     judged(space=space)
     searched = run(name, **SEARCH | limit)
+    first = [searched.child(part).metrics()[:6] for part in ("evolution", "random")]
+    assert first[0] == first[1]  # the first generation is random in both
     for part in ("evolution", "random"):
         rows = searched.child(part).metrics()
         assert len(rows) == 18
