@@ -11,7 +11,7 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
 
 @dataclass(frozen=True)
-class Paths(Accelerated):
+class SinglePathNetworks(Accelerated):
     """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
 
     precision: Precision = parameter(
@@ -22,7 +22,7 @@ class Paths(Accelerated):
 
 
 @dataclass(frozen=True)
-class PathTraining(Paths):
+class PathTraining(SinglePathNetworks):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -69,7 +69,7 @@ class SposSupernet(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposSearch(Paths):
+class SposSearch(SinglePathNetworks):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
     supernet: Reference = parameter(
@@ -127,7 +127,7 @@ class SposRetrain(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposCorrelation(Paths):
+class SposCorrelation(SinglePathNetworks):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
