@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import costs, listing, profiles
-from repro.errors import ReproError, UsageError, line
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+        return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from repro import board, runner
 from repro.board import Attempt
 from repro.engine import Execution
-from repro.errors import ReproError
+from repro.errors import AGAIN, ReproError
 from repro.experiments import find
 from repro.files import make_folder
 from repro.progress import bar, note
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent
 PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
-AGAIN = "the same command goes on from the last whole epoch"
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def refuse_strangers(client: "Client") -> None:
 
 @dataclass(kw_only=True)
 class Board(board.Board):
-    """Runs that workers are asked for, and who works; of each attempt, how many epochs the run had before."""
+    """Runs that workers are asked for, and who works; of each attempt, what the run had done before."""
 
     client: "Client"
     workers: set[str] = field(default_factory=set)
@@ -177,7 +176,7 @@ class Board(board.Board):
         self.asked.add(job.run.path)
         tqdm.write(job.run.name, file=sys.stdout)
         future = self.client.submit(work, order, key=f"{job.run.name}-{uuid.uuid4().hex}", pure=False)
-        return Attempt(job, future, _epochs(job))
+        return Attempt(job, future, _done(job))
 
     def take_in(self, attempt: Attempt) -> None:
         """Note how an attempt ended, or have the run tried again where only workers or the scheduler were at fault."""
@@ -188,20 +187,21 @@ class Board(board.Board):
                 job.outcome = "ran"
             return
         error = future.exception() if future.status == "error" else None
-        if error is None or (type(error).__name__ == "KilledWorker" and _epochs(job) > attempt.detail):
+        if error is None or (type(error).__name__ == "KilledWorker" and _done(job) != attempt.detail):
             self.waiting.insert(0, job)
             return
         job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, ReproError):
             job.message = str(error)
         elif type(error).__name__ == "KilledWorker":
-            job.message = f"{DEATHS + 1} workers died while running it, without a whole epoch (out of memory?)"
+            job.message = f"{DEATHS + 1} workers died while running it, without a new checkpoint (out of memory?)"
         job.run.fail(ReproError(job.message))
 
 
-def _epochs(job: Job) -> int:
-    """Return how many epochs the job's run has made so far; 0 where that cannot be read."""
+def _done(job: Job) -> tuple[int, set[tuple[Path, int]]]:
+    """Return what changes as the job's run gets on: its epochs, and the times of its checkpoints."""
     try:
-        return state(job.run).epochs
+        checkpoints = {(path, path.stat().st_mtime_ns) for path in job.run.path.glob("**/checkpoint.pt")}
+        return state(job.run).epochs, checkpoints
     except (ReproError, OSError, ValueError):
-        return 0
+        return 0, set()

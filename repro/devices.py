@@ -72,7 +72,7 @@ class Stopwatch:
     """Seconds that the device spends in blocks of code, without waiting for it; read after it has been waited for."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.blocks = device, []
+        self.device, self.blocks, self.before = device, [], 0.0
 
     def __enter__(self) -> None:
         self.began = self._now()
@@ -90,8 +90,16 @@ class Stopwatch:
     def seconds(self) -> float:
         """Return the time in all blocks so far."""
         if self.device.type != "cuda":
-            return sum(end - began for began, end in self.blocks)
-        return sum(began.elapsed_time(end) for began, end in self.blocks) / 1000
+            return self.before + sum(end - began for began, end in self.blocks)
+        return self.before + sum(began.elapsed_time(end) for began, end in self.blocks) / 1000
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the time so far."""
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the time in `state`."""
+        self.before = state["seconds"]
 
 
 def random_state() -> dict[str, Any]:

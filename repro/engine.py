@@ -19,7 +19,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from repro.errors import ReproError, line
+from repro.errors import AGAIN, ReproError, line
 from repro.notebooks import parameters_of
 
 ENGINE = "repro"
@@ -99,8 +99,7 @@ def execute(
         log.rename(last_words)
         why = "(out of memory, or killed)" if isinstance(error, DeadKernelError) else f"at its start ({error})"
         raise ReproError(
-            f"the kernel died while executing {target} {why}; {last_words} holds its last words, "
-            "and the same command goes on from the last whole epoch"
+            f"the kernel died while executing {target} {why}; {last_words} holds its last words, and {AGAIN}"
         ) from None
     except PapermillExecutionError as error:
         if execution.stopped or error.ename == "KeyboardInterrupt":

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 1500  # characters of a message
+AGAIN = "the same command goes on from the last checkpoint"  # where a run was ended early
 
 
 class ReproError(Exception):

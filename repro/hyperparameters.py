@@ -28,7 +28,7 @@ class BilevelToy(Parameters):
 
 @dataclass(frozen=True)
 class Seeded(Parameters):
-    """What every experiment that trains has."""
+    """What every experiment has that computes with networks."""
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
     device: Literal["auto", "cpu", "cuda"] = parameter(
@@ -38,7 +38,16 @@ class Seeded(Parameters):
 
 
 @dataclass(frozen=True)
-class Divided(Seeded):
+class Trained(Seeded):
+    """What every experiment has that trains networks."""
+
+    checkpoint_minutes: float = parameter(
+        10.0, "minutes between checkpoints within an epoch; 1e9: after whole epochs only", identifies=False, above=0
+    )
+
+
+@dataclass(frozen=True)
+class Divided(Trained):
     """What every experiment has that several processes can share."""
 
     processes: int = parameter(
@@ -61,7 +70,7 @@ class Accelerated(Seeded):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated):
+class ImageTraining(Accelerated, Trained):
     """What search and evaluation on small images share."""
 
     capture: Literal["auto", "off"] = parameter(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Trained
 from repro.parameters import parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -12,7 +12,7 @@ Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class LanguageTraining(Seeded):
+class LanguageTraining(Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Accelerated, Precision
+from repro.hyperparameters import Accelerated, Precision, Trained
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -22,7 +22,7 @@ class SinglePathNetworks(Accelerated):
 
 
 @dataclass(frozen=True)
-class PathTraining(SinglePathNetworks):
+class PathTraining(SinglePathNetworks, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -127,7 +127,7 @@ class SposRetrain(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposCorrelation(SinglePathNetworks):
+class SposCorrelation(SinglePathNetworks, Trained):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")

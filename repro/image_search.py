@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro import parallel, progress
+from repro import parallel
 from repro.acceleration import autocast, without_tf32
 from repro.bilevel import Functional, architecture_gradient
 from repro.discretise import conv_genotype
+from repro.fit import Epoch
 from repro.genotypes import to_json
 from repro.image_training import Average, Prepare
 from repro.images import Batches
@@ -126,10 +127,10 @@ class SimultaneousSearch(ImageSearch):
         return loss, logits
 
 
-def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:
+def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error."""
     average = Average()
-    for images, labels in progress.steps(train):
+    for images, labels in epoch.steps("train", train, average=average):
         valid_images, valid_labels = valid.next()
         batch = (parallel.mine(prepare(images)), parallel.mine(labels))
         valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
@@ -137,10 +138,13 @@ def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -
     return average.row("train")
 
 
-def validate(judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int) -> dict[str, float]:
+def validate(
+    judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
+) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
     average = Average()
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+    batches = [*zip(images.split(batch), labels.split(batch), strict=True)]
+    for x, y in epoch.steps("valid", batches[epoch.done("valid") :], average=average):
         x, y = parallel.mine(prepare(x)), parallel.mine(y)
         average.add(*judge(x, y), y)
     return average.row("valid")

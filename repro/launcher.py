@@ -1,7 +1,7 @@
 """A run's processes, started by torchrun and watched: they write the run directory, and this process waits.
 
 Elastic restarts are not used, since they hang: when a process ends early the others are ended too, and the same command
-goes on from the last whole epoch. Processes that show no sign of life are ended as well.
+goes on from the last checkpoint. Processes that show no sign of life are ended as well.
 """
 
 import os
@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any
 
 from repro import failure, provenance
-from repro.errors import ReproError, UsageError
+from repro.errors import AGAIN, ReproError, UsageError
 from repro.parameters import Parameters
 from repro.runs import Run, lock
 from repro.settings import cores, under_torchrun
@@ -26,7 +26,6 @@ from repro.settings import cores, under_torchrun
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
 GRACE = 10.0  # seconds that the processes have to end
 MOST_SAID = 20_000  # characters of what a process said that are kept of a failure
-AGAIN = "the same command goes on from the last whole epoch"
 
 
 def wanted(run: Run) -> bool:

@@ -8,7 +8,7 @@ not computed again.
 import sys
 
 from repro import launcher
-from repro.errors import ReproError, UsageError, line
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import find
 from repro.notebooks import compute
 from repro.runs import Run, find_needed, open_run
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         print(f"repro: {line(error)}", file=sys.stderr)
         return getattr(error, "status", 1)
     except KeyboardInterrupt:
-        print("repro: stopped; the same command goes on from the last whole epoch", file=sys.stderr)
+        print(f"repro: stopped; {AGAIN}", file=sys.stderr)
         return 130
     if run.writes:
         print(f"{run.name}: {run.result}")

@@ -4,7 +4,7 @@ runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from
   params.json       every value: what the run is, whatever its folder is called (see `identity`)
   provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
   metrics.jsonl     one line per epoch
-  checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
+  checkpoint.pt     all state after an epoch or within one; checkpoint.previous.pt the one before
   notebook.ipynb    as executed
   failure.txt       why it failed, until it goes on
   result.json       headline numbers; written last: it exists = done

@@ -85,6 +85,10 @@ class PathTraining:
         self.schedule.step()
         return loss.detach(), logits.detach()
 
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.schedule.base_lrs[0] * self.schedule.lr_lambdas[0](step)
+
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint must hold, besides batches and augmentation."""
         return {name: getattr(self, name) for name in ("network", "sampler", "optimizer", "schedule")}

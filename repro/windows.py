@@ -1,11 +1,11 @@
 """Windows of random length for truncated back-propagation over time, as in the released code (DARTS A.1.2, A.2.2)."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from repro import progress
 from repro.errors import UsageError
 
 Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
@@ -17,21 +17,32 @@ def window(text: Tensor, start: int, length: int) -> Window:
     return text[start:end], text[start + 1 : end + 1]
 
 
-def windows(text: Tensor, lengths: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
-    """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
-    if len(text) < 3:
-        raise UsageError(
-            f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
-        )
+class Windows:
+    """Start and drawn length of every window of one epoch, or of what is left of it; their number is a guess."""
 
-    def places() -> Iterator[tuple[int, int]]:
-        start = 0
-        while start < len(text) - 2:
-            length = lengths(bptt)
+    def __init__(self, text: Tensor, lengths: Callable[[int], int], bptt: int) -> None:
+        if len(text) < 3:
+            raise UsageError(
+                f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
+            )
+        self.rows, self.lengths, self.bptt, self.start = len(text), lengths, bptt, 0
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.bptt)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while self.start < self.rows - 2:
+            start, length = self.start, self.lengths(self.bptt)
+            self.start += length
             yield start, length
-            start += length
 
-    yield from progress.steps(places(), total=-(-len(text) // bptt))
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the next window starts."""
+        return {"start": self.start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.start = state["start"]
 
 
 class Lengths:

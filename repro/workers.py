@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0  # seconds that workers and the one who asks wait for a scheduler that is gone
 ANSWER = 10.0  # seconds that a scheduler has to answer at first
-DEATHS = 10  # workers that one run may lose without a whole epoch in between
+DEATHS = 10  # workers that one run may lose without a new checkpoint in between
 # A run's memory is its kernel's, which Dask does not see: no limit. What is lost is said by the one who asks for runs.
 WORKER = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": logging.CRITICAL, "preload": __name__}
 

@@ -166,7 +166,7 @@ def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, error = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last whole epoch"
+    assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last checkpoint"
     assert "Traceback" not in error
     (run,) = runs.existing_runs()
     wait_until(lambda: states.state(run).word == "stopped", 60)

@@ -210,7 +210,7 @@ def test_every_end_of_a_notebook_is_kept(tmp_path, monkeypatch, capsys):
     summary = capsys.readouterr().err
     found = {run.params.seed: (run, states.state(run)) for run in runs.existing_runs()}
     lines = ["RuntimeError: planted", "the data are gone", ".ipynb failed: ZeroDivisionError: division by zero"]
-    lines += ["the same command goes on from the last whole epoch", "call run.finish(...)"]
+    lines += ["the same command goes on from the last checkpoint", "call run.finish(...)"]
     for (run, state), expected in zip((found[seed] for seed in range(5)), lines, strict=True):
         assert state.word == "failed"
         assert state.message.endswith(expected)

@@ -193,7 +193,7 @@ def test_ctrl_c_stops_all_runs_and_is_no_failure(tmp_path, monkeypatch, capsys, 
     thread.start()
     assert main(["run", "cifar10-search", "--seeds", f"{seeds},3"]) == 130
     thread.join()
-    assert capsys.readouterr().err.endswith("repro: stopped; the same command goes on from the last whole epoch\n")
+    assert capsys.readouterr().err.endswith("repro: stopped; the same command goes on from the last checkpoint\n")
     found = runs.existing_runs()
     assert len(found) == 2
     for run in found:

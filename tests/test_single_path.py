@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 from repro.augment import Augment
 from repro.choice_blocks import WIDTHS, ChoiceNetwork, Layout
 from repro.errors import UsageError
+from repro.fit import Epoch
 from repro.image_training import train_epoch
 from repro.images import Batches, load_images
 from repro.macro import MacroLayout, MacroNetwork
@@ -247,7 +248,7 @@ def test_a_supernet_learns_digits_and_its_candidates_differ():
     network = ChoiceNetwork(TINY)
     batches = Batches(x, y, 64, seed=0, drop_last=True)
     trainer = path_training(network, PathSampler(network.space, 0), 8 * len(batches), lr=0.3)
-    rows = [train_epoch(trainer, batches, augment) for _ in range(8)]
+    rows = [train_epoch(trainer, batches, augment, Epoch(0)) for _ in range(8)]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     judge = Judge(network, x[:512], images.x_train[held], images.y_train[held], augment.normalise)
     scores = [judge(gene) for gene in [(0,) * 4, (1,) * 4, (2,) * 4, (3,) * 4]]

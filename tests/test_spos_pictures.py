@@ -65,9 +65,9 @@ def test_pictures_are_picked_in_order_and_each_once(photographs):
     images, labels = data.test()
     assert len(images) == len(labels) == 48
     assert torch.equal(labels, find_pictures(photographs / "imagenet", 8).valid.labels)
-    seen = [labels for _, labels in data.stream(torch.arange(144)).epoch(0, 99)]
+    seen = [labels for _, labels in data.stream(torch.arange(144)).epoch(0, 0, 99)]
     assert torch.equal(torch.cat(seen).bincount(), data.labels.bincount())
-    assert len(list(data.stream(torch.arange(144)).epoch(0, 2))) == 2
+    assert len(list(data.stream(torch.arange(144)).epoch(0, 0, 2))) == 2
 
 
 def test_the_authors_weights_are_judged_in_bgr(tmp_path):

@@ -11,7 +11,7 @@ from repro import devices, parallel
 from repro.acceleration import lay_out
 from repro.augment import Augment
 from repro.capture import captured
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
@@ -69,16 +69,16 @@ def run_search(
     # asked for again only where the step was: the line that says why not stands once
     judge = searcher.judge if step == searcher.step else captured(params.capture, searcher.judge, network, [])
 
-    def epoch(index: int) -> dict[str, Any]:
+    def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        row = search_epoch(step, train, valid, prepare)
+        row = search_epoch(step, train, valid, prepare, epoch)
+        row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
-        row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch)
         return {"lr": rate, **row, **architecture(network)}
 
     parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
-    fit(run, parts, params.epochs, epoch)
+    fit(run, parts, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs}

@@ -43,10 +43,10 @@ class Stream:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, index: int, steps: int) -> Iterable[tuple[Tensor, Tensor]]:
-        """Return the batches of one pass over the images, at most `steps` of them."""
-        batches = self.batches.at(index) if isinstance(self.batches, image_loader.Loader) else self.batches
-        return batches if steps >= len(batches) else islice(batches, steps)
+    def epoch(self, index: int, done: int, steps: int) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return the batches of one pass over the images, at most `steps` of them, but for those that are done."""
+        batches = self.batches.at(index, done) if isinstance(self.batches, image_loader.Loader) else self.batches
+        return batches if steps >= len(batches) else islice(batches, steps - done)
 
 
 class Data(Protocol):

@@ -49,7 +49,7 @@ def train_cell(
     training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
     lengths = Lengths(training_length, devices.mixed_seed(params.seed, "windows"))
-    epoch = lambda index: train_epoch(training, train, valid, lengths, index)
-    fit(run, {"training": training, "lengths": lengths}, params.epochs, epoch)
+    train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)
+    fit(run, {"training": training, "lengths": lengths}, params.epochs, train_once)
     training.load_best()
     return network, {"averaging_began": training.trigger, "best_epoch": training.best["epoch"]}

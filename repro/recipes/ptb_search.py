@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from repro import devices
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.hyperparameters_language import PtbSearch
 from repro.language import Descent, streams
 from repro.language_search import LanguageSearch, architecture, search_epoch
@@ -38,10 +38,10 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
     lengths = Lengths(search_length, devices.mixed_seed(params.seed, "windows"))
 
-    def epoch(index: int) -> dict[str, Any]:
-        return {**search_epoch(searcher, train, valid, lengths), **architecture(network)}
+    def search_once(epoch: Epoch) -> dict[str, Any]:
+        return {**search_epoch(searcher, train, valid, lengths, epoch), **architecture(network)}
 
-    fit(run, {"search": searcher, "lengths": lengths}, params.epochs, epoch)
+    fit(run, {"search": searcher, "lengths": lengths}, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_perplexity": last["valid_perplexity"], "genotype": last["genotype"], "epochs": params.epochs}

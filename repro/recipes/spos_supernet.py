@@ -63,7 +63,7 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
 def train_paths(
     params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
 ) -> None:
-    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images.
+    """Train `network` for `params.iterations` steps, checkpointed in `run`; an epoch is a pass over the images.
 
     last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
     """
@@ -72,11 +72,12 @@ def train_paths(
     training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
     steps = params.iterations + last_steps
 
-    def epoch(index: int) -> dict[str, Any]:
-        rate, left = training.optimizer.param_groups[0]["lr"], steps - index * len(stream)
-        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), augment)}
+    def train_once(epoch: fit.Epoch) -> dict[str, Any]:
+        first = epoch.index * len(stream)
+        batches = stream.epoch(epoch.index, epoch.done("train"), steps - first)
+        return {"lr": training.rate(first), **train_epoch(training, batches, augment, epoch)}
 
-    fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), epoch)
+    fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), train_once)
 
 
 def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:

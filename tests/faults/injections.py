@@ -255,7 +255,7 @@ def member(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[int, s
         time.sleep(0.1)
     assert not left, f"{len(left)} processes are left behind"
     if process.exitcode > 0:
-        said(scene, process, "goes on from the last whole epoch")
+        said(scene, process, "goes on from the last checkpoint")
     scene.check()
     ended(scene, undisturbed)
     return int(alive and process.exitcode != 0), SAID if process.exitcode > 0 else SAME
