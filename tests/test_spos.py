@@ -95,10 +95,10 @@ def test_a_supernet_is_trained_for_so_many_steps_and_its_paths_judged():
     assert trained.result["networks"] == 256
 
 
-@pytest.mark.parametrize("at", [20, 30])
-def test_an_interrupted_training_ends_with_the_same_numbers(at, elsewhere):
-    """Its last pass, 10 steps at rate 0, included."""
-    arguments = {"architecture": "xception", **TINY, "iterations": 24}
+@pytest.mark.parametrize(("at", "minutes"), [(20, 10.0), (29, 10.0), (29, 1e-9)])
+def test_an_interrupted_training_ends_with_the_same_numbers(at, minutes, elsewhere):
+    """Its last pass, 10 steps at rate 0, included, which begins within an epoch."""
+    arguments = {"architecture": "xception", **TINY, "iterations": 24, "checkpoint_minutes": minutes}
     whole = run("spos-retrain", **arguments)
     assert [row["lr"] == 0 for row in whole.metrics()] == [False] * 3 + [True]
     assert checkpoints.load(whole.path)["state"]["schedule"]["last_epoch"] == 24 + 10
