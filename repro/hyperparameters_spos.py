@@ -11,7 +11,7 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
 
 @dataclass(frozen=True)
-class Paths(Accelerated):
+class SinglePathNetworks(Accelerated):
     """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
 
     precision: Precision = parameter(
@@ -22,7 +22,7 @@ class Paths(Accelerated):
 
 
 @dataclass(frozen=True)
-class PathTraining(Paths, Trained):
+class PathTraining(SinglePathNetworks, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -43,7 +43,7 @@ class PathTraining(Paths, Trained):
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
     iterations: int = parameter(150_000, "training steps", low=1)
-    batch: int = parameter(1024, "images in a step; what does not fill one is left out of the pass", low=2)
+    batch: int = parameter(1024, "images in a step; what is left of a pass makes a smaller one on imagenet only", low=2)
     lr: float = parameter(0.5, "SGD's first learning rate; linear to 0 over the steps", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(4e-5, "SGD's weight decay, for weights of more than one dimension", low=0)
@@ -69,7 +69,7 @@ class SposSupernet(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposSearch(Paths):
+class SposSearch(SinglePathNetworks):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
     supernet: Reference = parameter(
@@ -127,7 +127,7 @@ class SposRetrain(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposCorrelation(Paths, Trained):
+class SposCorrelation(SinglePathNetworks, Trained):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")

@@ -95,10 +95,10 @@ def test_a_supernet_is_trained_for_so_many_steps_and_its_paths_judged():
     assert trained.result["networks"] == 256
 
 
-@pytest.mark.parametrize("at", [20, 30])
-def test_an_interrupted_training_ends_with_the_same_numbers(at, elsewhere):
-    """Its last pass, 10 steps at rate 0, included."""
-    arguments = {"architecture": "xception", **TINY, "iterations": 24}
+@pytest.mark.parametrize(("at", "minutes"), [(20, 10.0), (29, 10.0), (29, 1e-9)])
+def test_an_interrupted_training_ends_with_the_same_numbers(at, minutes, elsewhere):
+    """Its last pass, 10 steps at rate 0, included, which begins within an epoch."""
+    arguments = {"architecture": "xception", **TINY, "iterations": 24, "checkpoint_minutes": minutes}
     whole = run("spos-retrain", **arguments)
     assert [row["lr"] == 0 for row in whole.metrics()] == [False] * 3 + [True]
     assert checkpoints.load(whole.path)["state"]["schedule"]["last_epoch"] == 24 + 10
@@ -196,6 +196,8 @@ def test_no_candidate_is_over_its_limit_and_the_limit_is_used(name, space, limit
     run("spos-supernet", space=space, **SUPERNET)
     judged(space=space)
     searched = run(name, **SEARCH | limit)
+    first = [searched.child(part).metrics()[:6] for part in ("evolution", "random")]
+    assert first[0] == first[1]  # the first generation is random in both
     for part in ("evolution", "random"):
         rows = searched.child(part).metrics()
         assert len(rows) == 18

@@ -17,7 +17,8 @@ from repro.acceleration import Prepare, lay_out
 from repro.choice_blocks import bgr_255
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, remembered
-from repro.hyperparameters_spos import Paths, PathTraining, SposSupernet
+from repro.hyperparameters import Accelerated
+from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_folder import Part, find
 from repro.images import Batches
 from repro.paths import SinglePath
@@ -155,7 +156,7 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
     return train, held, train[order[:bn_images].to(train.device)]
 
 
-def accelerate(params: Paths, run: Run, network: SinglePath, prepare: Prepare) -> tuple[Prepare, bool]:
+def accelerate(params: Accelerated, run: Run, network: SinglePath, prepare: Prepare) -> tuple[Prepare, bool]:
     """Let a network compute as the parameters ask; return what prepares its images, and whether it is in bfloat16."""
     device = next(network.parameters()).device
     bf16 = image_data.uses_bf16(params, run, device)
