@@ -60,7 +60,7 @@ class Divided(Trained):
 
 
 @dataclass(frozen=True)
-class Accelerated(Trained):
+class Accelerated(Seeded):
     """How steps compute on a GPU; what cannot be had is left out with a line that says why."""
 
     precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
@@ -70,7 +70,7 @@ class Accelerated(Trained):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated):
+class ImageTraining(Accelerated, Trained):
     """What search and evaluation on small images share."""
 
     capture: Literal["auto", "off"] = parameter(

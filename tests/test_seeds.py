@@ -47,7 +47,8 @@ def folder(tmp_path, monkeypatch):
 def given(monkeypatch):
     """The seeds that any generator was given, as they take effect: PyTorch's on the CPU takes 32 bits.
 
-    0 is not among them: it shuffles the topics of a corpus, and is given to the sampler of a network with one path.
+    0 is not among them: it shuffles the topics of a corpus, shows what the paths of a space cost, and is given to the
+    sampler of a network with one path.
     """
     load_images("digits")  # libraries draw while they are imported
     seeds = set()

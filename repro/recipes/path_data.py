@@ -13,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from repro import devices, image_loader
+from repro.acceleration import Prepare, lay_out
 from repro.choice_blocks import bgr_255
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, remembered
-from repro.hyperparameters_spos import PathTraining, SposSupernet
+from repro.hyperparameters_spos import Paths, PathTraining, SposSupernet
 from repro.image_folder import Part, find
-from repro.image_training import Prepare
 from repro.images import Batches
 from repro.paths import SinglePath
 from repro.recipes import image_data
@@ -155,11 +155,19 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
     return train, held, train[order[:bn_images].to(train.device)]
 
 
-def judge(params: SposSupernet, network: SinglePath, data: Data, bn_images: int) -> Judge:
+def accelerate(params: Paths, run: Run, network: SinglePath, prepare: Prepare) -> tuple[Prepare, bool]:
+    """Let a network compute as the parameters ask; return what prepares its images, and whether it is in bfloat16."""
+    device = next(network.parameters()).device
+    bf16 = image_data.uses_bf16(params, run, device)
+    return lay_out(params.channels_last, network, prepare, device), bf16
+
+
+def judge(params: SposSupernet, run: Run, network: SinglePath, data: Data, bn_images: int) -> Judge:
     """Return the judge of candidates, the same for every one of this supernet."""
     _, held, some = divide(params, data.labels, bn_images)
     labels = data.labels[held].to(data.device)
-    return Judge(network, data.pick(some), data.pick(held), labels, preparation(params.weights, data))
+    how = accelerate(params, run, network, preparation(params.weights, data))
+    return Judge(network, data.pick(some), data.pick(held), labels, *how)
 
 
 def preparation(weights: str, data: Data) -> Prepare:

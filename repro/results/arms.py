@@ -125,6 +125,12 @@ def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
     if len(counts) < 3 or None in counts:
         return {}
     *around, count = counts
+    if not around[0] < count < around[1]:
+        name = f"{arm.experiment}, {arm.changes['genotype']}"
+        note_once(
+            f"{name}: {count:.4g}M parameters are not between its two widths' {around[0]:.4g} and {around[1]:.4g}M"
+        )
+        return {}
     both = {unit: zip(first, values[1].get(unit, []), strict=False) for unit, first in values[0].items()}
     return {unit: [matched(around, pair, count) for pair in pairs] for unit, pairs in both.items()}
 
