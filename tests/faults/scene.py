@@ -143,7 +143,7 @@ class Scene:
         for path in self.folder.glob("runs/**/metrics.jsonl"):
             read_lines(path)
         for path in [*self.folder.glob("runs/**/checkpoint.pt"), *self.folder.glob("runs/**/checkpoint.previous.pt")]:
-            assert checkpoints._read(path) is not None, f"{path} is not whole"
+            checkpoints.read(path)
         covered = self.progress()
         lost = [part for part, epochs in self.covered.items() if covered.get(part, 0) < epochs]
         assert not lost, f"{self.name} lost {lost}: {self.covered} before, {covered} now"
