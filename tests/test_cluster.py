@@ -107,8 +107,13 @@ def test_a_run_that_kills_every_worker_has_failed(folder):
     run = runs.open_run(find("cifar10-search"), "smoke", TINY)
     (job,) = runner.plan([(find("cifar10-search"), TINY)], "smoke", with_needs=False)
     error = type("KilledWorker", (Exception,), {})
-    attempt = Attempt(job, SimpleNamespace(status="error", exception=error), 0)
-    cluster.Board([job], "the command", None, [], client=None).take_in(attempt)
+    attempt = Attempt(job, SimpleNamespace(status="error", exception=error), cluster._done(job))
+    board = cluster.Board([job], "the command", None, [], client=None)
+    (run.path / "checkpoint.pt").touch()
+    board.take_in(attempt)
+    assert (job.outcome, board.waiting) == ("", [job])  # there is a new checkpoint
+    attempt.detail = cluster._done(job)
+    board.take_in(attempt)
     assert job.outcome == "failed"
     assert str(states.state(run)) == f"failed, {job.message}"
 

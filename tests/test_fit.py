@@ -98,6 +98,29 @@ def test_checkpoint_within_an_epoch_holds_its_steps_and_seconds(tmp_path):
     assert [row["seconds"] > 1000 for row in run.metrics()] == [False, False, True, False, False, False]
 
 
+def test_bar_goes_on_within_an_epoch(tmp_path, monkeypatch):
+    run, places = run_in(tmp_path, 1e-9), []
+    with pytest.raises(Stop):
+        train(run, stop=(2, 2))
+    monkeypatch.setattr(fitting.progress, "reach", places.append)
+    train(run, epochs=4)
+    assert places == pytest.approx([3, 3 + 1 / 3, 3 + 2 / 3, 4])
+
+
+def test_a_process_believed_dead_writes_no_checkpoint_within_an_epoch(tmp_path):
+    run = run_in(tmp_path, 1e-9)
+
+    def epoch(this):
+        for step in this.steps("train", range(4)):
+            if step == 2:  # another process goes on with the run
+                facts = run.load("provenance.json")
+                run.save("provenance.json", {**facts, "sessions": [*facts["sessions"], *facts["sessions"]]})
+
+    with pytest.raises(ReproError, match="is worked on by another process"), run.session():
+        fit(run, {}, 1, epoch)
+    assert checkpoints.load(run.path)["within"]["steps"] == {"train": 2}
+
+
 def test_checkpoint_after_an_epoch_is_that_of_older_versions(tmp_path):
     run = run_in(tmp_path)
     with pytest.raises(Stop):

@@ -52,9 +52,9 @@ def stop_after(epochs: int, name: str, parameters: dict[str, str]) -> None:
     """Leave a run stopped after so many epochs."""
     saved = fit.save
 
-    def save(run, state, done):
-        saved(run, state, done)
-        if done == epochs:
+    def save(run, state, done, within=None):
+        saved(run, state, done, within)
+        if done == epochs and within is None:
             raise KeyboardInterrupt
 
     with patch.object(fit, "save", save):

@@ -198,15 +198,17 @@ def lost_picture(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[
 
 
 def other_cell(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[int, str]:
-    """The genotype file that the run was given is another one when it goes on."""
+    """The genotype file that the run was given is another one when it goes on: that makes another run beside it."""
     at_work(scene)
-    file = Path(scene.parameters["genotype"])
+    first, file = scene.run, Path(scene.parameters["genotype"])
     content = file.read_text()
     file.write_text(content.replace("max_pool_3x3", "avg_pool_3x3").replace("sigmoid", "tanh"))
-    said(scene, scene.start(), "differs from what the run would now work on")
+    scene.finish()
+    (other,) = {*first.parent.glob("*")} - {first}
+    assert (other / "result.json").exists()
+    shutil.rmtree(other)
     file.write_text(content)
-    ended(scene, undisturbed)
-    return 1, SAID
+    return 1, ended(scene, undisturbed)
 
 
 # ---- time and company

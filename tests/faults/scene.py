@@ -26,7 +26,7 @@ from repro.runs import existing_runs
 from repro.states import state
 
 PATIENCE = 120.0  # seconds for a run of about one
-TIMES = ("seconds", "step_images_per_second", "input_images_per_second")  # in metrics.jsonl, never the same
+TIMES = ("seconds", "step_images_per_second", "input_images_per_second")  # never the same
 Prepare = Callable[..., None]
 
 
@@ -143,20 +143,25 @@ class Scene:
         for path in self.folder.glob("runs/**/metrics.jsonl"):
             read_lines(path)
         for path in [*self.folder.glob("runs/**/checkpoint.pt"), *self.folder.glob("runs/**/checkpoint.previous.pt")]:
-            assert checkpoints._read(path) is not None, f"{path} is not whole"
+            checkpoints.read(path)
         covered = self.progress()
         lost = [part for part, epochs in self.covered.items() if covered.get(part, 0) < epochs]
         assert not lost, f"{self.name} lost {lost}: {self.covered} before, {covered} now"
         self.covered = covered
 
     def progress(self) -> dict[str, int]:
-        """How many epochs the checkpoints cover, how many candidates are judged, and which results are there."""
+        """What the checkpoints cover, how many candidates are judged, and which results are there."""
         found = {}
         for path in self.folder.glob("runs/**/metrics.jsonl"):
             held = checkpoints.load(path.parent)
             candidates = len(read_lines(path)) if held is None and "spos-" in self.name else 0
-            found[str(path.relative_to(self.folder))] = candidates if held is None else held["epochs"]
+            found[str(path.relative_to(self.folder))] = candidates if held is None else covered(held)
         return found | {str(path.relative_to(self.folder)): 1 for path in self.folder.glob("runs/**/result.json")}
+
+
+def covered(held: dict[str, Any]) -> int:
+    """What a checkpoint covers: its epochs, each taken for a million steps, and the steps of the one after them."""
+    return held["epochs"] * 10**6 + sum(held.get("within", {"steps": {}})["steps"].values())
 
 
 # ---- comparison
@@ -172,10 +177,17 @@ def contents(run: Path) -> dict[str, Any]:
         if path.name == "metrics.jsonl":
             found[name] = [{k: v for k, v in row.items() if k not in TIMES} for row in read_lines(path)]
         elif path.suffix == ".pt":
-            found[name] = torch.load(path, weights_only=True)
+            found[name] = timeless(torch.load(path, weights_only=True))
         else:
             found[name] = path.read_bytes()
     return found
+
+
+def timeless(content: Any) -> Any:
+    """The content of a checkpoint without the seconds that an epoch under way has taken."""
+    if isinstance(content, dict):
+        return {key: timeless(value) for key, value in content.items() if key not in TIMES}
+    return [*map(timeless, content)] if isinstance(content, list) else content
 
 
 def same(one: Any, other: Any) -> bool:

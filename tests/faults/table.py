@@ -44,10 +44,11 @@ python tests/faults --only runs --count 100 --seed 1 --kinds search,evolution
 RUNS = """
 ## {total:,} faults in real runs
 
-Every run is a recipe with the smallest parameters that it accepts, in a process of its own on the CPU. After a fault
-every file must be whole and nothing that was finished may be lost: no epoch of a checkpoint, no judged candidate, no
-result. While the run works, all that `repro status` reads is read again and again and must be whole. At its end all its
-files must be those of an undisturbed run, bit for bit and no file more; only times and sessions may differ.
+Every run is a recipe with the smallest parameters that it accepts, in a process of its own on the CPU, with a
+checkpoint after every step: so a fault strikes within epochs. After it every file must be whole and nothing that was
+finished may be lost: no step of a checkpoint, no judged candidate, no result. While the run works, all that `repro
+status` reads is read again and again and must be whole. At its end all its files must be those of an undisturbed run,
+bit for bit and no file more; only times and sessions may differ.
 Seeds: {seeds}.
 """
 

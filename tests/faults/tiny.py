@@ -23,10 +23,11 @@ def reference(name: str, changes: Mapping[str, str]) -> str:
 
 
 CPU = {"device": "cpu", "threads": "1"}
-SEARCH = {**CPU, "epochs": "4", "images": "32", "batch": "16", "channels": "1", "nodes": "1"}
-TRAINING = {**CPU, "images": "32", "batch": "16", "channels": "2", "cells": "1", "auxiliary_weight": "0"}
-TEXT = {**CPU, "tokens": "400", "bptt": "10", "hidden_size": "8", "batch": "8"}
-SUPERNET = {**CPU, "images": "320", "valid_images": "20", "bn_images": "64", "evaluated_paths": "1"}
+TRAINED = {**CPU, "checkpoint_minutes": "1e-9"}  # after every step
+SEARCH = {**TRAINED, "epochs": "4", "images": "32", "batch": "8", "channels": "1", "nodes": "1"}
+TRAINING = {**TRAINED, "images": "32", "batch": "16", "channels": "2", "cells": "1", "auxiliary_weight": "0"}
+TEXT = {**TRAINED, "tokens": "400", "bptt": "10", "hidden_size": "8", "batch": "8"}
+SUPERNET = {**TRAINED, "images": "320", "valid_images": "20", "bn_images": "64", "evaluated_paths": "1"}
 SUPERNET |= {"iterations": "24", "batch": "60", "width": "0.5"}
 EVOLUTION = {**CPU, "bn_images": "64", "generations": "3", "population": "4", "parents": "2"}
 EVOLUTION |= {"mutation": "2", "crossover": "1", "mult_adds": "0", "bitops": "0"}
@@ -44,8 +45,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "cifar10-random": {**TRAINING, "epochs": "2", "samples": "2", "nodes": "1"},
     "cifar10-progress": {**TRAINING, **SEEDS, "epochs": "1", "snapshots": "1,2", "search": SEARCHED},
     "cifar10-eval": {**TRAINING, "epochs": "4", "genotype": "DARTS_V2"},
-    "imagenet-eval": {**CPU, "size": "32", "resize": "32", "images": "16", "batch": "8", "channels": "2", "cells": "1"}
-    | {"epochs": "4", "auxiliary_weight": "0", "genotype": "DARTS_V2"},
+    "imagenet-eval": {**TRAINED, "size": "32", "resize": "32", "images": "16", "batch": "8", "channels": "2"}
+    | {"cells": "1", "epochs": "4", "auxiliary_weight": "0", "genotype": "DARTS_V2"},
     "ptb-search": {**TEXT, "epochs": "3", "nodes": "2"},
     "ptb-select": {**TEXT, **SEEDS, "epochs": "2", "search": READ},
     "ptb-random": {**TEXT, "epochs": "2", "samples": "2", "nodes": "2"},
@@ -56,9 +57,9 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-blocks": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-channels": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-bits": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
-    "spos-retrain": {**CPU, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
+    "spos-retrain": {**TRAINED, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
-    "spos-correlation": {**CPU, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
+    "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
     | {"bn_images": "64", "iterations": "6"},
 }
 
