@@ -1,18 +1,19 @@
-"""The command line `repro`: list, show, status, plan, run, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, claims, worker, merge, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import listing, profiles
-from repro.errors import ReproError, UsageError, line
+from repro import costs, listing, profiles
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+        return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()
@@ -60,18 +61,22 @@ def show_status(options: argparse.Namespace) -> int:
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Run the named experiments, or all of the profile, and print what became of each."""
-    from repro import runner
+    from repro import pool, runner
 
-    jobs = runner.plan(_requests(options), options.profile, options.with_needs or options.all)
+    at_once = None if options.jobs is None else _count("--jobs", options.jobs)
+    if at_once and options.cluster is not None:
+        raise UsageError("--jobs is for this machine, and each worker of --cluster runs one at a time: leave one out")
+    with_needs = options.with_needs or options.all or options.claim is not None
+    jobs = runner.plan(_requests(options), options.profile, with_needs)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
+            print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
     if options.cluster is not None:
         from repro import cluster
 
         cluster.run_all(jobs, options.line, options.cluster)
     else:
-        runner.run_all(jobs, options.line)
+        pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
 
 
@@ -79,10 +84,19 @@ def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
     from repro import plan, runner
 
-    if options.gpus < 1:
-        raise UsageError(f"--gpus {options.gpus}: expected a whole number from 1 on")
+    gpus = _count("--gpus", options.gpus)
     jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    print(*plan.lines(jobs, options.profile, options.gpus), sep="\n")
+    print(*plan.lines(jobs, options.profile, gpus), sep="\n")
+    return 0
+
+
+def show_claims(options: argparse.Namespace) -> int:
+    """Print every claim of the papers with its verdict, at one size or at the largest finished one."""
+    from repro import listing_claims
+    from repro.results import claims
+
+    found = claims.headlines() if options.profile is None else claims.answers(options.profile)
+    print(*listing_claims.claims(found), sep="\n")
     return 0
 
 
@@ -133,8 +147,12 @@ def verify_files(options: argparse.Namespace) -> int:
 
 
 def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
-    if options.all == bool(options.names):
-        raise UsageError("name the experiments to run, or give --all (one of the two)")
+    if [options.all, bool(options.names), options.claim is not None].count(True) != 1:
+        raise UsageError("name the experiments to run, or give --all or --claim (one of the three)")
+    if options.claim is not None:
+        if options.parameters or options.seeds:
+            raise UsageError("--claim runs what the claim was written down with; -p and --seeds go with experiments")
+        return _next_look(options)
     if options.all:
         if options.parameters:
             raise UsageError("--all runs the profile's plan; -p goes with named experiments")
@@ -160,12 +178,25 @@ def _whole_plan(profile: str, seeds: str | None) -> list[tuple[Experiment, dict]
     ]
 
 
+def _next_look(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
+    """Return the runs of the next look at a line of a claim."""
+    from repro.results import claims
+
+    return [*claims.wanted(options.claim, options.profile)]
+
+
 def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
     if text is None:
         return [{}]
     if not all(part.strip().isdecimal() for part in text.split(",")):
         raise UsageError(f"--seeds {text}: expected whole numbers with commas, such as 0,1,2,3")
     return [experiment.parameters.parse({"seed": part.strip()}) for part in text.split(",")]
+
+
+def _count(option: str, text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise UsageError(f"{option} {text}: expected a whole number from 1 to 9999")
+    return int(text)
 
 
 def _summary(jobs: list, debug: bool) -> int:
@@ -191,11 +222,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--runs", help="folder of run directories (default: REPRO_RUNS, else runs/)")
     common.add_argument("--data", help="folder of data sets (default: REPRO_DATA, else data/)")
     common.add_argument("--debug", action="store_true", help="show stack traces")
-    common.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    deciding = argparse.ArgumentParser(add_help=False)
+    sizes = [name for name in profiles.CHANGES if name != "smoke"]
+    deciding.add_argument("--profile", choices=sizes, help="verdicts of one size (default: the largest finished one's)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, function, help: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[common], help=help, description=help)
+    def add(name: str, function, help: str, size: argparse.ArgumentParser = profile) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[common, size], help=help, description=help)
         command.set_defaults(command=function)
         return command
 
@@ -212,10 +247,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
+    run.add_argument(
+        "--jobs",
+        metavar="N",
+        help="runs at a time (default: as many as there are cores for their threads; one on a GPU alone)",
+    )
+    run.add_argument("--claim", metavar="LINE", help="run what the next look at a line of a claim needs, such as D2a")
     run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
-    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="order and times on N GPUs (default: 1)")
+    plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
+    add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
     report = add("report", make_report, "write the report of all runs")

@@ -143,9 +143,7 @@ def failed():
     """A recurrent search that failed in its second epoch, and a folder whose parameters are damaged."""
     rows = list(curves(("train", "valid"), ("perplexity",), 1, {"recurrent": (10, 5)}))
     run = begin("ptb-search", rows)
-    error = nbformat.v4.new_output("error", ename="RuntimeError", evalue="planted", traceback=[])
-    cell = nbformat.v4.new_code_cell("1 / 0", outputs=[error], execution_count=1)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), run.path / "notebook.ipynb")
+    run.fail(RuntimeError("planted"))
     damaged = run.path.with_name("smoke,seed=7")
     damaged.mkdir()
     (damaged / "params.json").write_text("{")
@@ -197,6 +195,8 @@ def left(name):
 
 
 def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
+    assert list(empty.sections)[1:3] == ["The claims", "Summary"]
+    assert "Of 19 claims: 19 not run." in empty.sections["The claims"]
     assert "for 15 there is none yet" in empty.sections["Summary"]
     assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
     assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
@@ -209,16 +209,16 @@ def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
 
 
 def test_every_command_that_is_given_is_one_that_runs(empty, monkeypatch):
-    from repro import runner
+    from repro import pool
 
     planned = set()
 
-    def run_all(jobs, line):
+    def run_all(jobs, line, at_once):
         for job in jobs:
             planned.add(job.run.name)
             job.outcome = "done"
 
-    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(pool, "run_all", run_all)
     found = commands(empty)
     assert len(found) > 20
     for command in sorted(found):
@@ -305,7 +305,8 @@ def test_the_same_runs_give_the_same_bytes(half, again):
     assert sorted(first) == sorted(second)
     assert [name for name in first if first[name] != second[name]] == []
     assert {"report.html", "figure2.svg", "figure2.pdf", "figure2.png", "film/cifar10-search-smoke.gif"} <= set(first)
-    assert {f"tables/{name}.{suffix}" for name in (*ROWS, "summary") for suffix in ("csv", "md", "tex")} <= set(first)
+    tables = (*ROWS, "summary", "claims")
+    assert {f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")} <= set(first)
 
 
 def test_what_no_run_makes_any_longer_is_deleted(half, broken):
@@ -365,7 +366,7 @@ FIGURES = pages.ROOT / "figures"
 
 def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
     tables = sorted((FIGURES / "tables").glob("*.md"))
-    assert {file.stem for file in tables} == {*ROWS, "summary"}
+    assert {file.stem for file in tables} - {"claims"} == {*ROWS, "summary"}
     for file in tables:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name} links to {target}"

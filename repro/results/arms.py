@@ -1,0 +1,180 @@
+"""What a line of a claim compares: arms of finished runs, as the values of their units.
+
+An arm is the finished runs that differ only in their own or their needs' seeds. Its *units* are what n counts: the
+searches or supernets behind its runs, whose seeds are all the same in one run, or, where nothing is behind them, its
+trainings. `Runs` alone reads run directories; verdicts are made of the numbers that `units` returns.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+
+from repro.errors import ReproError, line
+from repro.experiments import Experiment, find, typed
+from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
+from repro.progress import note_once
+from repro.references import Reference
+from repro.results.intervals import matched
+from repro.runs import held_identity, misnamed, read_run
+from repro.settings import runs_folder
+
+Result = Mapping[str, Any]  # what a result.json holds
+Request = tuple[Experiment, dict[str, Any]]  # a run to be made: its changes to the profile, seeds included
+Units = Mapping[int, list[float]]  # unit -> the values of its trainings 0, 1, ...
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared: the unit that an effect has, how to read it of a result, and what guessing would give."""
+
+    unit: str
+    read: Callable[[Result], float]
+    guess: float = nan
+    guess_at: Mapping[str, float] = field(default_factory=dict)  # profile -> where its data make it another
+    scaled: bool = False  # an error on CIFAR-10: bounds depend on the size
+
+    def of(self, result: Result | None, profile: str) -> float:
+        """Return the value of a finished training; one that diverged counts as guessing."""
+        value = nan if result is None else self.read(result)
+        return value if isfinite(value) else self.guess_at.get(profile, self.guess)
+
+
+@dataclass(frozen=True)
+class Width:
+    """Two widths of a network around another's number of parameters, between which its value is interpolated."""
+
+    parameter: str
+    like: "Arm"  # whose number of parameters is matched
+    at: Mapping[str, tuple[int, int]]  # profile -> widths
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A query: an experiment with these changes to its profile, and what a unit of it is called."""
+
+    unit: str  # search, supernet, cell, training
+    experiment: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False  # its own seed is the unit's; otherwise it counts the trainings of a unit
+    at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # profile -> further changes
+    width: Width | None = None
+
+    def variants(self, profile: str) -> list[Mapping[str, Any]]:
+        """Return the changes in a profile, of both widths where there are two; none where the profile has no query."""
+        if self.at and profile not in self.at:
+            return []
+        changes = {**self.changes, **self.at.get(profile, {})}
+        widths = self.width.at.get(profile, ()) if self.width else ()
+        return [{**changes, self.width.parameter: width} for width in widths] if self.width else [changes]
+
+
+class Runs:
+    """The finished runs of one profile in the runs folder."""
+
+    def __init__(self, profile: str) -> None:
+        self.profile = profile
+        self._held: dict[str, dict[str, dict[int, dict[int, Result | None]]]] = {}  # experiment -> arm -> as `arm` says
+
+    def arm(self, experiment: str, changes: Mapping[str, Any]) -> Mapping[int, Mapping[int, Result | None]]:
+        """Return seed of the needs (its own without needs) -> own seed -> result; None for a training that diverged."""
+        if experiment not in self._held:
+            self._held[experiment] = self._read(experiment)
+        kind = find(experiment)
+        asked = identity(describe(kind, self.profile, resolve(kind, self.profile, changes)))
+        return self._held[experiment].get(as_text(unseeded(asked)), {})
+
+    def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Result | None]]]:
+        found: dict[str, dict[int, dict[int, Result | None]]] = {}
+        for path, result in _finished(experiment, self.profile):
+            what = json.loads(held_identity(path))
+            own = what["parameters"].get("seed", 0)
+            behind = set(seeds(what)[1:]) or {own}
+            if len(behind) == 1:
+                arm = found.setdefault(as_text(unseeded(what)), {})
+                arm.setdefault(behind.pop(), {})[own] = None if result.get("diverged") else result
+        return found
+
+
+def _finished(experiment: str, profile: str) -> Iterator[tuple[Path, Result]]:
+    """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
+    for path in sorted(runs_folder().glob(f"{experiment}/*/params.json")):
+        try:
+            run = read_run(path.parent)
+            if run.profile == profile and not misnamed(run) and (result := run.result) is not None:
+                yield run.path, result
+        except (ReproError, OSError) as error:
+            note_once(f"{line(error)}; left out")
+
+
+def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
+    """Return the values of every unit's trainings 0 to m - 1, up to the first that is missing.
+
+    measures: one for all trainings, or one for each. Where an arm has two widths, a training must have both.
+    """
+    variants = arm.variants(runs.profile)
+    found = [runs.arm(arm.experiment, changes) for changes in variants]
+    read = [measures[training % len(measures)] for training in range(m)]
+    values = [{unit: _trainings(arm, unit, each[unit], read, runs.profile) for unit in sorted(each)} for each in found]
+    if arm.width is None:
+        return values[0] if values else {}
+    like = [runs.arm(arm.width.like.experiment, changes) for changes in arm.width.like.variants(runs.profile)]
+    counts = [_parameters(each) for each in [*found, *like]]
+    if len(counts) < 3 or None in counts:
+        return {}
+    *around, count = counts
+    if not around[0] < count < around[1]:
+        name = f"{arm.experiment}, {arm.changes['genotype']}"
+        note_once(
+            f"{name}: {count:.4g}M parameters are not between its two widths' {around[0]:.4g} and {around[1]:.4g}M"
+        )
+        return {}
+    both = {unit: zip(first, values[1].get(unit, []), strict=False) for unit, first in values[0].items()}
+    return {unit: [matched(around, pair, count) for pair in pairs] for unit, pairs in both.items()}
+
+
+def _trainings(
+    arm: Arm, unit: int, results: Mapping[int, Result | None], measures: Sequence[Measure], profile: str
+) -> list[float]:
+    """Return the values of a unit's trainings, up to the first that is missing."""
+    values = []
+    for seed, measure in zip([unit] if arm.own else range(len(measures)), measures, strict=True):
+        if seed not in results:
+            break
+        try:
+            values.append(measure.of(results[seed], profile))
+        except (LookupError, TypeError, ValueError):
+            note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: result.json lacks what is compared; left out")
+            break
+    return values
+
+
+def _parameters(found: Mapping[int, Mapping[int, Result | None]]) -> float | None:
+    """Return the number of parameters (millions) of an arm's networks, None where no run of it is finished."""
+    results = (result for trainings in found.values() for result in trainings.values() if result)
+    return next((result["parameters_millions"] for result in results), None)
+
+
+def requests(arm: Arm, profile: str, n: int, m: int) -> Iterator[Request]:
+    """Yield the runs that the first n units of an arm consist of, and one of each network whose size they match."""
+    experiment = find(arm.experiment)
+    for changes in arm.variants(profile):
+        for unit in range(n):
+            for seed in [unit] if arm.own else range(m):
+                own = {"seed": seed} if "seed" in experiment.parameters.kinds() else {}
+                yield experiment, {**_behind(experiment, profile, changes, unit), **own}
+    if arm.width:
+        yield from requests(arm.width.like, profile, 1, 1)
+
+
+def _behind(experiment: Experiment, profile: str, changes: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the changes with this seed in all runs that they, or the profile, name."""
+    named = experiment.references(resolve(experiment, profile, changes))
+    return {**changes, **{name: _seeded(each, profile, seed) for name, each in named.items()}}
+
+
+def _seeded(reference: Reference, profile: str, seed: int) -> Reference:
+    experiment, changes = typed(reference)
+    return reference.changed(**{**_behind(experiment, profile, changes, seed), "seed": seed})

@@ -1,0 +1,75 @@
+"""The claims of both papers, and what finished runs say of them: a verdict for each size, never pooled."""
+
+from collections.abc import Iterator
+
+from repro import profiles
+from repro.errors import UsageError, unknown
+from repro.results import effects, intervals, verdicts
+from repro.results.arms import Request, Runs, Units, requests, units
+from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
+from repro.results.claims_spos import SPOS
+from repro.results.lines import SIZES, Claim, Line, Size
+from repro.results.verdicts import Answer
+
+CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
+
+
+def sizes() -> list[Size]:
+    """Return the sizes that there is a profile for, the largest first."""
+    return [size for size in SIZES if size.name in profiles.CHANGES]
+
+
+def find_size(profile: str) -> Size:
+    """Return the size of that profile; UsageError where its runs decide nothing."""
+    if profile not in (names := {size.name: size for size in sizes()}):
+        raise UsageError(f"runs of the profile {profile} decide no claim: take --profile {', '.join(names)}")
+    return names[profile]
+
+
+def answers(profile: str) -> list[Answer]:
+    """Return the verdict on every claim from the finished runs of one size; UsageError for one that decides nothing."""
+    size, runs, found = find_size(profile), Runs(profile), {}
+    p = gate(runs)
+    for paper in ("DARTS", "SPOS"):
+        lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
+        judged = [verdicts.judge(line, size, arms(runs, line), p) for line in lines]
+        found |= {each.line.id: each for each in verdicts.adjusted(judged)}
+    return [verdicts.answer(claim, size, found) for claim in CLAIMS]
+
+
+def headlines() -> list[Answer]:
+    """Return for each claim the answer that speaks for it, of the largest finished size."""
+    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in sizes()), strict=True)]
+
+
+def gate(runs: Runs) -> float | None:
+    """Return p of the sixteen random cells with two trainings each; None where not all are finished."""
+    cells = units(runs, RANDOM, ERROR, TRAININGS)
+    if verdicts.finished(cells, TRAININGS) < CELLS:
+        return None
+    return intervals.told_apart(effects.first(cells, CELLS))
+
+
+def arms(runs: Runs, line: Line) -> list[Units]:
+    """Return the units of each arm of a line."""
+    return [units(runs, arm, line.measures, line.m) for arm in line.arms]
+
+
+def wanted(name: str, profile: str) -> Iterator[Request]:
+    """Yield the runs that the next look at a line needs, with the gate's where it waits for that.
+
+    Raises UsageError for a name that no line has, and for a line that no run can answer.
+    """
+    size, runs = find_size(profile), Runs(profile)
+    lines = {line.id: line for claim in CLAIMS for line in claim.at(size.name)}
+    if name not in lines:
+        raise unknown(f"line of a claim at {profile}", name, lines)
+    line = lines[name]
+    if reason := line.lacking(profile):
+        raise UsageError(f"{name} cannot be run at {profile}: {reason}")
+    done = [verdicts.finished(arm, line.m) for arm in arms(runs, line)]
+    n = line.look(0) if any(map(int.__lt__, done, line.look(0))) else line.look(1)
+    for arm, count in zip(line.arms, n, strict=True):
+        yield from requests(arm, profile, count, line.m)
+    if line.gated:
+        yield from requests(RANDOM, profile, CELLS, TRAININGS)
