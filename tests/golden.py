@@ -96,14 +96,19 @@ def paragraphs() -> Iterator[list[str]]:
 
 
 def computed(name: str, changes: dict[str, Any]) -> Run:
-    """Return the run of an experiment, finished, after those that it needs."""
+    """Return the run of an experiment, finished."""
+    run = prepared(name, changes)
+    run.finish(notebooks.compute(run))
+    return run
+
+
+def prepared(name: str, changes: dict[str, Any]) -> Run:
+    """Return the run of an experiment, with those that it needs finished."""
     experiment = find(name)
     for reference in experiment.needs(resolve(experiment, "smoke", changes)):
         needed, values = typed(reference)
         computed(needed.name, values)
-    run = open_run(experiment, "smoke", changes)
-    run.finish(notebooks.compute(run))
-    return run
+    return open_run(experiment, "smoke", changes)
 
 
 def numbers(run: Run) -> dict[str, list[dict[str, Any]]]:
