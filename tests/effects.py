@@ -23,7 +23,7 @@ SIZES = {
     "ptb-select": {**TEXT, "search_seeds": (0,)},
     "ptb-random": {**TEXT, "samples": 1, "nodes": 2},
     "ptb-progress": {**TEXT, **SNAPSHOTS},
-    **dict.fromkeys(("ptb-eval", "wikitext2-eval"), {**TEXT, "genotype": "DARTS_V2_RNN"}),
+    **{name: {**TEXT, "genotype": "DARTS_V2_RNN"} for name in ("ptb-eval", "wikitext2-eval")},
     "spos-supernet": {**PATHS, "valid_images": 50, "bn_images": 20, "evaluated_paths": 2},
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
     "spos-retrain": {**PATHS, "architecture": "shuffle_3x3"},
@@ -100,4 +100,6 @@ WITHOUT = {
     ("spos-supernet", "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test",
     ("spos-retrain", "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test",
 }
-WITHOUT = {pair: why for pair, why in WITHOUT.items() if pair[1] in PARAMETERS[pair[0]]}
+BESIDE, WITHOUT = (
+    {pair: value for pair, value in table.items() if pair[1] in PARAMETERS[pair[0]]} for table in (BESIDE, WITHOUT)
+)

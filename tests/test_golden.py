@@ -26,6 +26,14 @@ def test_numbers_are_the_kept_ones(key):
     assert not list(differences(numbers(computed(*RUNS[key])), GOLDEN[key]))
 
 
+def test_rules_of_the_papers_come_into_force():
+    """Those that depend on what happens: where sizes or seeds change, others may be needed."""
+    for key in ("ptb-eval seed=0", "wikitext2-eval seed=0"):
+        assert any(row["averaging"] for row in GOLDEN[key]["."]), key
+    for key in ("spos-blocks seed=0", "spos-channels seed=0", "spos-bits seed=0"):
+        assert GOLDEN[key]["evolution"] != GOLDEN[key]["random"], key
+
+
 def test_another_number_is_noticed():
     kept = {"row": [{"loss": 1.0, "cell": ["a", 1]}]}
     assert not list(differences({"row": [{"loss": 1.0 + 1e-9, "cell": ["a", 1]}]}, kept))
