@@ -15,7 +15,7 @@ INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce run cluster report figures test gpu faults bench lab clean
+.PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,12 @@ test: setup ## check the style and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+golden: setup ## compute the numbers that the smoke plan's runs are tested against anew, to be read as a diff
+	$(BIN)/python tests/golden.py
+
+mutants: setup ## put a wrong edit into the package, one after another, and list those that no test sees
+	$(BIN)/python tests/mutants
 
 gpu: setup ## run the tests that need a GPU, which `make test` skips
 	$(BIN)/python -m pytest -m gpu

@@ -38,14 +38,14 @@ class Augment:
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Augment and normalise x (B, C, H, W) uint8 -> (B, C, H, W) float32; five draws an image."""
+        """Augment and normalise x (B, C, H, W) uint8 -> floats of the same shape; five draws an image."""
         draws = torch.rand(5, len(x), generator=self.generator).to(x.device, non_blocking=True)
         x = self.normalise(crop_and_flip(x, *draws[:3], padding=self.padding, flip=self.flip))
         return cut_out(x, *draws[3:], length=self.cutout) if self.cutout else x
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Return x (B, C, H, W) uint8 as float32 of mean 0 and deviation 1: all that a test image gets."""
-        return x.float(memory_format=torch.contiguous_format).div_(255).sub_(self.mean).div_(self.std)
+        """Return x (B, C, H, W) uint8 as floats of mean 0 and deviation 1: all that a test image gets."""
+        return x.to(self.mean.dtype, memory_format=torch.contiguous_format).div_(255).sub_(self.mean).div_(self.std)
 
     def state_dict(self) -> dict:
         """Return the generator's state."""

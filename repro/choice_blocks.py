@@ -191,4 +191,4 @@ def load_released(network: ChoiceNetwork, state: Mapping[str, Tensor]) -> None:
 
 def bgr_255(x: Tensor) -> Tensor:
     """Return images (N, 3, H, W) of uint8 RGB as the authors' weights want them: BGR floats, 0 to 255."""
-    return x.flip(1).float()
+    return x.flip(1).to(torch.get_default_dtype())

@@ -1,0 +1,42 @@
+"""Every run of the smoke plan, cut in sizes, gives the numbers of golden.json on any processor.
+
+Where they are meant to change, `make golden` writes them anew, and the diff says which did.
+"""
+
+import json
+
+import pytest
+from golden import FILE, RUNS, SIZES, computed, cut, differences, float64, numbers
+
+GOLDEN = json.loads(FILE.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small(tmp_path_factory):
+    with cut(SIZES, tmp_path_factory.mktemp("golden")), float64():
+        yield
+
+
+def test_every_run_of_the_plan_has_its_numbers():
+    assert list(GOLDEN) == list(RUNS)
+
+
+@pytest.mark.parametrize("key", RUNS)
+def test_numbers_are_the_kept_ones(key):
+    assert not list(differences(numbers(computed(*RUNS[key])), GOLDEN[key]))
+
+
+def test_rules_of_the_papers_come_into_force():
+    """Those that depend on what happens: where sizes or seeds change, others may be needed."""
+    for key in ("ptb-eval seed=0", "wikitext2-eval seed=0"):
+        assert any(row["averaging"] for row in GOLDEN[key]["."]), key
+    for key in ("spos-blocks seed=0", "spos-channels seed=0", "spos-bits seed=0"):
+        assert GOLDEN[key]["evolution"] != GOLDEN[key]["random"], key
+
+
+def test_another_number_is_noticed():
+    kept = {"row": [{"loss": 1.0, "cell": ["a", 1]}]}
+    assert not list(differences({"row": [{"loss": 1.0 + 1e-9, "cell": ["a", 1]}]}, kept))
+    for row in ({"loss": 1.00001, "cell": ["a", 1]}, {"loss": 1.0, "cell": ["b", 1]}, {"loss": 1.0}):
+        assert list(differences({"row": [row]}, kept)), row
+    assert list(differences({"row": []}, kept))
