@@ -71,6 +71,6 @@ $(STAMP): pyproject.toml requirements.lock
 	    'install it, or name it by make PYTHON=/path/to/python3' >&2; exit 1; }; \
 	  echo "Setting up $(VENV) with $$("$$python" --version): a minute or two, 6 GB"; \
 	  [ "$$python" = $(BIN)/python ] || "$$python" -m venv $(VENV)
-	@{ $(BIN)/python -m pip install -q uv && $(BIN)/uv pip $(INSTALL) --python $(BIN)/python; } \
+	@{ $(BIN)/python -m pip install -q uv && $(BIN)/uv pip $(INSTALL) --compile-bytecode --python $(BIN)/python; } \
 	  || { echo 'uv cannot do it here: pip does, in some minutes'; $(BIN)/python -m pip $(INSTALL); }
 	@touch $@

@@ -45,7 +45,7 @@ def write(folder: Path, results: list, device: torch.device) -> None:
     facts["load_average"] = [round(load, 2) for load in os.getloadavg()]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{device.type}.json", {**facts, "results": results})
-    plots.save(figure.compared(results, machine), folder / device.type)
+    plots.save(figure.compared(results, machine), folder / device.type, None)
     print(f"wrote {folder}/{device.type}.json, .svg, .pdf and .png")
 
 

@@ -17,8 +17,8 @@ Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
 def precision(asked: str, device: torch.device) -> str:
     """Return in what the steps compute, float32, tf32 or bf16 (by autocast), and tell PyTorch.
 
-    `auto` takes bf16 on a GPU that has it. Shapes stay the same from step to step, so cuDNN tries its algorithms once
-    for each and keeps the fastest.
+    `auto` takes bf16 on a GPU that has it. Shapes recur from step to step, so cuDNN tries its algorithms once for each
+    and keeps the fastest.
     """
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)  # these have TF32 too
     if asked in ("bf16", "tf32") and not able:

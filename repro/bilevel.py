@@ -10,10 +10,13 @@ one. Weights, buffers and optimizers are only read.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from repro.grouped import differentiated_twice
 
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 Order = Literal[1, 2, "exact"]
@@ -69,16 +72,17 @@ def architecture_gradient(
     weights = [weight.requires_grad_() for weight in weights]
     exact = order == "exact"
     held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
-    slope = _grad(train_loss(weights, held), weights, create_graph=exact)
-    step, coefficient = _clipped([part.detach() for part in slope], clip)
-    ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
-    direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))
-    vector, _ = _clipped(vector, clip)
-    del ahead, step
-    if exact:
-        implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)
-    else:
-        implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
+    with differentiated_twice() if exact else nullcontext():
+        slope = _grad(train_loss(weights, held), weights, create_graph=exact)
+        step, coefficient = _clipped([part.detach() for part in slope], clip)
+        ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
+        direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))
+        vector, _ = _clipped(vector, clip)
+        del ahead, step
+        if exact:
+            implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)
+        else:
+            implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
     return tuple(d - xi * coefficient * i for d, i in zip(direct, implicit, strict=True))
 

@@ -2,9 +2,9 @@
 
 A graph reads and writes the same memory every time, and holds numbers like the learning rate as constants. So batches
 are copied to where it reads, and when a rate changes it is recorded anew; when a switch of the network does, after
-plain steps as at first. Its first replay is compared with plain steps from the same state. A step that cannot be
-recorded, or computes something else, is taken plainly from then on. Plain steps too are taken on a stream of their own:
-autograd goes back on the streams it came by, and a recording cannot wait for the default one.
+plain steps as at first. The first replay with these switches is compared with plain steps from the same state. A step
+that cannot be recorded, or computes something else, is taken plainly from then on. Plain steps too are taken on a
+stream of their own: autograd goes back on the streams it came by, and a recording cannot wait for the default one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from repro import devices, parallel, progress
+from repro.errors import ReproError
 
 Step = Callable[..., Any]  # (nested) tuples of tensors -> a tuple of tensors; moves what it trains
 Record = Callable[[Step, Any], tuple[Callable[[], None], Any]]
@@ -23,6 +24,7 @@ WARM_UP = 3  # plain steps first: optimizers make their buffers, libraries choos
 # Of the step's length; a step that reads a stale batch exceeds it. Two plain steps on a GPU may differ by the order of
 # their sums, which bfloat16 and Eq. 8 amplify to some percent; where they do by more, the replay may too.
 TOLERANCE, SPREADS = 0.3, 2.0
+MENDED = 2, 14  # before, PyTorch draws no random number on a GPU any more once a recording has failed
 
 
 def captured(asked: str, step: Step, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Step:
@@ -62,7 +64,7 @@ class Captured:
 
     def _take(self, batches: Any) -> Any:
         if self.switches != self._switches():
-            self.switches, self.steps, self.replay = self._switches(), 0, None
+            self.switches, self.steps, self.checked, self.replay = self._switches(), 0, False, None
         self.steps += 1
         if self.given_up or self.steps <= WARM_UP:
             return self.step(*batches)
@@ -79,11 +81,11 @@ class Captured:
             self.rates, self.shapes = self._rates(), _each(lambda tensor: tensor.shape, batches)
             self.batches = _each(Tensor.clone, batches)
             self.replay = self.results = None  # frees the memory of the last recording
-            self.replay, self.results = self.record(self.step, self.batches)
+            self.replay, self.results = self._recorded()
             results = self._again(batches)
             reason = None if self.checked else self._difference(moved, expected, results)
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
+            reason = _line(error)
         if reason is None:
             self.checked = True
             return results
@@ -93,6 +95,18 @@ class Captured:
             return self.step(*batches)
         _copy(self._state(), [after for *_, after in moved])
         return expected
+
+    def _recorded(self) -> tuple[Callable[[], None], Any]:
+        """Return a replay and where its results lie; ReproError if that fails and plain steps would fail after it."""
+        try:
+            return self.record(self.step, self.batches)
+        except RuntimeError as error:
+            if torch.__version__ >= MENDED:
+                raise
+            raise ReproError(
+                f"capture=auto: a step cannot be recorded ({_line(error)}), and PyTorch {torch.__version__} cannot go "
+                f"on after that: run again with capture=off, or with PyTorch {MENDED[0]}.{MENDED[1]} or later"
+            ) from error
 
     def _plainly(self, batches: Any) -> tuple[Any, list[tuple[Tensor, ...]]]:
         """Take the step plainly, twice, and take it back.
@@ -160,6 +174,10 @@ def _aside(stream: torch.cuda.Stream | None) -> Iterator[None]:
     with torch.cuda.stream(stream):
         yield
     torch.cuda.current_stream().wait_stream(stream)
+
+
+def _line(error: RuntimeError) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _each(function: Callable[..., Any], *trees: Any) -> Any:

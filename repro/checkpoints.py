@@ -5,16 +5,21 @@ A checkpoint is written aside, synced and renamed; the one before it stays as `c
 
 import io
 import os
+import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from repro.errors import ReproError, unreadable
 from repro.files import write_bytes
 from repro.progress import note
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+KIND = "file of tensors"
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:
@@ -34,17 +39,28 @@ def load(folder: Path) -> dict[str, Any] | None:
         path = folder / name
         if not path.exists():
             continue
-        if (content := _read(path)) is not None:
-            return content
-        note(f"{path} is damaged and is passed over")
+        try:
+            return read(path)
+        except ReproError as error:
+            note(f"{error}; it is passed over")
     return None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read(path: str | Path) -> Any:
+    """Read the tensors and plain values of a file, to the CPU, and run nothing in it.
+
+    ReproError says what the file is where it is damaged or holds anything else.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:  # a checkpoint is a zip file: its CRC-32 sums notice any flipped bit
-            if archive.testzip() is not None:
-                return None
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # of many kinds: zip, zlib, pickle, header, value
-        return None
+        with warnings.catch_warnings(action="ignore"):  # they advise other ways to read it
+            if zipfile.is_zipfile(path):  # files of today are: their CRC-32 sums notice any flipped bit
+                with zipfile.ZipFile(path) as archive:
+                    if archive.testzip() is not None:
+                        raise zipfile.BadZipFile
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it is a pickle that names {named[1]}, and so could run code" if named else unreadable(error, KIND)
+    except Exception as error:  # of many kinds: file, zip, zlib, header, value
+        what = unreadable(error, KIND)
+    raise ReproError(f"cannot read {path}: {what}; accepted is what torch.save makes of a state dict or plain values")

@@ -5,14 +5,15 @@ Exit status: 0 all went well, 1 something failed, 2 the command or a parameter i
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import listing, profiles
-from repro.errors import ReproError, UsageError, line
+from repro import costs, listing, profiles
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import Experiment, find
 
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on from the last whole epoch", 130)
+        return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:
         if options.debug:
             traceback.print_exc()
@@ -60,19 +61,22 @@ def show_status(options: argparse.Namespace) -> int:
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Run the named experiments, or all of the profile, and print what became of each."""
-    from repro import runner
+    from repro import pool, runner
 
+    at_once = None if options.jobs is None else _count("--jobs", options.jobs)
+    if at_once and options.cluster is not None:
+        raise UsageError("--jobs is for this machine, and each worker of --cluster runs one at a time: leave one out")
     with_needs = options.with_needs or options.all or options.claim is not None
     jobs = runner.plan(_requests(options), options.profile, with_needs)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
+            print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
     if options.cluster is not None:
         from repro import cluster
 
         cluster.run_all(jobs, options.line, options.cluster)
     else:
-        runner.run_all(jobs, options.line)
+        pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
 
 
@@ -80,10 +84,9 @@ def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
     from repro import plan, runner
 
-    if options.gpus < 1:
-        raise UsageError(f"--gpus {options.gpus}: expected a whole number from 1 on")
+    gpus = _count("--gpus", options.gpus)
     jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    print(*plan.lines(jobs, options.profile, options.gpus), sep="\n")
+    print(*plan.lines(jobs, options.profile, gpus), sep="\n")
     return 0
 
 
@@ -190,6 +193,12 @@ def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
     return [experiment.parameters.parse({"seed": part.strip()}) for part in text.split(",")]
 
 
+def _count(option: str, text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise UsageError(f"{option} {text}: expected a whole number from 1 to 9999")
+    return int(text)
+
+
 def _summary(jobs: list, debug: bool) -> int:
     counts = {outcome: sum(job.outcome == outcome for job in jobs) for outcome in ("ran", "done", "skipped", "failed")}
     if counts["done"] == len(jobs):
@@ -238,10 +247,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
     run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
     run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
+    run.add_argument(
+        "--jobs",
+        metavar="N",
+        help="runs at a time (default: as many as there are cores for their threads; one on a GPU alone)",
+    )
     run.add_argument("--claim", metavar="LINE", help="run what the next look at a line of a claim needs, such as D2a")
     run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
-    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="order and times on N GPUs (default: 1)")
+    plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
     add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from repro import runner
-from repro.errors import ReproError
+from repro import board, runner
+from repro.board import Attempt
+from repro.engine import Execution
+from repro.errors import AGAIN, ReproError
 from repro.experiments import find
 from repro.files import make_folder
-from repro.plan import ranked
 from repro.progress import bar, note
 from repro.runner import Job
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
@@ -30,11 +31,10 @@ from repro.states import is_held, state
 from repro.workers import DEATHS, PATIENCE, check, connected
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 PACKAGE = Path(__file__).resolve().parent
 PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
-AGAIN = "the same command goes on from the last whole epoch"
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,21 @@ class Order:
 
 
 def run_all(jobs: list[Job], command: str, address: str) -> None:
-    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `runner.run_all` would note."""
+    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `pool.run_all` would note."""
     check(address)
-    waiting = [job for job in ranked(jobs) if not runner.settled(job, jobs)]
+    waiting = board.unsettled(jobs)
     if not waiting:
         return
     make_folder(runs_folder())
     with connected(address) as client:
         refuse_strangers(client)
         with bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
-            board = Board(client, jobs, command, shown, waiting)
+            runs = Board(jobs, command, shown, waiting, client=client)
             try:
-                while board.step():
+                while runs.step():
                     time.sleep(0.1)
             except BaseException:
-                board.stop()
+                runs.stop()
                 raise
 
 
@@ -75,8 +75,9 @@ def work(order: Order) -> tuple[str, str, str, float]:
         raise ReproError("the worker's package is not that of the one who asked, or has changed since: run again")
     (job,) = runner.plan([(find(order.experiment), order.overrides)], order.profile, with_needs=False)
     _wait_for(job.run.path)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        runner.run_all([job], order.command)
+    if not runner.settled(job, [job]):
+        with open(os.devnull, "w") as nowhere:
+            runner.attempt(job, order.command, Execution(nowhere, nowhere))
     return job.outcome, job.message, job.trace, job.seconds
 
 
@@ -121,25 +122,11 @@ def refuse_strangers(client: "Client") -> None:
         token.unlink()
 
 
-@dataclass
-class Attempt:
-    """A run that a worker was asked for, and how many epochs it had by then."""
-
-    job: Job
-    future: "Future"
-    epochs: int
-
-
-@dataclass
-class Board:
-    """What is still to be asked for, what is being worked on, and who works."""
+@dataclass(kw_only=True)
+class Board(board.Board):
+    """Runs that workers are asked for, and who works; of each attempt, what the run had done before."""
 
     client: "Client"
-    jobs: list[Job]
-    command: str
-    shown: tqdm
-    waiting: list[Job]
-    attempts: list[Attempt] = field(default_factory=list)
     workers: set[str] = field(default_factory=set)
     asked: set[Path] = field(default_factory=set)
     looked: float = -60.0
@@ -153,18 +140,7 @@ class Board:
         if self.client.status == "closed":
             raise ReproError(f"the scheduler is gone; {AGAIN}")
         self._look()
-        for attempt in [attempt for attempt in self.attempts if attempt.future.done()]:
-            self.attempts.remove(attempt)
-            self._take_in(attempt)
-        for job in list(self.waiting):
-            if self._is_ready(job):
-                self.waiting.remove(job)
-                if not runner.settled(job, self.jobs):
-                    self._ask_for(job)
-                elif job.outcome == "done" and job.run.path in self.asked:  # while the scheduler was gone
-                    job.outcome = "ran"
-        self.shown.update(len(self.jobs) - len(self.waiting) - len(self.attempts) - self.shown.n)
-        return bool(self.waiting or self.attempts)
+        return super().step()
 
     def stop(self) -> None:
         """Forget what waits, and end the processes of the workers that are at work: others take their place."""
@@ -183,20 +159,26 @@ class Board:
             for worker in sorted(before - self.workers):
                 note(f"the worker {worker} is lost; what it ran starts again from its checkpoint")
 
-    def _is_ready(self, job: Job) -> bool:
-        """Whether a worker is free for the job, and what it needs has ended."""
-        pending = {other.run.path for other in (*self.waiting, *(attempt.job for attempt in self.attempts))}
-        free = self.client.status == "running" and len(self.attempts) < len(self.workers)
-        return free and not pending & {*job.needs}
+    def has_room(self, job: Job) -> bool:
+        """Whether a worker is free."""
+        return self.client.status == "running" and len(self.attempts) < len(self.workers)
 
-    def _ask_for(self, job: Job) -> None:
+    def settled(self, job: Job) -> bool:
+        """Whether there is nothing to ask for, which is noted."""
+        settled = super().settled(job)
+        if job.outcome == "done" and job.run.path in self.asked:  # while the scheduler was gone
+            job.outcome = "ran"
+        return settled
+
+    def start(self, job: Job) -> Attempt:
+        """Ask for the job."""
         order = Order(job.experiment.name, job.run.profile, dict(job.overrides), self.command, self.folders, self.code)
         self.asked.add(job.run.path)
         tqdm.write(job.run.name, file=sys.stdout)
         future = self.client.submit(work, order, key=f"{job.run.name}-{uuid.uuid4().hex}", pure=False)
-        self.attempts.append(Attempt(job, future, _epochs(job)))
+        return Attempt(job, future, _done(job))
 
-    def _take_in(self, attempt: Attempt) -> None:
+    def take_in(self, attempt: Attempt) -> None:
         """Note how an attempt ended, or have the run tried again where only workers or the scheduler were at fault."""
         job, future = attempt.job, attempt.future
         if future.status == "finished":
@@ -205,19 +187,21 @@ class Board:
                 job.outcome = "ran"
             return
         error = future.exception() if future.status == "error" else None
-        if error is None or (type(error).__name__ == "KilledWorker" and _epochs(job) > attempt.epochs):
+        if error is None or (type(error).__name__ == "KilledWorker" and _done(job) != attempt.detail):
             self.waiting.insert(0, job)
             return
         job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
         if isinstance(error, ReproError):
             job.message = str(error)
         elif type(error).__name__ == "KilledWorker":
-            job.message = f"{DEATHS + 1} workers died while running it, without a whole epoch (out of memory?)"
+            job.message = f"{DEATHS + 1} workers died while running it, without a new checkpoint (out of memory?)"
+        job.run.fail(ReproError(job.message))
 
 
-def _epochs(job: Job) -> int:
-    """Return how many epochs the job's run has made so far; 0 where that cannot be read."""
+def _done(job: Job) -> tuple[int, set[tuple[Path, int]]]:
+    """Return what changes as the job's run gets on: its epochs, and the times of its checkpoints."""
     try:
-        return state(job.run).epochs
+        checkpoints = {(path, path.stat().st_mtime_ns) for path in job.run.path.glob("**/checkpoint.pt")}
+        return state(job.run).epochs, checkpoints
     except (ReproError, OSError, ValueError):
-        return 0
+        return 0, set()

@@ -12,6 +12,7 @@ from typing import Any
 
 from repro.experiments import Experiment
 from repro.parameters import Parameters
+from repro.results.published import RECALLED
 
 DAY = 24.0
 KINDS = ("published", "derived", "recalled", "assumed")  # of hours, the surest first
@@ -82,6 +83,12 @@ def published(experiment: Experiment, params: Parameters) -> Cost:
     cost = next(cost for cost in COSTS[experiment.name] if cost.where.items() <= values.items())
     whole = work({**usual, **cost.where})
     return Cost(cost.hours * work(values) / whole, cost.kind, cost.source, cost.millions, cost.where)
+
+
+def told(experiment: Experiment) -> str:
+    """Return what the paper paid, in words, and whether that was not checked."""
+    recalled = published(experiment, experiment.parameters()).kind == "recalled"
+    return f"{experiment.cost} ({RECALLED})" if recalled else experiment.cost
 
 
 def work(values: Mapping[str, Any]) -> float:

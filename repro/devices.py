@@ -50,22 +50,29 @@ def why_not_compile(device: torch.device) -> str | None:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch on all devices."""
+    """Seed Python, NumPy and PyTorch on all devices: what initialises, and then drops, draws from these states.
+
+    Whatever else is drawn has a generator of its own, of a `mixed_seed`.
+    """
+    seed = mixed_seed(seed, "initialisation")
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from this state
     torch.manual_seed(seed)
 
 
-def mixed_seed(*numbers: int) -> int:
-    """Return a seed that depends on all the numbers, so that neighbours share nothing."""
-    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:6], "big")
+def mixed_seed(seed: int, purpose: str, *numbers: int) -> int:
+    """Return a run's seed for one purpose, a plain word, and for the numbers of what is drawn anew, such as an epoch.
+
+    Neighbouring seeds and different purposes share nothing: two generators of one seed would give the same draws.
+    """
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, (seed, purpose, *numbers))).encode()).digest()[:6], "big")
 
 
 class Stopwatch:
     """Seconds that the device spends in blocks of code, without waiting for it; read after it has been waited for."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.blocks = device, []
+        self.device, self.blocks, self.before = device, [], 0.0
 
     def __enter__(self) -> None:
         self.began = self._now()
@@ -83,8 +90,16 @@ class Stopwatch:
     def seconds(self) -> float:
         """Return the time in all blocks so far."""
         if self.device.type != "cuda":
-            return sum(end - began for began, end in self.blocks)
-        return sum(began.elapsed_time(end) for began, end in self.blocks) / 1000
+            return self.before + sum(end - began for began, end in self.blocks)
+        return self.before + sum(began.elapsed_time(end) for began, end in self.blocks) / 1000
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the time so far."""
+        return {"seconds": self.seconds()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the time in `state`."""
+        self.before = state["seconds"]
 
 
 def random_state() -> dict[str, Any]:

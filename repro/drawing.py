@@ -15,11 +15,14 @@ from typing import Any
 
 from graphviz import Digraph
 
+from repro import marks
 from repro.files import make_folder, write_bytes
 from repro.genotypes import EDGES_PER_NODE, ConvGenotype, Edge, Genotype
+from repro.marks import FONT, INK
 from repro.progress import note
+from repro.runs import Run
 
-INK, FAINT = "#333333", "#9a9a9a"
+FAINT = "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
 # Fill of a single-path layer, by how its choice begins
 FILLS = {
@@ -126,11 +129,14 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
     return graph.source
 
 
-def save(genotype: Genotype, stem: Path, formats: Sequence[str] = ("svg",)) -> None:
-    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not."""
+def save(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
+    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not.
+
+    run: the one that it is of, which is marked unless it is as published; None for a published cell.
+    """
     for cell, source in cell_graphs(genotype).items():
         show({"text/markdown": f"{cell} cell"})
-        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), formats, described(genotype, cell))
+        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), run, formats, described(genotype, cell))
 
 
 def described(genotype: Genotype, cell: str) -> str:
@@ -144,13 +150,21 @@ def described(genotype: Genotype, cell: str) -> str:
     return f"Graph of the {cell} cell; {'; '.join(numbered)}"
 
 
-def save_graph(source: str, stem: Path, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network") -> None:
-    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not."""
-    paths, reason = render(source, stem, formats)
+def save_graph(
+    source: str, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network"
+) -> None:
+    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not.
+
+    run: as in `save`.
+    """
+    paths, reason = render(marks.in_graph(source, run), stem, formats)
     if reason:
         note(reason)
     if paths[0].suffix == ".svg":
-        show({"image/svg+xml": paths[0].read_text(encoding="utf-8")}, **{"image/svg+xml": {"alt": alt}})
+        show(
+            {"image/svg+xml": paths[0].read_text(encoding="utf-8")},
+            **{"image/svg+xml": {"alt": marks.in_words(alt, run)}},
+        )
 
 
 def show(bundle: dict[str, str], **metadata: Any) -> None:
@@ -196,7 +210,7 @@ def _reason(error: Exception) -> str:
 
 
 def _graph(name: str, **attributes: str) -> Digraph:
-    font = {"fontname": "Helvetica,Arial,DejaVu Sans,sans-serif", "fontcolor": INK}
+    font = {"fontname": FONT, "fontcolor": INK}
     return Digraph(
         name,
         graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.1", **attributes},

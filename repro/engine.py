@@ -3,11 +3,14 @@
 The kernel's streams are echoed as they come; the notebook is written aside and renamed, on failure too.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import nbformat
 from nbclient.exceptions import DeadKernelError
@@ -16,11 +19,28 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from repro.errors import ReproError
+from repro.errors import AGAIN, ReproError, line
 from repro.notebooks import parameters_of
 
 ENGINE = "repro"
 LEFT = {"profile": "smoke", "folder": "report"}  # what cells set that a run may set otherwise
+
+
+@dataclass
+class Execution:
+    """A notebook at work: where its streams are echoed, and its kernel, for another thread to stop it."""
+
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    client: PapermillNotebookClient | None = None
+    stopped: bool = False
+
+    def stop(self, number: int) -> None:
+        """Send this signal to the kernel, if there is one yet; `execute` will end by KeyboardInterrupt."""
+        self.stopped = True
+        if manager := self.client and self.client.km:
+            with suppress(RuntimeError, OSError):  # it has not begun, or has ended
+                asyncio.run(manager.signal_kernel(number))
 
 
 class Engine(NBClientEngine):
@@ -29,32 +49,39 @@ class Engine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         """Execute the notebook cell by cell in a new kernel."""
-        client = PapermillNotebookClient(
+        execution = options["execution"]
+        execution.client = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
-            stdout_file=options["stdout_file"],
-            stderr_file=options["stderr_file"],
+            stdout_file=execution.stdout,
+            stderr_file=execution.stderr,
             coalesce_streams=True,
             startup_timeout=120,
         )
         with open(options["kernel_log"], "wb") as log:  # what the kernel's process says beside the notebook's streams
-            return client.execute(transport_encryption="auto", stderr=log)
+            return execution.client.execute(transport_encryption="auto", stderr=log, env=options["environment"])
 
 
 papermill_engines.register(ENGINE, Engine)
 
 
-def execute(source: Path, target: Path, values: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Execute the notebook `source` with the parameters `values` into `target`.
+def execute(
+    source: Path,
+    target: Path,
+    values: Mapping[str, Any],
+    environment: Mapping[str, str],
+    execution: Execution | None = None,
+) -> None:
+    """Execute the notebook `source` with the parameters `values` into `target`; several threads may do so at a time.
 
-    Raises ReproError with the failing cell's error, or when the notebook is damaged or has no parameters cell.
+    environment: variables of the kernel, beside those of this process. Raises ReproError with the failing cell's error,
+    or when the notebook is damaged or has no parameters cell; KeyboardInterrupt where the execution is stopped.
     """
     check(source, values)
+    execution = execution or Execution()
     aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
     last_words = target.with_name("dead-kernel.log")
     last_words.unlink(missing_ok=True)
-    held = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
     try:
         execute_notebook(
             _literal(source),
@@ -62,25 +89,27 @@ def execute(source: Path, target: Path, values: Mapping[str, Any], environment: 
             dict(values),
             engine_name=ENGINE,
             progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
             kernel_log=log,
+            environment={**os.environ, **environment},
+            execution=execution,
         )
-    except DeadKernelError:
+    except RuntimeError as error:  # of nbclient
+        if execution.stopped:
+            raise KeyboardInterrupt from None
         log.rename(last_words)
+        why = "(out of memory, or killed)" if isinstance(error, DeadKernelError) else f"at its start ({error})"
         raise ReproError(
-            f"the kernel died while executing {target} (out of memory, or killed); {last_words} holds its last words, "
-            "and the same command goes on from the last whole epoch"
+            f"the kernel died while executing {target} {why}; {last_words} holds its last words, and {AGAIN}"
         ) from None
     except PapermillExecutionError as error:
+        if execution.stopped or error.ename == "KeyboardInterrupt":
+            raise KeyboardInterrupt from None
         trace = "\n".join(error.traceback) if error.traceback else str(error)
         raise NotebookError(_message(target, error), trace) from None
     finally:
         log.unlink(missing_ok=True)
         if aside.exists():
             os.replace(aside, target)
-        for name, value in held.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 class NotebookError(ReproError):
@@ -135,6 +164,6 @@ def _literal(path: Path) -> str:
 
 
 def _message(target: Path, error: PapermillExecutionError) -> str:
-    if error.ename in ("ReproError", "UsageError"):
+    if error.traceback and error.traceback[-1] == line(error.evalue):  # a ReproError, of whatever class
         return error.evalue
     return f"cell {error.exec_count} of {target} failed: {error.ename}: {error.evalue}"

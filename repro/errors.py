@@ -1,15 +1,22 @@
 """The two errors a user may see: each is one line that gives the value, what was expected and what to do."""
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 1500  # characters of a message
+AGAIN = "the same command goes on from the last checkpoint"  # where a run was ended early
 
 
 class ReproError(Exception):
     """Something outside the code is wrong (a file, the data, the machine); exit status 1."""
 
     status = 1
+    trace = ""  # the traceback, where that is another process's
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: a traceback that ends in the line alone, where others' have the name before it."""
+        return [*"".join(traceback.format_exception(self)).splitlines(), line(self)]
 
 
 class UsageError(ReproError):
@@ -29,6 +36,13 @@ def is_memory(error: BaseException) -> bool:
     """Whether an error says that the memory of the machine or of the GPU is used up."""
     words = ("can't allocate memory", "Storage size calculation overflowed", "out of memory")
     return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
+def unreadable(error: BaseException, kind: str) -> str:
+    """Say why a file cannot be read as a `kind`; the words of the library that tried would advise to trust it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "the memory is used up" if is_memory(error) else f"it is damaged, or no {kind}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:

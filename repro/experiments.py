@@ -4,7 +4,7 @@ Nothing here imports torch: a recipe is named, and imported when it runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +14,7 @@ from repro import hyperparameters_spos as spos
 from repro.errors import unknown
 from repro.parameters import Parameters
 from repro.references import Reference, reference
+from repro.results.published import quoted
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Experiment:
     name: str
     title: str
     section: str  # where in the paper
-    claim: str  # what the paper found
+    claim: str  # what the paper found; a number in braces is one of `results.published`
     cost: str  # what the paper paid
     parameters: type[Parameters]
     notebook: str
@@ -64,7 +65,7 @@ def find(name: str) -> Experiment:
 
 
 def _register(*experiments: Experiment) -> Mapping[str, Experiment]:
-    return {experiment.name: experiment for experiment in experiments}
+    return {each.name: replace(each, claim=quoted(each.claim)) for each in experiments}
 
 
 EXPERIMENTS = _register(
@@ -213,7 +214,7 @@ EXPERIMENTS = _register(
         title="A supernet trained by uniform single-path sampling",
         section="SPOS Sect. 3",
         claim="one training serves every later search: 150,000 steps on ImageNet",
-        cost="12 GPU days (recalled, not checked against the paper)",
+        cost="12 GPU days",
         parameters=spos.SposSupernet,
         notebook="30_spos_supernet.ipynb",
         recipe="spos_supernet:train_supernet",
@@ -222,8 +223,9 @@ EXPERIMENTS = _register(
         name="spos-blocks",
         title="Evolution over building blocks",
         section="SPOS Sect. 3, Algorithm 1; Sect. 4, building block search",
-        claim="74.3 % top-1 accuracy on ImageNet with 319M multiply-adds, above random search on the same supernet",
-        cost="less than 1 GPU day (recalled, not checked against the paper)",
+        claim="{spos_blocks.found-blocks.top1_percent} % top-1 accuracy on ImageNet with "
+        "{spos_blocks.found-blocks.flops_M}M multiply-adds, above random search on the same supernet",
+        cost="less than 1 GPU day",
         parameters=spos.SposBlocks,
         notebook="31_spos_blocks.ipynb",
         recipe="spos_search:search_paths",
@@ -233,7 +235,8 @@ EXPERIMENTS = _register(
         name="spos-channels",
         title="Evolution over blocks and channels",
         section="SPOS Sect. 3 and 4, channel search",
-        claim="74.7 % top-1 accuracy on ImageNet with 328M multiply-adds",
+        claim="{spos_channels.found-channels.top1_percent} % top-1 accuracy on ImageNet with "
+        "{spos_channels.found-channels.flops_M}M multiply-adds",
         cost="not stated",
         parameters=spos.SposChannels,
         notebook="32_spos_channels.ipynb",
@@ -244,7 +247,9 @@ EXPERIMENTS = _register(
         name="spos-bits",
         title="Evolution over bit widths and channels",
         section="SPOS Sect. 3 and 4, mixed-precision quantisation search",
-        claim="ResNet-18: 66.4, 69.4 and 70.5 % with fewer BitOps than 2, 3 and 4 bits everywhere",
+        claim="ResNet-18: {spos_bits.resnet18-within-2W2A.top1_percent}, "
+        "{spos_bits.resnet18-within-3W3A.top1_percent} and {spos_bits.resnet18-within-4W4A.top1_percent} % "
+        "with fewer BitOps than 2, 3 and 4 bits everywhere",
         cost="not stated",
         parameters=spos.SposBits,
         notebook="33_spos_bits.ipynb",
@@ -255,8 +260,10 @@ EXPERIMENTS = _register(
         name="spos-retrain",
         title="The found network trained from scratch, beside random and uniform choices",
         section="SPOS Sect. 4",
-        claim="74.3 % top-1 accuracy for the found blocks, 73.4 to 73.8 % for uniform and random ones",
-        cost="16 GPU days (recalled, not checked against the paper)",
+        claim="{spos_blocks.found-blocks.top1_percent} % top-1 accuracy for the found blocks, "
+        "{spos_blocks.all-shuffle-3x3.top1_percent} to {spos_blocks.random-search.top1_percent} % "
+        "for uniform and random ones",
+        cost="16 GPU days",
         parameters=spos.SposRetrain,
         notebook="34_spos_retrain.ipynb",
         recipe="spos_retrain:retrain",

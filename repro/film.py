@@ -3,6 +3,7 @@
 The states stand in a row and do not move, so that only what changes moves: an edge that is new in its epoch is bold.
 """
 
+import html
 import io
 from base64 import b64encode
 from collections.abc import Sequence
@@ -19,20 +20,26 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from PIL import Image
 
+from repro import marks
 from repro.drawing import FAMILIES, INPUT, NODE, OUTPUT, operation_label, show
 from repro.files import make_folder, write_bytes
 from repro.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
-from repro.plots import FAINT, INK, styled
+from repro.marks import INK
+from repro.plots import FAINT, styled
+from repro.runs import Run
 
 SECONDS, LAST_SECONDS = 0.4, 4.0  # that a frame stays, and the last one
 DPI = 90
 
 
-def save(genotypes: Sequence[dict[str, Any]], path: File) -> None:
-    """Write the film of the cells of successive epochs (as JSON values) as a GIF, and show it in a notebook."""
+def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
+    """Write the film of the cells of successive epochs (as JSON values) as a GIF, and show it in a notebook.
+
+    run: whose cells these are, which are marked unless it is as published.
+    """
     cells = [from_json(genotype) for genotype in genotypes]
     steps = list(pairwise([cells[0], *cells]))
-    frames = [_pixels(_frame(cell, before, epoch)) for epoch, (before, cell) in enumerate(steps, start=1)]
+    frames = [_pixels(_frame(cell, before, epoch, run)) for epoch, (before, cell) in enumerate(steps, start=1)]
     frames = [frame.quantize(palette=_palette(), dither=Image.Dither.NONE) for frame in frames]
     durations = [int(1000 * SECONDS)] * (len(frames) - 1) + [int(1000 * LAST_SECONDS)]
     buffer = io.BytesIO()
@@ -40,6 +47,7 @@ def save(genotypes: Sequence[dict[str, Any]], path: File) -> None:
     write_bytes(make_folder(path.parent) / path.name, buffer.getvalue())
     changes = sum(before != cell for before, cell in steps)
     alt = f"Film of the most likely cell over {len(cells)} epochs; it changes in {changes} of them"
+    alt = html.escape(marks.in_words(alt, run))
     data = b64encode(buffer.getvalue()).decode()
     show({"text/html": f'<img src="data:image/gif;base64,{data}" alt="{alt}">', "text/plain": alt})
 
@@ -62,11 +70,11 @@ def _palette() -> Image.Image:
 
 
 @styled
-def _frame(cell: Genotype, before: Genotype, epoch: int) -> Figure:
-    """Draw the cell after `epoch` epochs; `before` is that of the epoch before."""
+def _frame(cell: Genotype, before: Genotype, epoch: int, run: Run | None) -> Figure:
+    """Draw the cell after `epoch` epochs of `run`; `before` is that of the epoch before."""
     names = ("normal", "reduce") if isinstance(cell, ConvGenotype) else ("recurrent",)
     figure = Figure(figsize=(8, 2.8 * len(names) + 0.3), dpi=DPI, layout="none")
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.93, hspace=0.1)
+    figure.subplots_adjust(0.01, 0.01 + marks.in_figure(figure, run), 0.99, 0.93, hspace=0.1)
     for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
         _row(axes, getattr(cell, name), getattr(before, name), EDGES_PER_NODE if len(names) > 1 else 1)
         axes.set_title(f"{name} cell", fontsize=11, loc="left", y=0.9)

@@ -153,9 +153,10 @@ class _Mixture(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        _, strengths, *tensors = ctx.saved_tensors
+        saved = ctx.saved_tensors  # read once: where cells are recomputed, that is when
         if torch.is_grad_enabled():
-            return None, *differentiate(partial(_plain_mixture, ctx.count), ctx.saved_tensors, gradient)
+            return None, *differentiate(partial(_plain_mixture, ctx.count), saved, gradient)
+        _, strengths, *tensors = saved
         inputs, weights, planes = _thirds(ctx.count, tensors)
         _, _, strengths_needed, *needed = ctx.needs_input_grad
         inputs_needed, weights_needed, planes_needed = _thirds(ctx.count, needed)

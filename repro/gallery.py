@@ -18,8 +18,12 @@ from repro.states import duration, state, survey
 
 
 def shown(experiment: str, profile: str) -> Iterator[tuple[Group, str]]:
-    """Caption, and yield with a name for its files, each group of finished runs; then say what is not finished."""
-    groups = compare.groups(experiment)
+    """Caption, and yield with a name for its files, each group of finished runs; then say what is not finished.
+
+    What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
+    """
+    sizes = [*profiles.CHANGES]
+    groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
     for group in groups:
         say(caption(group))
         yield group, Path(compare.page_of(group.first)).stem
@@ -46,7 +50,7 @@ def caption(group: Group) -> str:
         f"data: {group.data}" if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
-        f"{duration(3600 * group.hours)} on {group.device}",
+        ", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision])),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
@@ -75,8 +79,8 @@ def table(name: str, profile: str, folder: Path) -> None:
     rows = numbers.to_dict("records")
     page = typeset.to_html(cells, marked=lambda place: layout.kind(rows[place]))
     show({"text/html": page, "text/plain": typeset.to_markdown(cells)})
-    typeset.write(numbers.drop(columns="comparable"), cells, folder / name)
-    say(" ".join([published.TABLES[name].remark, f"As files: {files(name)}."]))
+    typeset.write(numbers, cells, folder / name)
+    say(f"{published.remark(name)} As files: {files(name)}.".strip())
 
 
 def files(name: str) -> str:

@@ -5,8 +5,10 @@ from typing import ClassVar, Literal
 
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
+from repro.widths import reference_cells
 
 ImageData = Literal["cifar10", "digits"]
+Precision = Literal["auto", "float32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,26 @@ class BilevelToy(Parameters):
 
 @dataclass(frozen=True)
 class Seeded(Parameters):
-    """What every experiment that trains has."""
+    """What every experiment has that computes with networks."""
 
     seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
-    device: Literal["auto", "cpu", "cuda"] = parameter("auto", "where it runs; auto takes a GPU if there is one")
-    threads: int = parameter(0, "CPU threads; 0: one for each core", low=0, high=1024)
+    device: Literal["auto", "cpu", "cuda"] = parameter(
+        "auto", "where it runs; auto takes a GPU if there is one", identifies=False
+    )
+    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
 
 
 @dataclass(frozen=True)
-class Divided(Seeded):
+class Trained(Seeded):
+    """What every experiment has that trains networks."""
+
+    checkpoint_minutes: float = parameter(
+        10.0, "minutes between checkpoints within an epoch; 1e9: after whole epochs only", identifies=False, above=0
+    )
+
+
+@dataclass(frozen=True)
+class Divided(Trained):
     """What every experiment has that several processes can share."""
 
     processes: int = parameter(
@@ -50,16 +63,14 @@ class Divided(Seeded):
 class Accelerated(Seeded):
     """How steps compute on a GPU; what cannot be had is left out with a line that says why."""
 
-    precision: Literal["auto", "float32", "tf32", "bf16"] = parameter(
-        "auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it"
-    )
+    precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
     channels_last: Literal["auto", "off"] = parameter(
         "auto", "auto lays images out with channels last on a GPU", identifies=False
     )
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated):
+class ImageTraining(Accelerated, Trained):
     """What search and evaluation on small images share."""
 
     capture: Literal["auto", "off"] = parameter(
@@ -78,6 +89,8 @@ class ImageTraining(Accelerated):
 class SearchNetworkTraining(ImageTraining, Divided):
     """What every search on CIFAR-10 has (A.1.1)."""
 
+    # bfloat16 turns the gradient of alpha: its cosine with float32's is about 0.98, in second order 0.8 to 0.9
+    precision: Precision = parameter("float32", "of the steps; auto takes bf16 (autocast) on a GPU that has it")
     epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     channels: int = parameter(16, "channels of the first cell", low=1)
@@ -95,6 +108,8 @@ class SearchNetworkTraining(ImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
+    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
+
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
@@ -106,8 +121,12 @@ class CifarSearch(SearchNetworkTraining):
 class CifarJoint(SearchNetworkTraining):
     """DARTS Sect. 3.3: alpha and w trained on the same images, all of them."""
 
-    strategy: Literal["coordinate", "simultaneous"] = parameter("coordinate", "alpha and w in turn, or in one step")
-    alpha_lr: float = parameter(3e-4, "learning rate of alpha (Adam in turn, SGD in one step)", low=0)
+    IDLE: ClassVar = {"strategy": {"simultaneous": ("alpha_lr", "alpha_weight_decay")}}
+
+    strategy: Literal["coordinate", "simultaneous", "simultaneous-apart"] = parameter(
+        "coordinate", "alpha and w in turn; in one step of w's SGD; or in one step, alpha by an SGD of its own"
+    )
+    alpha_lr: float = parameter(3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step", low=0)
 
 
 @dataclass(frozen=True)
@@ -172,6 +191,10 @@ class CifarProgress(ShortTraining):
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
 
+    def check(self) -> None:
+        """Refuse a data set on which the width of the published cells is not known."""
+        reference_cells(self.dataset)
+
 
 @dataclass(frozen=True)
 class ImageNetEval(Accelerated, Divided):
@@ -199,7 +222,9 @@ class ImageNetEval(Accelerated, Divided):
     )
     classes: int = parameter(1000, "class folders expected", low=2, kind="data")
     images: int = parameter(0, "training images used, of all classes alike; 0 for all", low=0, kind="data")
-    unreadable: Literal["refuse", "skip"] = parameter("refuse", "what to do with an image that cannot be decoded")
+    unreadable: Literal["refuse", "skip"] = parameter(
+        "refuse", "what to do with an image that cannot be decoded", kind="data"
+    )
     workers: int = parameter(
         4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
     )

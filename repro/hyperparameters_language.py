@@ -1,17 +1,18 @@
 """The parameters of the experiments on text; defaults are the papers' (A.1.2, A.2.2, A.2.4)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Trained
 from repro.parameters import parameter
 from repro.references import Reference, Source
+from repro.widths import reference_cells
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class LanguageTraining(Seeded):
+class LanguageTraining(Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(
@@ -33,6 +34,8 @@ class LanguageTraining(Seeded):
 @dataclass(frozen=True)
 class PtbSearch(LanguageTraining):
     """DARTS Sect. 3.1.2, A.1.2: search for recurrent cells."""
+
+    IDLE: ClassVar = {"order": {1: ("eps", "frozen_masks", "moves_embedding"), "exact": ("eps",)}}
 
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
     epochs: int = parameter(50, "passes over the training text", low=1)
@@ -112,3 +115,7 @@ class PtbProgress(ShortTraining):
     search: Reference = parameter("run:ptb-search", "the search whose cells are trained")
     search_seeds: tuple[int, ...] = parameter((0, 1, 2, 3), "seeds of the searches", low=0)
     snapshots: tuple[int, ...] = parameter((1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50), "epochs of the search", low=1)
+
+    def check(self) -> None:
+        """Refuse a corpus on which the width of the published cell is not known."""
+        reference_cells(self.corpus)

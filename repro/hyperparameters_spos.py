@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Seeded
+from repro.hyperparameters import Accelerated, Precision, Trained
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -11,7 +11,18 @@ Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 
 
 @dataclass(frozen=True)
-class PathTraining(Seeded):
+class Paths(Accelerated):
+    """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
+
+    precision: Precision = parameter(
+        "float32",
+        "of networks that train or are judged; auto takes bf16 (autocast) on a GPU that has it",
+        before="float32",
+    )
+
+
+@dataclass(frozen=True)
+class PathTraining(Paths, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -45,7 +56,7 @@ class SposSupernet(PathTraining):
     """SPOS Sect. 3: a supernet trained along one sampled path a step."""
 
     sampling: Literal["bins", "uniform"] = parameter(
-        "bins", "uniform over paths, or over bins of their cost first (the released code)"
+        "bins", "bins draws a bin of the cost, then a path within it; uniform draws among all paths"
     )
     valid_images: int = parameter(
         50_000, "training images kept out, as many of each class: candidates are judged by them", formerly="held_out"
@@ -58,7 +69,7 @@ class SposSupernet(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposSearch(Seeded):
+class SposSearch(Paths):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits; 0 for none."""
 
     supernet: Reference = parameter(
@@ -111,12 +122,12 @@ class SposRetrain(PathTraining):
     )
     winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")
     mult_adds: float = parameter(330.0, "largest number of multiply-adds of a random network, in millions", low=0)
-    iterations: int = parameter(300_000, "training steps", low=1)
+    iterations: int = parameter(300_000, "training steps, before a pass at rate 0 for BatchNorm's statistics", low=1)
     weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train", file="content")
 
 
 @dataclass(frozen=True)
-class SposCorrelation(Seeded):
+class SposCorrelation(Paths, Trained):
     """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
 
     supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")

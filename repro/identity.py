@@ -30,6 +30,7 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
     """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
     changed = {**profiles.changes(profile, experiment), **experiment.parameters.renamed(overrides)}
     params = experiment.parameters.build({**experiment.parameters.preset_of(changed), **changed})
+    params.refuse_idle(differences(experiment, profile, params))
     for reference in experiment.needs(params):
         needed, changes = typed(reference)
         resolve(needed, profile, changes)

@@ -9,7 +9,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -77,10 +77,11 @@ class _Files(Dataset):
 
 
 class _Order(Sampler):
-    """The keys of this process's part of every batch in an epoch."""
+    """The keys of this process's part of every batch in an epoch, from the batch `start` on; a part may be empty."""
 
     def __init__(self, count: int, size: int, seed: int, shuffled: bool) -> None:
-        self.count, self.size, self.seed, self.shuffled, self.epoch = count, size, seed, shuffled, 0
+        self.count, self.size, self.seed, self.shuffled = count, size, seed, shuffled
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return -(-self.count // self.size)
@@ -88,12 +89,14 @@ class _Order(Sampler):
     def __iter__(self) -> Iterator[list[Key]]:
         order, seeds = torch.arange(self.count), torch.zeros(self.count, dtype=torch.int64)
         if self.shuffled:
-            generator = torch.Generator().manual_seed(devices.mixed_seed(self.seed, self.epoch))
-            order = torch.randperm(self.count, generator=generator)
-            seeds.random_(generator=generator)
-        for batch in order.split(self.size):
-            if len(rows := batch[parallel.rank() :: parallel.size()]):
-                yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+            order = torch.randperm(self.count, generator=self._generator("order"))
+            seeds.random_(generator=self._generator("augmentation"))
+        for batch in order.split(self.size)[self.start :]:
+            rows = batch[parallel.rank() :: parallel.size()]
+            yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(devices.mixed_seed(self.seed, purpose, self.epoch))
 
 
 class Loader:
@@ -136,18 +139,26 @@ class Loader:
     def __len__(self) -> int:
         return len(self.order)
 
-    def at(self, epoch: int) -> "Loader":
-        """Draw order and augmentation for this epoch from now on, and measure anew."""
-        self.order.epoch, self.images, self.seconds = epoch, 0, 0.0
+    def at(self, epoch: int, start: int = 0) -> "Loader":
+        """Give this epoch from now on, from the batch `start` on, and measure anew."""
+        self.order.epoch, self.order.start, self.images, self.seconds = epoch, start, 0, 0.0
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was measured since `at`, and what could not be read."""
+        return {"images": self.images, "seconds": self.seconds, "unreadable": sorted(self.unreadable)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what was measured before."""
+        self.images, self.seconds = state["images"], state["seconds"]
+        self.unreadable.update(state["unreadable"])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
             for batch in self.loader:
                 if fault := self._look(batch):
                     break
-                if len(batch.labels):
-                    yield tuple(part.to(self.device, non_blocking=True) for part in batch[:2])
+                yield tuple(part.to(self.device, non_blocking=True) for part in batch[:2])
             else:
                 return
         except RuntimeError as error:

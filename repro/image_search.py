@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro import parallel, progress
+from repro import parallel
 from repro.acceleration import autocast, without_tf32
 from repro.bilevel import Functional, architecture_gradient
 from repro.discretise import conv_genotype
+from repro.fit import Epoch
 from repro.genotypes import to_json
 from repro.image_training import Average, Prepare
 from repro.images import Batches
@@ -25,14 +26,14 @@ Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -
 
 @dataclass
 class ImageSearch:
-    """A search network with its two optimizers, and the step that moves both (Alg. 1).
+    """A search network with its optimizers, and the step that moves w and alpha (Alg. 1).
 
     Of several processes, each is given its part of every batch, and all move alpha and w alike.
     """
 
     network: SearchNetwork
     weight_optimizer: torch.optim.SGD
-    alpha_optimizer: torch.optim.Adam
+    alpha_optimizer: torch.optim.Optimizer
     order: int | str = 2
     xi_scale: float = 1.0  # xi in units of the current learning rate of w
     eps: float = 0.01
@@ -43,6 +44,7 @@ class ImageSearch:
         self.weights = list(self.network.weights())
         self.alphas = list(self.network.alphas)
         self.functional = Functional(self.network, self.weights, self.alphas)
+        self.clipped = [parameter for group in self.weight_optimizer.param_groups for parameter in group["params"]]
 
     def step(self, train: Batch, valid: Batch) -> tuple[Tensor, Tensor]:
         """Move alpha on `valid`, then w on `train`; return the training loss and logits before w moved."""
@@ -74,7 +76,7 @@ class ImageSearch:
         return loss, logits
 
     def weight_gradient(self, train: Batch, inputs: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
-        """Leave the loss's gradient in `inputs`, that of w clipped; return the loss and the logits."""
+        """Leave the loss's gradient in `inputs`, clipped for w's optimizer; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
         with autocast(self.bf16, images.device):
@@ -82,8 +84,13 @@ class ImageSearch:
             loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
         parallel.sum_gradients(inputs)
-        nn.utils.clip_grad_norm_(self.weights, self.clip)
+        nn.utils.clip_grad_norm_(self.clipped, self.clip)
         return loss.detach(), logits.detach()
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Every optimizer, once: that of w may move alpha too."""
+        return [*dict.fromkeys((self.weight_optimizer, self.alpha_optimizer))]
 
     @torch.no_grad()
     def judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,21 +112,25 @@ class ImageSearch:
 
 
 class SimultaneousSearch(ImageSearch):
-    """The second alternative of Sect. 3.3: alpha and w follow the gradient of one loss in one step."""
+    """The second alternative of Sect. 3.3: alpha and w follow the gradient of one loss in one step.
+
+    Alpha is moved, and clipped together with w, by w's optimizer if that is `alpha_optimizer` too, else by its own.
+    """
 
     def step(self, train: Batch, valid: Batch) -> tuple[Tensor, Tensor]:
         """Move alpha and w on `train`; `valid` is not used."""
-        self.alpha_optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         loss, logits = self.weight_gradient(train, [*self.weights, *self.alphas])
-        self.alpha_optimizer.step()
-        self.weight_optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss, logits
 
 
-def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -> dict[str, float]:
+def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error."""
     average = Average()
-    for images, labels in progress.steps(train):
+    for images, labels in epoch.steps("train", train, average=average):
         valid_images, valid_labels = valid.next()
         batch = (parallel.mine(prepare(images)), parallel.mine(labels))
         valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
@@ -127,10 +138,13 @@ def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare) -
     return average.row("train")
 
 
-def validate(judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int) -> dict[str, float]:
+def validate(
+    judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
+) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
     average = Average()
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+    batches = [*zip(images.split(batch), labels.split(batch), strict=True)]
+    for x, y in epoch.steps("valid", batches[epoch.done("valid") :], average=average):
         x, y = parallel.mine(prepare(x)), parallel.mine(y)
         average.add(*judge(x, y), y)
     return average.row("valid")

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro import parallel, progress
+from repro import parallel
 from repro.acceleration import Prepare, autocast
 from repro.capture import Step
+from repro.fit import Epoch
 
 
 class Average:
@@ -19,8 +21,8 @@ class Average:
     """
 
     def __init__(self, top: Sequence[int] = (1,)) -> None:
-        self.loss: Tensor | float = 0.0
-        self.wrong: dict[int, Tensor | float] = dict.fromkeys(top, 0.0)
+        self.loss = torch.zeros(())
+        self.wrong = {each: torch.zeros((), dtype=torch.int64) for each in top}
         self.count = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -30,6 +32,18 @@ class Average:
             best = logits.topk(min(top, logits.shape[1])).indices if top > 1 else logits.argmax(dim=1, keepdim=True)
             self.wrong[top] = self.wrong[top] + (best != labels[:, None]).all(dim=1).sum()
         self.count += len(labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return this process's sums."""
+        return {
+            "loss": self.loss.cpu(),
+            "wrong": {top: count.cpu() for top, count in self.wrong.items()},
+            "count": self.count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the sums in `state`."""
+        self.loss, self.wrong, self.count = state["loss"], dict(state["wrong"]), state["count"]
 
     def row(self, part: str) -> dict[str, float]:
         """Return `<part>_loss` (nats), `<part>_error` and, for the top 5, `<part>_top5_error` (percent)."""
@@ -69,12 +83,16 @@ class ImageTraining:
 
 
 def train_epoch(
-    training: ImageTraining, batches: Iterable[tuple[Tensor, Tensor]], prepare: Prepare, step: Step | None = None
+    training: ImageTraining,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    prepare: Prepare,
+    epoch: Epoch,
+    step: Step | None = None,
 ) -> dict[str, float]:
     """Train on every batch once, by `training.step` or its captured `step`; return the training loss and error."""
     training.network.train()
     average = Average()
-    for images, labels in progress.steps(batches):
+    for images, labels in epoch.steps("train", batches, average=average):
         images, labels = parallel.mine(prepare(images)), parallel.mine(labels)
         average.add(*(step or training.step)(images, labels), labels)
     return average.row("train")
@@ -91,9 +109,13 @@ def evaluate(
 
 @torch.no_grad()
 def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: Average) -> Average:
-    """Add what the network in evaluation mode makes of this process's batches, as floats, to `average`."""
+    """Add what the network in evaluation mode makes of this process's batches, as floats, to `average`.
+
+    Batches may be empty: of several processes, some get a last batch that others do not.
+    """
     network.eval()
     for images, labels in batches:
-        logits, _ = network(images)
-        average.add(cross_entropy(logits, labels), logits, labels)
+        if len(labels):
+            logits, _ = network(images)
+            average.add(cross_entropy(logits, labels), logits, labels)
     return average

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.errors import ReproError, UsageError, unknown
+from repro.errors import ReproError, UsageError, unknown, unreadable
 from repro.files import make_folder
 from repro.progress import note
 from repro.settings import data_folder
@@ -223,7 +223,8 @@ def _read(path: Path) -> Arrays:
     except KeyError as error:
         raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ReproError(f"{path} cannot be read ({error}): delete it and run `repro data fetch cifar10`") from error
+        reason = unreadable(error, "archive of numbers alone")
+        raise ReproError(f"{path} cannot be read: {reason}; delete it and run `repro data fetch cifar10`") from error
     if stored and stored != checksum(arrays):
         raise ReproError(f"{path} has a wrong checksum: delete it and run `repro data fetch cifar10`")
     return arrays

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
+from repro.grouped import convolve
+
 LAST = torch.channels_last
 
 
@@ -63,8 +65,7 @@ def library_is_fast(size: int, stride: int, dilation: int) -> bool:
 
 def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Tensor:
     """Apply the library's convolution."""
-    padding = dilation * (weight.shape[-1] // 2)
-    return functional.conv2d(x, weight, None, stride, padding, dilation, groups=len(weight))
+    return convolve(x, weight, stride, dilation * (weight.shape[-1] // 2), dilation, groups=len(weight))
 
 
 def without_gaps(stride: int, dilation: int, x: Tensor) -> tuple[int, int, Tensor]:

@@ -10,17 +10,19 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from repro import progress
+from repro.bilevel import Functional
 from repro.errors import ReproError
-from repro.fit import Stateful
+from repro.fit import Epoch, Stateful, Values
 from repro.recurrent import LanguageModel, Output
 from repro.text import batchify
-from repro.windows import Window, training_length, window, windows
+from repro.windows import Lengths, Window, Windows, window
 
 CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
 RETRIES = 3
@@ -72,12 +74,14 @@ class LanguageTraining:
 
     def __post_init__(self) -> None:
         self.weights = self.network.weights()
+        self.functional = Functional(self.network, self.weights, self.network.alphas)
         self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.weights, self.lr, weight_decay=self.weight_decay)
 
     def validated(self, loss: float, epoch: int) -> None:
         """Note a validation: keep the best weights; begin to average where `patience` validations have not improved."""
         if self.best is None or loss < self.best["loss"]:
-            self.best = {"loss": loss, "epoch": epoch, "weights": [weight.detach().clone() for weight in self.weights]}
+            weights = [weight.detach().clone() for weight in self.averaged()]
+            self.best = {"loss": loss, "epoch": epoch, "weights": weights}
         if self.trigger is None:
             before = self.losses[: -self.patience]
             self.losses.append(loss)
@@ -89,16 +93,11 @@ class LanguageTraining:
         # PyTorch's ASGD moves by the rate of the step before, as it did for the paper
         self.optimizer = torch.optim.ASGD(self.weights, self.lr, lambd=0.0, t0=0.0, weight_decay=self.weight_decay)
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the network, if there are any, for as long as this lasts."""
-        held = [weight.detach().clone() for weight in self.weights]
-        if self.trigger is not None and self.optimizer.state:
-            _copy([self.optimizer.state[weight]["ax"] for weight in self.weights], self.weights)
-        try:
-            yield
-        finally:
-            _copy(held, self.weights)
+    def averaged(self) -> Sequence[Tensor]:
+        """Return what is validated: the averaged weights, or the weights where there are none."""
+        if self.trigger is None or not self.optimizer.state:
+            return self.weights
+        return [self.optimizer.state[weight]["ax"] for weight in self.weights]
 
     def load_best(self) -> None:
         """Put the weights of the best validation into the network: what is tested."""
@@ -120,64 +119,81 @@ class LanguageTraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def train_epoch(training: LanguageTraining, train: Tensor, valid: Tensor, epoch: int) -> dict[str, Any]:
+def train_epoch(
+    training: LanguageTraining, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+) -> dict[str, Any]:
     """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
+    bptt = training.descent.bptt
 
     def once() -> dict[str, Any]:
         training.network.train()
-        hidden, average = training.network.initial(train.shape[1]), Average()
+        windows, average = Windows(train, lengths, bptt), Average()
+        state = Values(hidden=training.network.initial(train.shape[1]))
         averaging = training.trigger is not None
-        for start, length in windows(train, training_length, training.descent.bptt):
-            training.optimizer.param_groups[0]["lr"] = training.lr * length / training.descent.bptt
+        for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
+            training.optimizer.param_groups[0]["lr"] = training.lr * length / bptt
             batch = window(train, start, length)
-            loss, hidden = training.descent.step(training.network, training.optimizer, batch, hidden)
+            loss, state.hidden = training.descent.step(training.network, training.optimizer, batch, state.hidden)
             average.add(loss, batch[0].numel())
-        with training.averaged():
-            valid_loss = evaluate(training.network, valid, training.descent.bptt)
-            training.validated(valid_loss, epoch)
+        forward = partial(training.functional, training.averaged(), training.network.alphas)
+        valid_loss = evaluate(training.network, valid, bptt, forward, epoch)
+        training.validated(valid_loss, epoch.index)
         row = {"train_perplexity": perplexity(average.loss()), "valid_perplexity": perplexity(valid_loss)}
         return {**row, "best_valid_perplexity": perplexity(training.best["loss"]), "averaging": averaging}
 
-    return retried(training, training.lr, once)
+    return retried(training, training.lr, epoch, once)
 
 
 @torch.no_grad()
-def evaluate(network: LanguageModel, text: Tensor, bptt: int = 35) -> float:
-    """Return the mean negative log-likelihood (nats) of streams (rows, B), in evaluation mode; else NotFinite."""
+def evaluate(
+    network: LanguageModel,
+    text: Tensor,
+    bptt: int = 35,
+    forward: Callable[..., Output] | None = None,
+    epoch: Epoch | None = None,
+) -> float:
+    """Return the mean negative log-likelihood (nats) of streams (rows, B), in evaluation mode; else NotFinite.
+
+    forward: the network with other weights than its own.
+    """
     training = network.training
     network.eval()
     try:
-        return mean_loss(network, network.initial(text.shape[1]), text, bptt)
+        return mean_loss(forward or network, network.initial(text.shape[1]), text, bptt, epoch or Epoch(0))
     finally:
         network.train(training)
 
 
-def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt: int) -> float:
+def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt: int, epoch: Epoch) -> float:
     """Return the mean loss of `forward` over all words of the streams but the first; NotFinite if it is not.
 
     Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
     """
-    average = Average()
-    for start in range(0, len(text) - 1, bptt):
+    average, state = Average(), Values(hidden=hidden)
+    starts = range(0, len(text) - 1, bptt)[epoch.done("valid") :]
+    for start in epoch.steps("valid", starts, average=average, state=state):
         tokens, targets = window(text, start, bptt)
-        output = forward(tokens, targets, hidden)
-        hidden = output.hidden
+        output = forward(tokens, targets, state.hidden)
+        state.hidden = output.hidden
         average.add(output.loss, tokens.numel())
     return average.loss()
 
 
-def retried(state: Stateful, lr: float, epoch: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what `epoch` returns; where a loss is not finite, go back to its start and draw other windows and masks.
+def retried(state: Stateful, lr: float, epoch: Epoch, once: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what `once` returns; where a loss is not finite, go back to its start and draw other windows and masks.
 
     Raises ReproError after RETRIES such returns. The number of them is in the row, as `restarts`.
     """
-    good = copy.deepcopy(state.state_dict())
-    for restarts in range(RETRIES + 1):
+    start = Values(restarts=0, state=copy.deepcopy(state.state_dict()))
+    epoch.hold("start", start=start)
+    while start.restarts <= RETRIES:
         try:
-            return {**epoch(), "restarts": restarts}
+            return {**once(), "restarts": start.restarts}
         except NotFinite as error:
             progress.note(f"{error}; going back to the start of the epoch")
-            state.load_state_dict(copy.deepcopy(good))
+            state.load_state_dict(copy.deepcopy(start.state))
+            start.restarts += 1
+            epoch.forget("train", "valid")
     raise ReproError(f"the loss was not finite in {RETRIES + 1} tries of one epoch at lr={lr}: lower the learning rate")
 
 
@@ -202,6 +218,14 @@ class Average:
         if not math.isfinite(mean):
             raise NotFinite(f"the loss is {mean} after {self.windows} windows")
         return mean
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the sums in `state`."""
+        vars(self).update(state)
 
 
 def perplexity(loss: float) -> float:

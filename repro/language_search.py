@@ -14,11 +14,12 @@ from torch import Tensor
 
 from repro.bilevel import Functional, Order, architecture_gradient
 from repro.discretise import recurrent_genotype
+from repro.fit import Epoch, Values
 from repro.genotypes import Edge, RecurrentGenotype, to_json
 from repro.language import Average, Descent, mean_loss, perplexity, retried
 from repro.recurrence import ACTIVATIONS
 from repro.recurrent import LanguageModel
-from repro.windows import Window, search_length, window, windows
+from repro.windows import Lengths, Window, Windows, window
 
 
 @dataclass
@@ -85,26 +86,29 @@ class LanguageSearch:
             getattr(self, name).load_state_dict(value)
 
 
-def search_epoch(search: LanguageSearch, train: Tensor, valid: Tensor) -> dict[str, Any]:
+def search_epoch(
+    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+) -> dict[str, Any]:
     """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
+    bptt = search.descent.bptt
 
     def once() -> dict[str, Any]:
         search.network.train()
-        hidden, hidden_valid = search.network.initial(train.shape[1]), search.network.initial(valid.shape[1])
-        average = Average()
-        for start, length in windows(train, search_length, search.descent.bptt):
-            search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / search.descent.bptt
-            batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), search.descent.bptt)
-            loss, hidden, hidden_valid = search.step(batch, other, hidden, hidden_valid)
+        windows, average = Windows(train, lengths, bptt), Average()
+        hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
+        for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
+            search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt
+            batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), bptt)
+            loss, hidden.train, hidden.valid = search.step(batch, other, hidden.train, hidden.valid)
             average.add(loss, batch[0].numel())
-        losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid)}
+        losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid, epoch)}
         return {name: perplexity(loss) for name, loss in losses.items()}
 
-    return retried(search, search.lr, once)
+    return retried(search, search.lr, epoch, once)
 
 
 @torch.no_grad()
-def validate(search: LanguageSearch, text: Tensor) -> float:
+def validate(search: LanguageSearch, text: Tensor, epoch: Epoch) -> float:
     """Return the mean loss of streams (rows, B), without dropout and with batch statistics; no statistic moves.
 
     Deviation: the released code validates with running statistics.
@@ -114,7 +118,7 @@ def validate(search: LanguageSearch, text: Tensor) -> float:
     network.norm.train()
     try:
         forward = partial(search.functional, search.weights, search.alphas)
-        return mean_loss(forward, hidden, text, search.descent.bptt)
+        return mean_loss(forward, hidden, text, search.descent.bptt, epoch)
     finally:
         network.train()
 

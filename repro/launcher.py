@@ -1,7 +1,7 @@
 """A run's processes, started by torchrun and watched: they write the run directory, and this process waits.
 
 Elastic restarts are not used, since they hang: when a process ends early the others are ended too, and the same command
-goes on from the last whole epoch. Processes that show no sign of life are ended as well.
+goes on from the last checkpoint. Processes that show no sign of life are ended as well.
 """
 
 import os
@@ -17,15 +17,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from repro import provenance
-from repro.errors import ReproError, UsageError
+from repro import failure, provenance
+from repro.errors import AGAIN, ReproError, UsageError
 from repro.parameters import Parameters
 from repro.runs import Run, lock
-from repro.settings import under_torchrun
+from repro.settings import cores, under_torchrun
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
 GRACE = 10.0  # seconds that the processes have to end
-AGAIN = "the same command goes on from the last whole epoch"
+MOST_SAID = 20_000  # characters of what a process said that are kept of a failure
 
 
 def wanted(run: Run) -> bool:
@@ -39,10 +39,16 @@ def compute(run: Run) -> dict[str, Any]:
     with lock(run.path / ".processes.lock", wait=0):
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir()
-        with _started(run, logs) as torchrun:
-            _follow(torchrun, run, logs)
-        if torchrun.returncode or run.result is None:
-            raise ReproError(_reason(logs))
+        try:
+            with _started(run, logs) as torchrun:
+                _follow(torchrun, run, logs)
+            if torchrun.returncode or run.result is None:
+                raise ReproError(_reason(logs))
+        except ReproError as error:
+            error.trace = _said(logs)
+            failure.clear(run.path)  # where another process is at fault, the first one knows less
+            run.fail(error)
+            raise
     tidy(run)
     return run.result
 
@@ -60,8 +66,8 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
     texts = {key: ",".join(map(str, v)) if isinstance(v, list) else str(v) for key, v in values.items()}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--redirects=3", f"--log-dir={logs}"]
     recipe = [run.experiment, f"profile={run.profile}", *(f"{key}={text}" for key, text in texts.items())]
-    cores = max(1, (os.cpu_count() or 1) // values["processes"])
-    environment = {"OMP_NUM_THREADS": str(cores), **os.environ, "REPRO_PROGRESS_SECONDS": "5"}
+    threads = max(1, cores() // values["processes"])
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "REPRO_PROGRESS_SECONDS": "5"}
     environment |= {"REPRO_COMMAND": provenance.command(), "REPRO_STARTED": "1"}
     with open(logs / "torchrun.log", "wb") as log:
         process = subprocess.Popen(
@@ -122,6 +128,13 @@ def _reason(logs: Path) -> str:
     errors = [re.findall(r"^(?:\[rank\d+\]: )?(\w[\w.]*Error\b.*)$", text, re.MULTILINE) for text in said.values()]
     why = next((f" with {found[-1]}" for found in errors if found), "")
     return f"its processes ended early{why}; {logs} holds what they said, and {AGAIN}"
+
+
+def _said(logs: Path) -> str:
+    """Return the end of what each process said, of its bars the last state."""
+    paths = sorted(logs.glob("*/attempt_0/*/stderr.log"))
+    texts = [re.sub(r"[^\n]*\r", "", path.read_text(errors="replace"))[-MOST_SAID:] for path in paths]
+    return "\n".join(f"process {path.parent.name}:\n{text}" for path, text in zip(paths, texts, strict=True))
 
 
 def group(run: Run) -> AbstractContextManager[None]:

@@ -1,6 +1,7 @@
 """The tables of the report, cell by cell: what stands beside what, with how many decimals, and with which mark.
 
-A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so.
+A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so, and so does
+one of the paper's that was not checked against it.
 """
 
 from typing import Any
@@ -43,7 +44,7 @@ def _measure(rows: list[dict[str, Any]], column: str, heading: str, about: bool 
     own = [here(row, column, about) for row in rows]
     if not any(own):
         return {heading: printed} if any(printed) else {}
-    columns = {(heading, "paper"): printed, (heading, "here"): own}
+    columns = {(heading, "paper"): printed, (heading, f"here{_head(rows)}"): own}
     return columns | ({(heading, "difference"): [_difference(row, column) for row in rows]} if about else {})
 
 
@@ -56,9 +57,17 @@ def kind(row: dict[str, Any]) -> str:
 
 def mark(row: dict[str, Any]) -> str:
     """Return what must stand beside a number of ours: nothing where protocol and data are the paper's."""
-    if row["profile"] == "paper" and row["comparable"]:
+    if row["as_published"]:
         return ""
-    return " (" + ", ".join([row["profile"].split(",")[0], *([] if row["comparable"] else [row["data"]])]) + ")"
+    changed = [] if _given(row.get("id")) else ["changed"]
+    data = [] if row["comparable"] else [row["data"]]
+    return f" ({', '.join([row['profile'].split(',')[0], *changed, *data])})"
+
+
+def _head(rows: list[dict[str, Any]]) -> str:
+    """Return the mark of a column of ours: that of all its numbers, or that some have one."""
+    marks = {mark(row) for row in rows if kind(row) == "ours"}
+    return "" if marks <= {""} else marks.pop() if len(marks) == 1 else ", as published where no mark is"
 
 
 def subject(table: str) -> str:
@@ -74,7 +83,7 @@ def _given(value: Any) -> bool:
 def _name(row: dict[str, Any]) -> str:
     """Return the row's name, spaced, with a mark where its numbers were written down from memory."""
     name = row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
-    return f"{name} *" if row.get("recalled") is True else name
+    return f"{name} (recalled)" if row.get("recalled") is True else name
 
 
 def paper(row: dict[str, Any], column: str, deviation: bool = True) -> str | None:
@@ -94,18 +103,19 @@ def _value(value: Any, column: str, std: Any = None) -> str | None:
 
 
 def here(row: dict[str, Any], column: str, deviation: bool = True) -> str | None:
-    """Return our number with its deviation and its mark."""
+    """Return our number with its deviation and its marks: the second one where steps did not compute in float32."""
     value = _value(row.get(f"{column} here"), column, row.get("std here") if deviation else None)
     if value is None:
         return None
-    return value + (f" ({row['device']})" if column == "search_gpu_days" else mark(row))
+    precision = f", {row['precision']}" if _given(row.get("precision")) else ""
+    return value + (f" ({row['device']})" if column == "search_gpu_days" else mark(row)) + precision
 
 
 def _difference(row: dict[str, Any], column: str) -> str | None:
     if not _given(row.get("runs")):
         return None
     if not _given(row.get("difference")):
-        return "other data" if not row["comparable"] else None
+        return None if row["as_published"] else "other protocol" if row["comparable"] else "other data"
     return f"{row['difference']:+.{DECIMALS.get(column, 1)}f}".replace("-", "−")
 
 

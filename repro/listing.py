@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from repro import profiles, provenance
+from repro import costs, profiles, provenance
 from repro.experiments import EXPERIMENTS, Experiment, find
 from repro.identity import differences
 from repro.parameters import expected
@@ -31,7 +31,7 @@ def experiments() -> list[str]:
     lines = []
     for experiment in EXPERIMENTS.values():
         needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
-        facts = [experiment.section, f"published cost: {experiment.cost}"]
+        facts = [experiment.section, f"published cost: {costs.told(experiment)}"]
         facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
         lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
@@ -45,7 +45,7 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     changed, hints = profiles.changes(profile, experiment), get_type_hints(experiment.parameters)
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {experiment.claim}", f"cost: {experiment.cost}"]
+    lines += [f"paper: {experiment.claim}", f"cost: {costs.told(experiment)}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     for field in fields(experiment.parameters):
         own = f" [{_plain(changed[field.name])}]" if field.name in changed else ""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from repro import folding, kernels, parallel
 from repro.genotypes import SEARCH_OPERATIONS
+from repro.grouped import convolve
 from repro.operations import odd_pixels, plain_sum
 
 EPS = 1e-5  # of BatchNorm
@@ -230,7 +231,7 @@ def _of_one_size(weights: Sequence[Tensor]) -> Tensor:
 def _separated(x: Tensor, depthwise: Sequence[Tensor], pointwise: Tensor, stride: int, dilation: int) -> Tensor:
     """Convolve (N, K * C, H, W): each channel by itself, then each C of them by a 1x1 convolution of (K, C, C)."""
     x = kernels.plain_depthwise(stride, dilation, x, _of_one_size(depthwise))
-    return functional.conv2d(x, pointwise.flatten(0, 1)[..., None, None], groups=len(pointwise))
+    return convolve(x, pointwise.flatten(0, 1)[..., None, None], 1, 0, 1, groups=len(pointwise))
 
 
 def _weighted(x: Tensor, strengths: Tensor) -> Tensor:

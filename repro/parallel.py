@@ -228,4 +228,4 @@ def gathered(values: Sequence[T]) -> list[T]:
 def diverge(seed: int, epoch: int) -> None:
     """Give every process but the first random draws of its own, by the epoch: a resumed run repeats them."""
     if rank():
-        devices.seed_everything(devices.mixed_seed(seed, epoch, rank()))
+        devices.seed_everything(devices.mixed_seed(seed, "dropout", epoch, rank()))

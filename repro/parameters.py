@@ -55,6 +55,7 @@ class Parameters:
     """All parameters of an experiment; fields are int, float, bool, str, Source, Literal or tuple[number, ...]."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # values of the parameter `preset`: other defaults
+    IDLE: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {}  # parameter, its value: what then has no effect
 
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Self:
@@ -63,7 +64,12 @@ class Parameters:
         checked = {name: _checked(name, hints[name], value) for name, value in values.items()}
         for field in dataclasses.fields(cls):
             _check_bounds(field, checked.get(field.name, field.default))
-        return cls(**checked)
+        params = cls(**checked)
+        params.check()
+        return params
+
+    def check(self) -> None:
+        """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -109,6 +115,14 @@ class Parameters:
             found[new] = value
         return found
 
+    def refuse_idle(self, changed: Mapping[str, Any]) -> None:
+        """UsageError if one of the `changed` values, by name, has no effect beside the value of another parameter."""
+        for switch, settings in self.IDLE.items():
+            for name in settings.get(getattr(self, switch), ()):
+                if name in changed:
+                    value, setting = changed[name], getattr(self, switch)
+                    raise UsageError(f"{name}={value} has no effect with {switch}={setting}: leave it out")
+
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists and references as text: what params.json holds."""
         held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -127,7 +141,12 @@ class Parameters:
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make the run what it is, by name: two runs with the same ones are one."""
-        return {name: value for name, value in self.values().items() if name in self.kinds()}
+        return self.part("protocol", "data", "seed")
+
+    def part(self, *kinds: Kind) -> dict[str, Any]:
+        """Return the part of the identity that is of these kinds."""
+        names = {name for name, kind in self.kinds().items() if kind in kinds}
+        return {name: value for name, value in self.values().items() if name in names}
 
 
 def expected(hint: Any) -> str:

@@ -56,6 +56,14 @@ def region(shape: Sequence[int]) -> Region:
     return tuple(slice(0, n) for n in shape)
 
 
+def laid_out(x: Tensor) -> Tensor:
+    """Return images (N, C, H, W), on a CPU with channels last.
+
+    A step takes 1.6 times less there, most of it in depthwise convolutions.
+    """
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
 class Norm(nn.BatchNorm2d):
     """BatchNorm that serves its first C channels when x has only C of them."""
 
@@ -121,9 +129,7 @@ class SinglePath(nn.Module):
     def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes) along the path of `gene`."""
         choices = self.space.by_layer(gene)
-        if x.device.type == "cpu":  # a step takes 1.6 times less there, most of it in depthwise convolutions
-            x = x.contiguous(memory_format=torch.channels_last)
-        x = self.stem(x)
+        x = self.stem(laid_out(x))
         for layer, choice in zip(self.features, choices, strict=True):
             x = layer(x, *choice)
         return self.head(x)

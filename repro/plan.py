@@ -60,7 +60,7 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
 
 
 def _without_seed(run: Run) -> dict:
-    return {name: value for name, value in run.params.identity().items() if name != "seed"}
+    return run.params.part("data", "protocol")
 
 
 def _size(path: Path) -> int:

@@ -1,6 +1,7 @@
 """The papers' figures from plain data, in one style: legible in grey, and the same bytes for the same data every time.
 
-Each function returns a figure; `save` writes it as SVG, PDF and PNG, and shows it where it is called in a notebook.
+Each function returns a figure; `save` writes it as SVG, PDF and PNG, and shows it where it is called in a notebook. A
+picture of a run that is not as published says in itself what made it.
 """
 
 import functools
@@ -20,10 +21,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from repro import marks
 from repro.drawing import show
 from repro.files import make_folder, write_bytes
+from repro.marks import INK
+from repro.runs import Run
 
-INK, FAINT = "#333333", "#b5b5b5"
+FAINT = "#b5b5b5"
 STYLE = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("notebook"),
@@ -57,16 +61,20 @@ NO_DATES = {
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
 # Line of each part of the data: told apart without colour
 UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
-NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A"}
+NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
 PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s")}
 
 
-def save(figure: Figure, stem: Path) -> None:
+def save(figure: Figure, stem: Path, run: Run | None) -> None:
     """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
 
+    run: whose numbers these are, which are marked unless it is as published; None where they are none of a run.
     The figure's label is what a reader hears who cannot see it.
     """
     make_folder(stem.parent)
+    if share := marks.in_figure(figure, run):
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+        figure.set_label(marks.in_words(figure.get_label(), run))
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}

@@ -1,7 +1,7 @@
 """What accuracy costs: DARTS Table 1 as a picture, and the accuracies of SPOS against multiply-adds and BitOps.
 
-Rows are those of `compare.compare`. Our own numbers stand in these pictures, as stars, where they were measured on the
-paper's data; others cannot be compared.
+Rows are those of `compare.compare`. Our own numbers stand in these pictures, as stars, where they are as published,
+from the paper's protocol on its data: others cannot be compared.
 """
 
 import re
@@ -23,7 +23,7 @@ def cost_against_error(rows: pd.DataFrame) -> Figure:
     cost, error = "search_gpu_days", "test_error_percent"
     figure = Figure(figsize=(8.4, 5.2))
     axes = figure.subplots()
-    paper = rows.dropna(subset=[cost, error]).drop_duplicates("architecture")
+    paper = rows.dropna(subset=[cost, error]).drop_duplicates("id")
     colours = dict(zip(MARKERS, sns.color_palette("colorblind", len(MARKERS)), strict=True))
     for method, marker in MARKERS.items():
         part = paper[paper["search_method"] == method]
@@ -55,13 +55,13 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     """
     figure = Figure(figsize=(7.6, 4.8))
     axes = figure.subplots()
-    paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates(["architecture", cost])
+    paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates("id")
     names = paper["architecture"].str
     found = names.contains("search|README") & ~names.contains("random")
     for searched, marker, colour in ((True, "o", "#0072b2"), (False, "s", "#d55e00")):
         for recalled in (False, True):
             part = paper[(found == searched) & (paper["recalled"] == recalled)]
-            name = ("SPOS" if searched else "baseline") + (", unchecked" if recalled else "")
+            name = ("SPOS" if searched else "baseline") + (", recalled" if recalled else "")
             axes.plot(
                 part[cost], part["top1_percent"], linestyle="none", marker=marker, markersize=7, color=colour,
                 fillstyle="none" if recalled else "full", markeredgewidth=1.6, label=name if len(part) else None,
@@ -83,10 +83,10 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
 
 
 def _own(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return the rows that were run here on the paper's data and have all `columns`."""
-    if not set(columns) <= set(rows):
+    """Return the rows that were run here as published and have all `columns`."""
+    if not {"as_published", *columns} <= set(rows):
         return rows.head(0)
-    return rows[rows["comparable"].eq(True)].dropna(subset=list(columns))
+    return rows[rows["as_published"].eq(True)].dropna(subset=list(columns))
 
 
 def _label(axes: Axes, x: float, y: float, text: str, *, left: bool, lift: int = 0) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from repro.errors import unknown
 from repro.experiments import Experiment, find
+from repro.widths import WIDTHS, reference_width
 
 # One thread: networks this small gain nothing from more, and on a busy machine lose by waiting for each other.
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
@@ -98,6 +99,11 @@ def _mixed_precision() -> Iterator[tuple[str, Mapping[str, Any], tuple[int, ...]
                 yield "spos-retrain", {"architecture": name, "space": "bits", "depth": depth}, (0,)
 
 
+def reference(cell: str, data: str, width: str = "hidden_size") -> dict[str, Any]:
+    """Return the changes that train a cell of others in DARTS's own setup, as wide as the table `widths` says."""
+    return {"genotype": cell, width: reference_width(cell, data, WIDTHS[data][0])}
+
+
 # What `repro run --all` runs: experiment, changes to the profile's parameters, seeds (None: the experiment has none).
 PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] = {
     "smoke": (
@@ -158,6 +164,8 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-eval", {}, TEN),
         ("cifar10-random", {}, (0,)),
         ("cifar10-eval", {"genotype": "run:cifar10-random"}, TEN),
+        ("cifar10-eval", reference("NASNET", "cifar10", "channels"), (0,)),
+        ("cifar10-eval", reference("AMOEBANET", "cifar10", "channels"), (0,)),
         ("cifar10-joint", {}, FOUR),
         ("cifar10-joint", {"strategy": "simultaneous"}, FOUR),
         ("cifar10-select", {"search": "run:cifar10-joint"}, (0,)),
@@ -177,10 +185,10 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("ptb-eval", {}, (0,)),
         ("ptb-random", {}, (0,)),
         ("ptb-eval", {"genotype": "run:ptb-random"}, (0,)),
-        ("ptb-eval", {"genotype": "ENAS_RNN"}, (0,)),
+        ("ptb-eval", reference("ENAS_RNN", "ptb"), (0,)),
         ("ptb-progress", {}, (0,)),
         ("wikitext2-eval", {}, (0,)),
-        ("wikitext2-eval", {"genotype": "ENAS_RNN"}, (0,)),
+        ("wikitext2-eval", reference("ENAS_RNN", "wikitext-2"), (0,)),
         ("spos-blocks", {}, (0,)),
         ("spos-channels", {}, (0,)),
         ("spos-channels", {"supernet": "run:spos-supernet/blocks=shuffle_3x3"}, (0,)),

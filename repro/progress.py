@@ -2,9 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from tqdm import tqdm
 
@@ -29,7 +28,7 @@ def note_once(text: str) -> None:
 
 @contextmanager
 def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
-    """Show a bar of `total` epochs; `steps` moves it within an epoch. An outer bar stays as it is meanwhile."""
+    """Show a bar of `total` epochs; `reach` moves it within an epoch. An outer bar stays as it is meanwhile."""
     global _bar
     outer = _bar
     interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5" if sys.stderr.isatty() else "10"))
@@ -50,10 +49,7 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
             _bar = outer
 
 
-def steps(batches: Iterable[Any], total: int | None = None) -> Iterator[Any]:
-    """Yield the batches of one epoch and move the bar by an epoch's share after each."""
-    count = total if total is not None else len(batches) if isinstance(batches, Sized) else None
-    for batch in batches:
-        yield batch
-        if _bar is not None and count:
-            _bar.update(min(1 / count, _bar.total - _bar.n))
+def reach(epochs: float) -> None:
+    """Move the bar to so many epochs."""
+    if _bar is not None:
+        _bar.update(epochs - _bar.n)

@@ -50,6 +50,9 @@ def update(path: Path, **facts: Any) -> None:
     if len(held["sessions"]) != own:
         since = held["sessions"][-1]["start"]
         raise ReproError(f"{root} is worked on by another process since {since}; this one ends")
+    if "precision" in facts:
+        before = held.get("precision", "").split(" and ")  # a session may compute otherwise than the one before
+        facts["precision"] = " and ".join(sorted({*filter(None, before), facts["precision"]}))
     held |= {**facts, "memory": _memory(held.get("memory", {}))}
     held["sessions"][-1]["seconds"] = round(time.monotonic() - since, 1)
     write_json(root / "provenance.json", held)
@@ -72,6 +75,17 @@ def memory(path: Path) -> float | None:
     """Return the most memory that the run's process took in any session, of the GPU where it used one, in MiB."""
     held = read(path).get("memory", {})
     return held.get("gpu_mib") or held.get("mib")
+
+
+def precision(*paths: Path) -> str:
+    """Return in what the steps of runs computed, such as `bf16`; nothing where it was float32, as in the papers."""
+    words = {word for path in paths for word in read(path).get("precision", "float32").split(" and ")}
+    return " and ".join(sorted(words)) if words != {"float32"} else ""
+
+
+def device(path: Path) -> str | None:
+    """Return the device that made a run, and its precision where that is not the papers'."""
+    return ", ".join(filter(None, [read(path).get("device"), precision(path)])) or None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ not computed again.
 import sys
 
 from repro import launcher
-from repro.errors import ReproError, UsageError, line
+from repro.errors import AGAIN, ReproError, UsageError, line
 from repro.experiments import find
 from repro.notebooks import compute
 from repro.runs import Run, find_needed, open_run
@@ -19,10 +19,14 @@ def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     experiment = find(name)
     texts = launcher.counted(texts, experiment.parameters)
     run = open_run(experiment, profile, experiment.parameters.parse(texts))
-    if run.result is None:
-        for reference in experiment.needs(run.params):
-            find_needed(reference, profile)
-    run.finish(compute(run))
+    try:
+        if run.result is None:
+            for reference in experiment.needs(run.params):
+                find_needed(reference, profile)
+        run.finish(compute(run))
+    except Exception as error:
+        run.fail(error)
+        raise
     return run
 
 
@@ -40,7 +44,7 @@ def main(arguments: list[str]) -> int:
         print(f"repro: {line(error)}", file=sys.stderr)
         return getattr(error, "status", 1)
     except KeyboardInterrupt:
-        print("repro: stopped; the same command goes on from the last whole epoch", file=sys.stderr)
+        print(f"repro: stopped; {AGAIN}", file=sys.stderr)
         return 130
     if run.writes:
         print(f"{run.name}: {run.result}")

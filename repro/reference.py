@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.errors import ReproError
+from repro.errors import ReproError, unreadable
 
 Archive = Mapping[str, np.ndarray]
 Finding = tuple[str, float, float]  # array, largest relative difference, tolerance
@@ -29,8 +29,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # of many kinds: zip, zlib, header, value
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ReproError(f"cannot read {path}: the archive is damaged: {reason}") from error
+        reason = unreadable(error, "archive of numbers alone")
+        raise ReproError(f"cannot read {path}: {reason}; accepted are arrays that hold no pickled objects") from error
 
 
 def difference(value: Tensor, expected: np.ndarray | Tensor) -> float:

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from repro import checkpoints
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
 from repro.mixed_edges import POOLINGS, SEPARABLE, TWICE, MixedEdges
 from repro.network import EvaluationNetwork
+from repro.operations import Conv7x1
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
 
 
@@ -30,7 +32,12 @@ class Place(NamedTuple):
 def places(network: SearchNetwork | EvaluationNetwork) -> dict[str, Place]:
     """Return for every released name of a parameter or BatchNorm statistic its place in our state dict."""
     apart = re.compile(r"alphas_|.*\.groups\.|.*num_batches_tracked")
-    found = {_released_name(name): Place(name) for name in network.state_dict() if not apart.match(name)}
+    bare = tuple(f"{name}." for name, module in network.named_modules() if isinstance(module, BARE))
+    found = {
+        _released_name(name, wrapped=not name.startswith(bare)): Place(name)
+        for name in network.state_dict()
+        if not apart.match(name)
+    }
     if isinstance(network, SearchNetwork):
         for index, cell in enumerate(network.cells):
             for source, targets in enumerate(targets_by_source(network.nodes)):
@@ -75,18 +82,18 @@ RENAMED = (
     (r"\.preprocess\.before", ".preprocess0"),
     (r"\.preprocess\.last", ".preprocess1"),
     (r"\.operations\.(\d+)", r"._ops.\1"),
-    (r"(preprocess\d|_ops\.\d+)\.(\d)", r"\1.op.\2"),
     (r"\.even\.", ".conv_1."),
     (r"\.odd\.", ".conv_2."),
     (r"\.norm\.", ".bn."),
     (r"^auxiliary\.", "auxiliary_head."),
 )
+BARE = Conv7x1  # the release holds the layers of any other operation in a module of their own, `op`
 
 
-def _released_name(name: str) -> str:
+def _released_name(name: str, wrapped: bool) -> str:
     for pattern, replacement in RENAMED:
         name = re.sub(pattern, replacement, name)
-    return name
+    return re.sub(r"(preprocess\d|_ops\.\d+)\.(\d)", r"\1.op.\2", name) if wrapped else name
 
 
 def released_view(tensors: Mapping[str, Tensor], place: Place) -> Tensor:
@@ -112,11 +119,7 @@ def load_released(network: SearchNetwork | EvaluationNetwork, state: Mapping[str
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a checkpoint of tensors, on its own or under "state_dict"; ReproError if it is anything else."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the reader of a damaged or foreign file stumbles over
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ReproError(f"cannot read {path} as a checkpoint of tensors: {reason}") from error
+    state = checkpoints.read(path)
     if isinstance(state, Mapping):
         state = state.get("state_dict", state)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.errors import ReproError
+from repro.errors import ReproError, line, unreadable
 from repro.genotypes import RecurrentGenotype
 from repro.recurrent import LanguageModel
 
@@ -65,6 +65,10 @@ class Inert:
         self.state = state
 
 
+class Foreign(Exception):
+    """A file holds something else than a released network; says what."""
+
+
 class Storage(NamedTuple):
     """The memory that a tensor looks at: NumPy's name of its type, and its key in the file."""
 
@@ -73,7 +77,7 @@ class Storage(NamedTuple):
 
 
 class Reader(pickle.Unpickler):
-    """Reads a pickle as data; UnpicklingError if it names anything but INERT and the types of storages."""
+    """Reads a pickle as data; Foreign if it names anything but INERT and the types of storages."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -88,7 +92,7 @@ class Reader(pickle.Unpickler):
             return OrderedDict
         if f"{module}.{name}" in INERT:
             return Inert
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of the released network")
+        raise Foreign(f"it names {module}.{name}, which is no part of the released network")
 
     def persistent_load(self, pid: Any) -> Any:
         """Return a class that was saved with its source, or a storage."""
@@ -96,7 +100,7 @@ class Reader(pickle.Unpickler):
             return pid[1]
         if pid[0] == "storage" and (len(pid) < 6 or pid[5] is None):  # else it is a part of another storage
             return self.storages.setdefault(str(pid[2]), Storage(pid[1], str(pid[2])))
-        raise pickle.UnpicklingError(f"it refers to {str(pid)[:60]}: expected a class or a whole storage")
+        raise Foreign(f"it refers to {str(pid)[:60]}: expected a class or a whole storage")
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype | None]:
@@ -110,13 +114,14 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype |
             held, memory = _read_zip(file) if zipfile.is_zipfile(file) else _read_stream(file)
         if isinstance(held, Mapping):
             return {name: _tensor(value, memory) for name, value in held.items()}, None
+        if not isinstance(held, Inert):
+            raise Foreign(f"it holds {type(held).__name__} where a network is expected")
         return {name: _tensor(value, memory) for name, value in _named(held)}, _genotype(held)
     except FileNotFoundError as error:
         raise ReproError(f"{path} does not exist") from error
-    except (pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ReproError(f"{path} is refused: {_line(error)}") from error
-    except (RuntimeError, ArithmeticError, EOFError, OSError, MemoryError, struct.error, zipfile.BadZipFile) as error:
-        raise ReproError(f"{path} is refused: it is damaged: {_line(error)}") from error
+    except Exception as error:  # of many kinds: what is foreign or damaged can look like anything
+        what = line(error) if isinstance(error, Foreign) else unreadable(error, "recurrent network of PyTorch")
+        raise ReproError(f"{path} is refused: {what}; accepted are the authors' model and a state dict") from error
 
 
 def load_model(path: str | Path, vocabulary_size: int, genotype: RecurrentGenotype | None = None) -> LanguageModel:
@@ -168,7 +173,7 @@ def _read_stream(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
     file.seek(0)
     magic, *_ = (Reader(file).load() for _ in range(3))
     if magic != MAGIC:
-        raise pickle.UnpicklingError("it is no file of PyTorch")
+        raise Foreign("it is no file of PyTorch")
     reader = Reader(file)
     held, memory = reader.load(), {}
     for key in Reader(file).load():
@@ -191,7 +196,7 @@ def _named(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _tensor(value: Any, memory: Mapping[str, np.ndarray]) -> Tensor:
     """Return what an inert tensor, or a parameter around one, looks at."""
     if not isinstance(value, Inert):
-        raise TypeError(f"it holds {type(value).__name__} where a tensor is expected")
+        raise Foreign(f"it holds {type(value).__name__} where a tensor is expected")
     first, *rest = value.arguments
     if isinstance(first, Inert):
         return _tensor(first, memory)
@@ -207,8 +212,3 @@ def _genotype(model: Any) -> RecurrentGenotype | None:
     recurrent, concat = genotype.arguments
     concat = range(*concat.arguments) if isinstance(concat, Inert) else concat
     return RecurrentGenotype(tuple(recurrent), tuple(concat[:MOST]))
-
-
-def _line(error: Exception) -> str:
-    reason = str(error).strip().partition("\n")[0][:150]
-    return f"{type(error).__name__} {reason}" if isinstance(error, LookupError) else reason or type(error).__name__

@@ -25,7 +25,7 @@ from repro.settings import NOTEBOOKS, data_folder, runs_folder
 from repro.states import survey
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
-READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/*/metrics.jsonl")
+READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
 PAGE = "report.html"
 LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
 BANNERS = {

@@ -1,4 +1,4 @@
-"""Run experiments in the order of their needs; what one failure does not touch still runs."""
+"""What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -60,16 +60,6 @@ def _collect(
     return path
 
 
-def run_all(jobs: list[Job], command: str) -> None:
-    """Run the jobs one after the other and note each outcome in it; a failure skips only what needs it."""
-    for job in jobs:
-        began = time.monotonic()
-        if not settled(job, jobs):
-            print(f"{job.run.name}", flush=True)
-            _attempt(job, command)
-        job.seconds = time.monotonic() - began
-
-
 def settled(job: Job, jobs: list[Job]) -> bool:
     """Whether there is nothing to execute, which is noted: it is done, or one of `jobs` that it needs went wrong."""
     bad = {other.run.path: other.run.name for other in jobs if other.outcome in ("failed", "skipped")}
@@ -88,16 +78,19 @@ def is_done(run: Run) -> bool:
     return run.result is not None and engine.executed(run.path / "notebook.ipynb")
 
 
-def _attempt(job: Job, command: str) -> None:
+def attempt(job: Job, command: str, execution: engine.Execution) -> None:
+    """Execute the job, and note in it how that ended and how long it took."""
+    began = time.monotonic()
     try:
-        execute(job, command)
+        execute(job, command, execution)
         job.outcome = "ran"
     except (ReproError, OSError) as error:
         job.outcome, job.message = "failed", str(error)
         job.trace = getattr(error, "trace", "")
+    job.seconds = time.monotonic() - began
 
 
-def execute(job: Job, command: str) -> None:
+def execute(job: Job, command: str, execution: engine.Execution) -> None:
     """Execute the job's notebook in its run directory; ReproError if it fails or leaves no result.json."""
     for reference in job.experiment.needs(job.run.params):
         find_needed(reference, job.run.profile)
@@ -110,7 +103,13 @@ def execute(job: Job, command: str) -> None:
         "REPRO_PROGRESS_SECONDS": "2",
     }
     values = {"profile": run.profile, **run.params.values()}
+    source, target = NOTEBOOKS / job.experiment.notebook, run.path / "notebook.ipynb"
     with lock(run.path / ".notebook.lock", wait=1.0):
-        engine.execute(NOTEBOOKS / job.experiment.notebook, run.path / "notebook.ipynb", values, environment)
-    if run.result is None:
-        raise ReproError(f"{run.name}: the notebook ended without result.json; its last cell must call run.finish(...)")
+        try:
+            engine.execute(source, target, values, environment, execution)
+            if run.result is None:
+                why = "the notebook ended without result.json; its last cell must call run.finish(...)"
+                raise ReproError(f"{run.name}: {why}")
+        except Exception as error:
+            run.fail(error)
+            raise

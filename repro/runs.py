@@ -4,8 +4,9 @@ runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from
   params.json       every value: what the run is, whatever its folder is called (see `identity`)
   provenance.json   commit, versions, device, data checksums, and start, seconds and command of every session
   metrics.jsonl     one line per epoch
-  checkpoint.pt     all state after the last epoch; checkpoint.previous.pt the one before
+  checkpoint.pt     all state after an epoch or within one; checkpoint.previous.pt the one before
   notebook.ipynb    as executed
+  failure.txt       why it failed, until it goes on
   result.json       headline numbers; written last: it exists = done
 """
 
@@ -17,12 +18,12 @@ import platform
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from repro import provenance
+from repro import failure, profiles, provenance
 from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
@@ -61,6 +62,13 @@ class Run:
             if self.result is None:
                 provenance.update(self.path)
                 write_json(self.path / "result.json", dict(result))
+        failure.clear(self.path)
+
+    def fail(self, error: Exception) -> None:
+        """Keep why the run failed, unless that is known already, or another process is at work on it."""
+        with suppress(ReproError, OSError), lock(self.path / ".lock", wait=1.0):
+            if self.result is None and not failure.read(self.path):
+                failure.keep(self.path, error)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl; ReproError on a full disk."""
@@ -107,11 +115,17 @@ class Run:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Hold the run for writing and count the seconds; ReproError if another process holds it."""
+        """Hold the run for writing, count the seconds, keep why it failed; ReproError if another process holds it."""
         with lock(self.path / ".lock", wait=10.0):
+            failure.clear(self.path)
             provenance.begin(self.path)
             try:
                 yield
+            except Exception as error:
+                with suppress(ReproError):
+                    provenance.update(self.path)  # raises where the run goes on elsewhere: then it has not failed
+                    failure.keep(self.path, error)
+                raise
             finally:
                 provenance.end(self.path)
 
@@ -138,6 +152,9 @@ class Follower(Run):
         """Go on from `rows`."""
         self.rows = list(rows)
 
+    def fail(self, error: Exception) -> None:
+        """Write nothing."""
+
     def save(self, name: str, value: Any) -> None:
         """Write nothing."""
 
@@ -163,6 +180,7 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
     asked = describe(experiment, profile, params)
     path = make_folder(run.path) / "params.json"
     held = _held(path) if path.exists() else {"name": run.path.name}
+    failure.clear(run.path)
     if held.get("parameters") != asked["parameters"]:  # new, or of other values that do not identify it
         with lock(run.path / ".brief.lock", wait=5.0):
             write_json(path, {**asked, **{name: held[name] for name in ("name",) if name in held}})
@@ -175,6 +193,7 @@ def read_run(path: Path) -> Run:
     try:
         experiment = find(held["experiment"])
         params = experiment.parameters.read(held["parameters"])
+        profiles.changes(held["profile"], experiment)
         experiment.needs(params)
         return Run(path, experiment.name, held["profile"], params)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Where things are: the runs folder, the data folder, the notebooks; and which process of several this is."""
+"""Where things are: the runs folder, the data folder, the notebooks, the cores; which process of several this is."""
 
 import os
 from pathlib import Path
@@ -15,6 +15,11 @@ def runs_folder() -> Path:
 def data_folder() -> Path:
     """Return the folder of data sets: REPRO_DATA (set by --data), else the repository's `data/`."""
     return Path(os.environ.get("REPRO_DATA") or ROOT / "data").absolute()
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def under_torchrun() -> bool:

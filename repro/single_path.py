@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
+from repro.acceleration import Prepare, autocast
 from repro.errors import UsageError
-from repro.image_training import Prepare
 from repro.paths import Region, SinglePath
 from repro.search_space import Cost, Gene, PathSampler
 
@@ -58,6 +58,7 @@ class PathSGD(torch.optim.Optimizer):
 class PathTraining:
     """A network, the sampler of its paths and its optimizer; a stand-alone network has one path, the empty gene.
 
+    Steps after the last of `steps` have rate 0: in them BatchNorm averages the statistics of all their batches alike.
     `repro.image_training.train_epoch` runs an epoch of it.
     """
 
@@ -66,17 +67,27 @@ class PathTraining:
     optimizer: PathSGD
     schedule: LambdaLR
     label_smoothing: float
+    steps: int
+    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step on images (N, C, H, W) along one path; return the smoothed loss and the logits (N, classes)."""
+        if (beyond := self.schedule.last_epoch - self.steps) >= 0:
+            for norm in norms(self.network):
+                norm.momentum = 1 / (beyond + 1)
         gene = self.sampler()
         self.optimizer.zero_grad()
-        logits = self.network(images, gene)
-        loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        with autocast(self.bf16, images.device):
+            logits = self.network(images, gene)
+            loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         loss.backward()
         self.optimizer.step(self.network.path(gene))
         self.schedule.step()
         return loss.detach(), logits.detach()
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.schedule.base_lrs[0] * self.schedule.lr_lambdas[0](step)
 
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint must hold, besides batches and augmentation."""
@@ -92,11 +103,17 @@ def path_training(
     momentum: float = 0.9,
     weight_decay: float = 4e-5,
     label_smoothing: float = 0.1,
+    bf16: bool = False,
 ) -> PathTraining:
     """Return the published training of `network`: the learning rate falls linearly to 0 over all `steps`."""
     optimizer = PathSGD(network, lr, momentum, weight_decay)
     schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
-    return PathTraining(network, sampler, optimizer, schedule, label_smoothing)
+    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
+
+
+def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the network's BatchNorms."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -119,7 +136,8 @@ def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor
 class Judge:
     """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
 
-    calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them.
+    calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with
+    `bf16` the network computes in bfloat16 where autocast does.
     """
 
     network: SinglePath
@@ -127,12 +145,14 @@ class Judge:
     images: Tensor
     labels: Tensor
     prepare: Prepare
+    bf16: bool = False
     batch: int = 256
 
     def __call__(self, gene: Gene = ()) -> float:
         """Recalibrate the network for `gene` and return its accuracy."""
-        recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
-        return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
+        with autocast(self.bf16, self.labels.device):
+            recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
+            return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
 
 
 @torch.no_grad()
@@ -142,16 +162,15 @@ def recalibrate(network: SinglePath, gene: Gene, images: Tensor, prepare: Prepar
     Images that do not fill a last batch are left out, so that every batch counts the same.
     """
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
+    momenta = [norm.momentum for norm in norms(network)]
+    for norm in norms(network):
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
         norm.train()
     whole = max(len(images) // batch, 1) * batch
     for part in images[:whole].split(batch):
         network(prepare(part), gene)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum in zip(norms(network), momenta, strict=True):
         norm.momentum = momentum
     network.eval()
 
@@ -170,13 +189,17 @@ def accuracy(
 
 
 @torch.no_grad()
-def measure_latency(network: SinglePath, batch: int = 1, seconds: float = 0.02) -> Cost:
-    """Measure milliseconds for `batch` images of every choice of every layer on this machine, each for `seconds`."""
+def measure_latency(network: SinglePath, prepare: Prepare, bf16: bool = False, seconds: float = 0.02) -> Cost:
+    """Measure milliseconds for one image of every choice of every layer on this machine, each for `seconds`.
+
+    `prepare` lays the image out, and with `bf16` the network computes in bfloat16, as where candidates are judged.
+    """
     from torch.utils.benchmark import Timer  # here, since it looks for compilers as it is imported
 
     network.eval()
     weight = next(network.parameters())
-    x = torch.zeros(batch, network.chains[0].inp, network.size, network.size, device=weight.device, dtype=weight.dtype)
+    shape = 1, network.chains[0].inp, network.size, network.size
+    x = prepare(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
     counts = [len(names) for names in network.space.kinds.values()]
     table = np.zeros((len(network.features), *counts))
 
@@ -184,9 +207,10 @@ def measure_latency(network: SinglePath, batch: int = 1, seconds: float = 0.02) 
         timer = Timer("f(*x)", globals={"f": function, "x": inputs}, num_threads=torch.get_num_threads())
         return timer.blocked_autorange(min_run_time=seconds).median * 1e3
 
-    fixed, x = time(network.stem, x), network.stem(x)
-    for index, layer in enumerate(network.features):
-        for choice in np.ndindex(*counts):
-            table[index, *choice] = time(layer, x, *choice)
-        x = layer(x, *[0] * len(counts))
-    return Cost("milliseconds", fixed + time(network.head, x), table)
+    with autocast(bf16, weight.device):
+        fixed, x = time(network.stem, x), network.stem(x)
+        for index, layer in enumerate(network.features):
+            for choice in np.ndindex(*counts):
+                table[index, *choice] = time(layer, x, *choice)
+            x = layer(x, *[0] * len(counts))
+        return Cost("milliseconds", fixed + time(network.head, x), table)

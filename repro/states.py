@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from repro import provenance
+from repro import failure, provenance
 from repro.costs import trainings
 from repro.errors import ReproError, line
 from repro.files import read_json
@@ -94,7 +94,7 @@ def state(run: Run) -> State:
     left = median(seconds[-5:]) * max(of - len(rows), 0) if of and seconds else None
     if is_held(run.path / ".lock"):
         return State("running", len(rows), of, left)
-    message = failure(run)
+    message = failure.read(run.path) or _error_in_notebook(run.path)
     return State("failed" if message else "stopped", len(rows), of, left, message)
 
 
@@ -116,14 +116,17 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def failure(run: Run) -> str:
-    """Return the error that ended a run's last session, as one line; empty where it was stopped from outside."""
-    notebook, facts = run.path / "notebook.ipynb", run.path / "provenance.json"
-    if not notebook.exists() or (facts.exists() and facts.stat().st_mtime > notebook.stat().st_mtime):
-        return ""  # a later session was ended before it could write its notebook
+def _error_in_notebook(path: Path) -> str:
+    """Return the error in the notebook, where failure.txt is not kept; empty if a session has begun since."""
+    if not (path / "notebook.ipynb").exists():
+        return ""
     try:
-        outputs = [output for cell in read_json(notebook)["cells"] for output in cell.get("outputs", [])]
+        notebook, sessions = read_json(path / "notebook.ipynb"), provenance.read(path).get("sessions", [])
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
         errors = [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+        executed = notebook["metadata"].get("papermill", {}).get("end_time")
+        if executed and sessions and sessions[-1]["start"] > executed:
+            return ""  # ended before it could write its notebook
     except (ReproError, KeyError, TypeError, AttributeError):
         return "its notebook cannot be read"
     return next((error.splitlines()[0] for error in errors if not error.startswith("KeyboardInterrupt")), "")

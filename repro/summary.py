@@ -19,7 +19,7 @@ class Item(NamedTuple):
     heading: str
     experiments: tuple[str, ...] = ()
     table: str = ""
-    row: str = ""  # the one that the paper is about
+    row: str = ""  # the id of the one that the paper is about
 
     @property
     def link(self) -> Link:
@@ -33,15 +33,15 @@ ITEMS = (
     Item("Figure 3, right: the recurrent cells during the search", ("ptb-progress",)),
     Item("Figures 4 and 5: the convolutional cells", ("cifar10-search", "cifar10-select")),
     Item("Figure 6: the recurrent cell", ("ptb-search", "ptb-select")),
-    Item("Table 1: image classifiers on CIFAR-10", (), "darts_table1_cifar10", "DARTS-2nd+cutout"),
-    Item("Section 3.3: alternatives to the bilevel search", (), "darts_ablations", "simultaneous_SGD_train+val"),
-    Item("Table 2: language models on Penn Treebank", (), "darts_table2_ptb", "DARTS-2nd"),
-    Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "DARTS"),
-    Item("Table 4: language models on WikiText-2", (), "darts_table4_wikitext2", "DARTS"),
-    Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "SPOS block search"),
-    Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "SPOS block + channel search"),
-    Item("SPOS, released cell: the authors' network", (), "spos_released", "authors' README cell"),
-    Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "ResNet-18 searched"),
+    Item("Table 1: image classifiers on CIFAR-10", (), "darts_table1_cifar10", "darts-2nd"),
+    Item("Section 3.3: alternatives to the bilevel search", (), "darts_ablations", "simultaneous-sgd"),
+    Item("Table 2: language models on Penn Treebank", (), "darts_table2_ptb", "darts-2nd"),
+    Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "darts"),
+    Item("Table 4: language models on WikiText-2", (), "darts_table4_wikitext2", "darts"),
+    Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "found-blocks"),
+    Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "found-channels"),
+    Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
+    Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
     Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
 )
 
@@ -88,22 +88,32 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
 
 def _of_table(item: Item, profile: str) -> dict[str, Any]:
     lines, column = compare.compare(item.table, profile).to_dict("records"), layout.subject(item.table)
-    first = next(line for line in lines if line["architecture"] == item.row)
-    mine = [line for line in lines if (line["architecture"], line[column]) == (item.row, first[column])]
+    mine = [line for line in lines if line["id"] == item.row]
     made = [line for line in lines if layout.kind(line) == "ours"]
     counts: Counter[str] = Counter()
     for line in made:
         counts[line["profile"].split(",")[0]] += int(line["runs"])
     wanted, missing = len(ROWS[item.table]), sum(isinstance(line["command"], str) for line in lines)
+    complete = {line["id"] for line in made if line["as_published"] and _has_all_seeds(item.table, line)}
     return {
         "figure or table": item.link,
-        "in the paper": f"{published.TABLES[item.table].units[column]}: {layout.paper(first, column)} ({item.row})",
+        "in the paper": f"{published.TABLES[item.table].units[column]}: {_quoted(mine[0], column)}",
         "here": "; ".join(filter(None, (layout.here(line, column) for line in mine))) or None,
         "runs": _counted(counts),
         "not finished": f"{missing} of {wanted} rows have no {profile} run" if missing else None,
         "profiles": set(counts),
-        "complete": sum(line["profile"] == "paper" for line in made) >= wanted,
+        "complete": complete >= ROWS[item.table].keys(),
     }
+
+
+def _quoted(line: dict[str, Any], column: str) -> str:
+    """Return the paper's number, of which architecture it is, and whether it was not checked."""
+    recalled = f"; {published.RECALLED}" if line.get("recalled") is True else ""
+    return f"{layout.paper(line, column)} ({line['architecture']}{recalled})"
+
+
+def _has_all_seeds(table: str, line: dict[str, Any]) -> bool:
+    return line["runs"] >= max(1, len(ROWS[table][line["id"]].seeds("paper")))
 
 
 def _counted(counts: Counter[str]) -> str | None:

@@ -29,7 +29,7 @@ HEADINGS = {
     "accuracy": "held-out accuracy (%)",
     "random_accuracy": "held-out accuracy of random search (%)",
     "inherited": "accuracy with inherited weights (%)",
-    "alone": "accuracy trained from scratch (%)",
+    "stand_alone": "accuracy trained from scratch (%)",
     "test_accuracy": "test accuracy (%)",
     "top1_percent": "top-1 accuracy (%)",
     "parameters_millions": "parameters (M)",

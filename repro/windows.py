@@ -1,11 +1,11 @@
 """Windows of random length for truncated back-propagation over time, as in the released code (DARTS A.1.2, A.2.2)."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from repro import progress
 from repro.errors import UsageError
 
 Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
@@ -17,29 +17,59 @@ def window(text: Tensor, start: int, length: int) -> Window:
     return text[start:end], text[start + 1 : end + 1]
 
 
-def windows(text: Tensor, draw: Callable[[int], int], bptt: int) -> Iterator[tuple[int, int]]:
-    """Yield start and drawn length of the windows of one epoch, and move the progress bar."""
-    if len(text) < 3:
-        raise UsageError(
-            f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
-        )
+class Windows:
+    """Start and drawn length of every window of one epoch, or of what is left of it; their number is a guess."""
 
-    def places() -> Iterator[tuple[int, int]]:
-        start = 0
-        while start < len(text) - 2:
-            length = draw(bptt)
+    def __init__(self, text: Tensor, lengths: Callable[[int], int], bptt: int) -> None:
+        if len(text) < 3:
+            raise UsageError(
+                f"streams of {len(text)} words are too short to train on: take a smaller batch or a longer text"
+            )
+        self.rows, self.lengths, self.bptt, self.start = len(text), lengths, bptt, 0
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.bptt)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while self.start < self.rows - 2:
+            start, length = self.start, self.lengths(self.bptt)
+            self.start += length
             yield start, length
-            start += length
 
-    yield from progress.steps(places(), total=-(-len(text) // bptt))
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the next window starts."""
+        return {"start": self.start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.start = state["start"]
 
 
-def training_length(bptt: int) -> int:
+class Lengths:
+    """Draws the lengths of windows by one of the two functions below; `state_dict` continues the draws bit for bit."""
+
+    def __init__(self, draw: Callable[[int, torch.Generator], int], seed: int) -> None:
+        self.draw, self.generator = draw, torch.Generator().manual_seed(seed)
+
+    def __call__(self, bptt: int) -> int:
+        """Return the length of the next window, in words."""
+        return self.draw(bptt, self.generator)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the generator's state."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Draw on from `state`."""
+        self.generator.set_state(state["generator"].cpu())
+
+
+def training_length(bptt: int, generator: torch.Generator) -> int:
     """Draw a window's length: N(bptt, 5), or N(bptt / 2, 5) with probability 0.05; at least 5, at most bptt + 20."""
-    mean = bptt if torch.rand(()).item() < 0.95 else bptt / 2
-    return min(max(5, int(mean + 5 * torch.randn(()).item())), bptt + 20)
+    mean = bptt if torch.rand((), generator=generator).item() < 0.95 else bptt / 2
+    return min(max(5, int(mean + 5 * torch.randn((), generator=generator).item())), bptt + 20)
 
 
-def search_length(bptt: int) -> int:
+def search_length(bptt: int, generator: torch.Generator) -> int:
     """Draw a window's length: `bptt`, or half of it with probability 0.05."""
-    return bptt if torch.rand(()).item() < 0.95 else max(1, bptt // 2)
+    return bptt if torch.rand((), generator=generator).item() < 0.95 else max(1, bptt // 2)

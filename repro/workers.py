@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import ReproError, UsageError
 from repro.progress import note
+from repro.settings import cores
 
 if TYPE_CHECKING:
     from distributed import Client
 
 PATIENCE = 120.0  # seconds that workers and the one who asks wait for a scheduler that is gone
 ANSWER = 10.0  # seconds that a scheduler has to answer at first
-DEATHS = 10  # workers that one run may lose without a whole epoch in between
+DEATHS = 10  # workers that one run may lose without a new checkpoint in between
 # A run's memory is its kernel's, which Dask does not see: no limit. What is lost is said by the one who asks for runs.
 WORKER = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "silence_logs": logging.CRITICAL, "preload": __name__}
 
@@ -138,5 +139,4 @@ def gpus() -> list[str]:
 
 def _threads(workers: int) -> dict[str, Any]:
     """Return Dask's setting that divides the cores among workers; what the environment says goes before."""
-    cores = max(1, (os.cpu_count() or 1) // workers)
-    return {"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": cores}}
+    return {"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": max(1, cores() // workers)}}

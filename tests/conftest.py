@@ -42,7 +42,7 @@ def same_bytes(tmp_path):
 
     def check(draw):
         for name in ("first", "second"):
-            plots.save(draw(), tmp_path / name)
+            plots.save(draw(), tmp_path / name, None)
         for extension in ("svg", "pdf", "png"):
             assert (tmp_path / f"first.{extension}").read_bytes() == (tmp_path / f"second.{extension}").read_bytes()
 

@@ -29,11 +29,11 @@ class Zero(nn.Module):
 
 
 class Reduce(nn.Module):
-    def __init__(self, channels_in, channels):
+    def __init__(self, channels_in, channels, affine=False):
         super().__init__()
         self.conv_1 = nn.Conv2d(channels_in, channels // 2, 1, stride=2, bias=False)
         self.conv_2 = nn.Conv2d(channels_in, channels - channels // 2, 1, stride=2, bias=False)
-        self.bn = nn.BatchNorm2d(channels, affine=False)
+        self.bn = nn.BatchNorm2d(channels, affine=affine)
 
     def forward(self, x):
         x = functional.relu(x)
@@ -42,18 +42,18 @@ class Reduce(nn.Module):
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted)], dim=1))
 
 
-def separable(channels, kernel, stride, dilation):
+def separable(channels, kernel, stride, dilation, affine=False):
     padding = dilation * (kernel // 2)
     return [
         nn.ReLU(),
         nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
         nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels, affine=False),
+        nn.BatchNorm2d(channels, affine=affine),
     ]
 
 
-def relu_conv_norm(channels_in, channels):
-    return Op(nn.ReLU(), nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels, affine=False))
+def relu_conv_norm(channels_in, channels, affine=False):
+    return Op(nn.ReLU(), nn.Conv2d(channels_in, channels, 1, bias=False), nn.BatchNorm2d(channels, affine=affine))
 
 
 def primitive(name, channels, stride):

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
 from repro import cluster, runner, runs, states, workers
+from repro.board import Attempt
 from repro.cli import main
 from repro.errors import ReproError, UsageError
 from repro.experiments import find
@@ -76,6 +78,10 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
     killer.start()
     cluster.run_all(jobs, "the command", "local:2")
     killer.join()
+    assert {run.path.name: states.state(run).word for run in runs.existing_runs("cifar10-search")} == {
+        long.path.name: "done",
+        "smoke,dataset=cifar10": "failed",
+    }
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
     alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
     toy = run_recipe("bilevel-toy", "smoke", {"steps": "7"})
@@ -95,6 +101,16 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
     sessions = json.loads((long.path / "provenance.json").read_text())["sessions"]
     assert len(sessions) == 2
     assert {session["command"] for session in sessions} == {"the command"}
+
+
+def test_a_run_that_kills_every_worker_has_failed(folder):
+    run = runs.open_run(find("cifar10-search"), "smoke", TINY)
+    (job,) = runner.plan([(find("cifar10-search"), TINY)], "smoke", with_needs=False)
+    error = type("KilledWorker", (Exception,), {})
+    attempt = Attempt(job, SimpleNamespace(status="error", exception=error), 0)
+    cluster.Board([job], "the command", None, [], client=None).take_in(attempt)
+    assert job.outcome == "failed"
+    assert str(states.state(run)) == f"failed, {job.message}"
 
 
 def scheduler(port):
@@ -150,7 +166,7 @@ def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, error = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last whole epoch"
+    assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last checkpoint"
     assert "Traceback" not in error
     (run,) = runs.existing_runs()
     wait_until(lambda: states.state(run).word == "stopped", 60)

@@ -119,17 +119,17 @@ def test_saving_draws_every_cell_and_shows_it_in_a_notebook(tmp_path, monkeypatc
 
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda bundle, **_: shown.append(bundle))
-    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell")
+    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell", None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cell-normal.svg", "cell-reduce.svg"]
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
-    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell")
+    drawing.save(PUBLISHED["DARTS_V2"], tmp_path / "cell", None)
     assert [bundle.get("text/markdown") for bundle in shown] == ["normal cell", None, "reduce cell", None]
     assert shown[1]["image/svg+xml"] == (tmp_path / "cell-normal.svg").read_text()
 
 
 def test_saving_without_graphviz_says_so_and_goes_on(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(drawing, "_draw", lambda *_: 1 / 0)
-    drawing.save(PUBLISHED["DARTS_V2_RNN"], tmp_path / "cell")
+    drawing.save(PUBLISHED["DARTS_V2_RNN"], tmp_path / "cell", None)
     assert [path.name for path in tmp_path.iterdir()] == ["cell-recurrent.dot"]
     assert "install Graphviz" in capfd.readouterr().err

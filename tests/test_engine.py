@@ -5,10 +5,12 @@ import shutil
 
 import nbformat
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
-from repro import runner
+from repro import engine, runner
 from repro.cli import main
 from repro.engine import executed
+from repro.errors import ReproError, line
 from repro.experiments import find
 from repro.runs import open_run
 from repro.settings import NOTEBOOKS
@@ -74,6 +76,23 @@ def test_failing_cell_is_saved_named_and_the_others_still_run(folder, capfd):
 
 
 FINISH = "from repro import notebooks\nnotebooks.start('cifar10-search', globals()).finish({'valid_error': 1.0})"
+
+
+def test_an_error_of_a_class_below_ours_ends_in_its_line_and_keeps_its_traceback(folder):
+    source = folder / "notebooks" / TOY
+    below = "class Own(UsageError): pass\n\nclass Mine(Own): pass\n\nraise Mine('of nan,\\n  it says')"
+    cells = [nbformat.v4.new_code_cell(f"from repro.errors import UsageError\n\n{below}")]
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(2, None), [notebook.cells[2], *cells]))
+    with pytest.raises(ReproError) as caught:
+        engine.execute(source, folder / "executed.ipynb", {}, {})
+    assert line(caught.value) == "of nan, it says"
+    assert "raise Mine('of nan," in caught.value.trace
+
+
+def test_an_error_that_only_has_the_name_of_ours_tells_its_cell():
+    said = {"ename": "ReproError", "evalue": "planted", "traceback": ["raise ReproError", "ReproError: planted"]}
+    error = PapermillExecutionError(cell_index=4, exec_count=3, source="", **said)
+    assert engine._message("executed.ipynb", error) == "cell 3 of executed.ipynb failed: ReproError: planted"
 
 
 def test_what_needs_a_failed_run_is_skipped(folder, capfd):

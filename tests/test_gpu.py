@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from test_acceleration import batches, captured, differences, run, search
+from test_single_path import NETWORKS
+from test_single_path import batch as paths_batch
 
 from repro import acceleration, capture, devices
 from repro.genotypes import PUBLISHED
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
 from repro.recipe import run_recipe
+from repro.search_space import PathSampler
+from repro.single_path import Judge, path_training
 from repro.verify import table, verify
 
 GPU = torch.device("cuda")
@@ -69,6 +74,24 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
         losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err
     assert len(set(losses[1])) == 10
+
+
+@pytest.mark.parametrize(("bf16", "rel"), [(False, 1e-4), (True, 0.05)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_path_is_that_of_the_cpu(name, bf16, rel):
+    """The first step and the first candidate's accuracy, from the same weights; on the GPU with channels last."""
+    found = []
+    for device in ("cpu", GPU):
+        torch.manual_seed(0)
+        network = NETWORKS[name]().to(device)
+        prepare = acceleration.lay_out("auto", network, lambda x: x, torch.device(device))
+        images, labels = (part.to(device) for part in paths_batch(64))
+        judge = Judge(network, images, images, labels, prepare, bf16)
+        accuracy = judge(network.space.random(np.random.default_rng(0)))
+        trainer = path_training(network.eval(), PathSampler(network.space, 0), 40, bf16=bf16)
+        found.append((trainer.step(prepare(images), labels)[0].item(), accuracy))
+    assert found[1][0] == pytest.approx(found[0][0], rel=rel)
+    assert found[1][1] == pytest.approx(found[0][1], abs=20 if bf16 else 5)
 
 
 @pytest.mark.parametrize("name", ["cifar10-search", "ptb-search", "spos-supernet"])

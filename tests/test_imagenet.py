@@ -1,17 +1,21 @@
 """ImageNet: the published defaults, counted evaluation, resume with any number of processes, even after a kill."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from processes import together
 
-from repro import launcher, parallel
+from repro import checkpoints, failure, fit, launcher, parallel
 from repro.errors import ReproError
 from repro.experiments import find
 from repro.genotypes import PUBLISHED
@@ -135,7 +139,7 @@ def test_two_processes_give_the_losses_of_one(trained, tmp_path):
     assert path.name == folder.name
 
 
-@pytest.mark.parametrize(("batch", "processes"), [(5, 1), (48, 1), (7, 2), (100, 3)])
+@pytest.mark.parametrize(("batch", "processes"), [(5, 1), (48, 1), (7, 2), (47, 3)])
 def test_a_checkpoint_has_the_same_errors_in_batches_and_processes_of_any_size(trained, tmp_path, batch, processes):
     result, _, folder = trained
     texts = {"weights": str(folder), "batch": str(batch)}
@@ -146,6 +150,39 @@ def test_a_checkpoint_has_the_same_errors_in_batches_and_processes_of_any_size(t
         tested = together(tmp_path / "work", processes, _tested, texts, joined=False, **runs)[0]
     assert tested["valid_images"] == 48
     assert [tested[name] for name in ("top1_error", "top5_error")] == [result["top1_error"], result["top5_error"]]
+
+
+def within(last, texts):
+    """Make the run, with a checkpoint after every step by the first process's clock, and stop it in step `last`."""
+    is_time, steps = fit.Clock.is_time, count(1)
+
+    def stopping(clock):
+        said = is_time(clock)
+        if next(steps) == last:
+            raise KeyboardInterrupt
+        return said
+
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(fit.Clock, "is_time", stopping)
+        if os.environ.get("RANK") == "1":
+            patch.setattr(fit.time, "monotonic", lambda: 0.0)  # it is never time
+        return make(**texts, checkpoint_minutes="1e-9")
+
+
+def test_two_processes_go_on_within_an_epoch_and_so_does_one(tmp_path):
+    texts = {"images": "141", "batch": "47", "epochs": "1", "drop_path_rate": "0.5"}
+    run = lambda last, name: together(tmp_path / "work", 2, within, last, texts, joined=False, REPRO_RUNS=name)[0]
+    whole = run(0, tmp_path / "whole")
+    for steps in ({"train": 2}, {"train": 3, "valid": 1}):  # the last batch of validation is for one process alone
+        assert run(3, tmp_path / "two") is None
+        (folder,) = (tmp_path / "two").glob("*/*")
+        held = checkpoints.load(folder)["within"]
+        assert (held["steps"], len(held["processes"])) == (steps, 2)
+    shutil.copytree(tmp_path / "two", tmp_path / "runs")
+    assert run(0, tmp_path / "two") == whole
+    result, (row,) = within(0, texts)
+    assert row["train_loss"] == pytest.approx(whole[1][0]["train_loss"], rel=1e-6)
+    assert result["valid_images"] == 48
 
 
 def _tested(texts):
@@ -212,10 +249,12 @@ def test_killed_process_is_told_and_the_run_goes_on_with_another_number(trained,
     assert error.splitlines()[-1].startswith("repro: process 1 was ended by SIGKILL (out of memory, or killed)")
     assert "Traceback" not in error
     assert not any(Path(f"/proc/{pid}").exists() for pid in (torchrun, *workers))
+    (folder,) = (tmp_path / "killed").glob("*/*")
+    assert failure.read(folder).startswith("process 1 was ended by SIGKILL")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPRO_RUNS", str(tmp_path / "killed"))
         result, rows = make(**texts, processes="1")
-    (folder,) = (tmp_path / "killed").glob("*/*")
+    assert not (folder / "failure.txt").exists()
     assert len((folder / "provenance.json").read_text().split('"command"')) == 3
     for row, expected in zip(rows, whole, strict=True):
         assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-2)  # float32 in torchrun's processes
@@ -252,8 +291,11 @@ def test_processes_that_fail_are_quoted(run, tmp_path, monkeypatch):
         script.write_text(f"#!/bin/sh\n{log} <<'END'\n{said}\nEND\nexit 1\n")
         script.chmod(0o755)
         monkeypatch.setattr(launcher.sys, "executable", str(script))
+        failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew
         with pytest.raises(ReproError, match=message):
             launcher.compute(run)
+        assert re.search(message, failure.read(run.path))
+        assert f"process 1:\n{said}" in (run.path / "failure.txt").read_text()
 
 
 def test_more_processes_than_gpus_are_refused():

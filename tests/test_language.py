@@ -6,16 +6,17 @@ import pytest
 import torch
 from torch.nn import functional
 
+from repro import checkpoints
 from repro.errors import ReproError, UsageError
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.genotypes import PUBLISHED, RecurrentGenotype
-from repro.hyperparameters import BilevelToy
+from repro.hyperparameters import Trained
 from repro.language import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch
 from repro.language_search import LanguageSearch, architecture, random_cell, search_epoch, validate
 from repro.recurrent import Dropout, LanguageModel
 from repro.runs import Run
 from repro.text import unigram_perplexity
-from repro.windows import search_length, training_length, window, windows
+from repro.windows import Lengths, Windows, search_length, training_length, window
 
 CELL = RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2))
 V, H, B = 12, 16, 4
@@ -45,38 +46,39 @@ def search(order=2, dropout=MILD, dtype=torch.float32, **options):
     return LanguageSearch(network, weights, alphas, Descent(bptt=10), order, **options)
 
 
-def epochs_of(side):
+def epochs_of(side, lengths):
     """The epoch function of a recipe."""
     train, valid = (streams(side.network, words(seed=seed), B) for seed in (0, 1))
     if isinstance(side, LanguageSearch):
         train = train[:60]
-        return lambda index: search_epoch(side, train, valid)
-    return lambda index: train_epoch(side, train, valid, index)
+        return lambda epoch: search_epoch(side, train, valid, lengths, epoch)
+    return lambda epoch: train_epoch(side, train, valid, lengths, epoch)
 
 
 class Stop(Exception):
     pass
 
 
-def run(path, side, epochs=6, stop=None):
+def run(path, side, epochs=6, stop=None, minutes=10.0):
     path.mkdir(exist_ok=True)
-    here, once = Run(path, "test", "smoke", BilevelToy()), epochs_of(side)
+    lengths = Lengths(search_length if isinstance(side, LanguageSearch) else training_length, 7)
+    here = Run(path, "test", "smoke", Trained(checkpoint_minutes=minutes))
+    once = epochs_of(side, lengths)
 
-    def epoch(index):
-        row = once(index)
-        if index == stop:
+    def epoch(this):
+        row = once(this)
+        if this.index == stop:
             raise Stop
         return row
 
-    fit(here, {"side": side}, epochs, epoch)
+    fit(here, {"side": side, "lengths": lengths}, epochs, epoch)
     return [{name: value for name, value in row.items() if name != "seconds"} for row in here.metrics()]
 
 
 @pytest.mark.parametrize("draw", [search_length, training_length])
 def test_windows_tile_the_text(draw):
-    torch.manual_seed(0)
     text = torch.arange(500)[:, None]
-    read = [window(text, start, length) for start, length in windows(text, draw, 20)]
+    read = [window(text, start, length) for start, length in Windows(text, Lengths(draw, 0), 20)]
     tokens, targets = (torch.cat(parts)[:, 0] for parts in zip(*read, strict=True))
     assert torch.equal(tokens, torch.arange(len(tokens)))
     assert torch.equal(targets, tokens + 1)
@@ -84,15 +86,16 @@ def test_windows_tile_the_text(draw):
 
 
 def test_window_lengths_are_those_of_the_release():
-    torch.manual_seed(0)
-    searched = [search_length(35) for _ in range(4000)]
+    state, searching, training = torch.get_rng_state(), Lengths(search_length, 0), Lengths(training_length, 0)
+    searched = [searching(35) for _ in range(4000)]
     assert set(searched) == {35, 17}
     assert searched.count(17) / 4000 == pytest.approx(0.05, abs=0.015)
-    trained = torch.tensor([training_length(35) for _ in range(4000)], dtype=torch.float64)
+    trained = torch.tensor([training(35) for _ in range(4000)], dtype=torch.float64)
     assert 5 <= trained.min() < 15
     assert 45 < trained.max() <= 55
     assert trained.mean().item() == pytest.approx(0.95 * 34.5 + 0.05 * 17, abs=0.3)  # cut to whole numbers
-    assert min(training_length(2) for _ in range(500)) == 5
+    assert min(training(2) for _ in range(500)) == 5
+    assert torch.equal(torch.get_rng_state(), state)  # that of dropout
 
 
 @pytest.mark.parametrize("bptt", [1, 7, 1000])
@@ -135,9 +138,8 @@ def test_averaged_weights_are_the_mean_of_the_iterates():
     for start in range(0, 60, 10):
         _, hidden = side.descent.step(side.network, side.optimizer, window(tokens, start, 10), hidden)
         iterates.append(side.network.maps.detach().clone())
-    with side.averaged():
-        mean = side.network.maps.detach().clone()
-    torch.testing.assert_close(mean, torch.stack(iterates[1:]).mean(0))  # PyTorch's average begins at its second step
+    mean = torch.stack(iterates[1:]).mean(0)  # PyTorch's average begins at its second step
+    torch.testing.assert_close(side.averaged()[-1], mean)
     assert torch.equal(side.network.maps, iterates[-1])
 
 
@@ -203,7 +205,7 @@ def test_search_is_validated_with_batch_statistics_and_moves_none():
     side = search()
     text = streams(side.network, words(83), 4)
     before = {name: value.clone() for name, value in side.network.state_dict().items()}
-    found = validate(side, text)
+    found = validate(side, text, Epoch(0))
     assert side.network.norm.training
     assert all(torch.equal(value, before[name]) for name, value in side.network.state_dict().items())
     undropped = search(dropout=Dropout(0, 0, 0, 0, 0)).network.train()
@@ -253,13 +255,34 @@ def test_training_recovers_from_a_loss_that_is_not_finite(tmp_path, monkeypatch)
     assert all(math.isfinite(row["valid_perplexity"]) for row in rows)
 
 
+@pytest.mark.parametrize("make", [training, search])
+def test_a_second_try_of_an_epoch_goes_on_within_it(tmp_path, monkeypatch, make):
+    def stop():
+        held = checkpoints.load(tmp_path / "parts")
+        if held and held["within"]["steps"].get("train") == 2 and tries(held) == 1:
+            raise Stop
+
+    tries = lambda held: held["within"]["processes"][0]["parts"]["start"]["start"]["restarts"]
+    step = Descent.step
+    with monkeypatch.context() as patch:
+        spoil(patch, {3})
+        rows = run(tmp_path / "whole", make(), epochs=2)
+        assert [row["restarts"] for row in rows] == [1, 0]
+    with monkeypatch.context() as patch:
+        spoil(patch, {3})
+        patch.setattr(Descent, "step", lambda *arguments: stop() or step(*arguments))
+        with pytest.raises(Stop):
+            run(tmp_path / "parts", make(), epochs=2, minutes=1e-9)
+    assert run(tmp_path / "parts", make(), epochs=2) == rows
+
+
 @pytest.mark.parametrize(("make", "lr"), [(training, 10.0), (search, 5.0)])
 def test_recovery_has_a_bound(monkeypatch, make, lr):
     spoil(monkeypatch, range(10**6))
     side = make()
     before = side.network.maps.detach().clone()
     with pytest.raises(ReproError, match=f"not finite in 4 tries of one epoch at lr={lr}"):
-        epochs_of(side)(0)
+        epochs_of(side, Lengths(training_length, 0))(Epoch(0))
     assert torch.equal(side.network.maps, before)
 
 
@@ -278,7 +301,7 @@ def test_wrong_texts_are_refused_before_training():
         streams(side.network, words(), 400)
     short = streams(side.network, words(8), 4)
     with pytest.raises(UsageError, match="streams of 2 words are too short"):
-        train_epoch(side, short, short, 0)
+        train_epoch(side, short, short, Lengths(training_length, 0), Epoch(0))
 
 
 def test_random_cells_are_drawn_from_the_whole_space():

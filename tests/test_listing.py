@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import pytest
 
 from repro import listing, profiles
@@ -34,10 +33,7 @@ def stopped(name, count, **overrides):
 
 
 def failed(name):
-    run = stopped(name, 1, epochs=3)
-    error = nbformat.v4.new_output("error", ename="RuntimeError", evalue="planted\nmore", traceback=[])
-    cell = nbformat.v4.new_code_cell("1 / 0", outputs=[error], execution_count=1)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), run.path / "notebook.ipynb")
+    stopped(name, 1, epochs=3).fail(RuntimeError("planted"))
 
 
 def test_every_experiment_is_listed_with_its_cost_and_needs(capsys):

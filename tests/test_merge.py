@@ -89,6 +89,17 @@ def test_the_one_that_is_further_stays(there, here, tmp_path, ours, theirs, word
     assert content(here) == (content(tmp_path / "there") if word == "replaced" else before)
 
 
+def test_a_failure_comes_along_and_goes_with_the_run_that_it_ended(there, here, tmp_path):
+    path = there(SEARCH, {}, epochs=1)
+    runs.read_run(path).fail(RuntimeError("planted"))
+    assert words(tmp_path / "there") == {"cifar10-search/smoke": "copied"}
+    (run,) = states.survey()[0]
+    assert states.state(run).message == "RuntimeError: planted"
+    there(SEARCH, {}, epochs=2, folder="further")
+    assert words(tmp_path / "further") == {"cifar10-search/smoke": "replaced"}
+    assert states.state(run).word == "stopped"
+
+
 def test_a_conflict_is_named_with_both_values_and_fails(there, here, tmp_path, capsys):
     there(TOY, {}, result={"end": 1.5}, folder="here")
     there(TOY, {}, result={"end": 2.5})

@@ -93,10 +93,10 @@ def search(order, steps, folds):
     torch.manual_seed(2)
     network = SearchNetwork(channels=2, classes=5, cells=3, nodes=1)
     parallel.synchronise(network, differentiable_twice=True)
-    weights = torch.optim.SGD(network.weights(), 0.1, 0.9, weight_decay=3e-4)
-    alphas = torch.optim.Adam(network.alphas, 0.01)
-    kind = SimultaneousSearch if order == "simultaneous" else ImageSearch
-    searcher = kind(network, weights, alphas, order)
+    joins = order == "simultaneous"
+    weights = torch.optim.SGD([*network.weights(), *network.alphas * joins], 0.1, 0.9, weight_decay=3e-4)
+    alphas = weights if joins else torch.optim.Adam(network.alphas, 0.01)
+    searcher = (SimultaneousSearch if joins else ImageSearch)(network, weights, alphas, order)
     losses, data = [], [*batches(2 * steps), *batches(2, size=3)]
     for train, valid in zip(data[::2], data[1::2], strict=True):
         train, valid = (tuple(map(parallel.mine, batch)) for batch in (train, valid))

@@ -42,6 +42,32 @@ def test_wrong_values_are_refused(values, message):
         CifarSearch.build(values)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("cifar10-search", {"order": 1, "eps": 0.1}, "eps=0.1 has no effect with order=1: leave it out"),
+        ("cifar10-search", {"order": "exact", "eps": 0.1}, "eps=0.1 has no effect with order=exact: leave it out"),
+        ("cifar10-search", {"order": 1, "xi_scale": 2.0}, "xi_scale=2.0 has no effect with order=1"),
+        ("ptb-search", {"order": 1, "frozen_masks": True}, "frozen_masks=True has no effect with order=1"),
+        ("cifar10-joint", {"strategy": "simultaneous", "alpha_lr": 1.0}, "alpha_lr=1.0 has no effect with strategy="),
+    ],
+)
+def test_a_value_without_effect_is_refused(name, values, message):
+    with pytest.raises(UsageError, match=f"^{message}"):
+        resolve(find(name), "smoke", values)
+    resolve(find(name), "smoke", dict(list(values.items())[:1]))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_every_value_of_a_run_can_be_given_again(experiment):
+    for profile in CHANGES:
+        for switch, settings in experiment.parameters.IDLE.items():
+            for setting, idle in settings.items():
+                params = resolve(experiment, profile, {switch: setting})
+                assert set(idle) <= params.values().keys()
+                assert resolve(experiment, profile, params.values()) == params  # as the processes of a group get them
+
+
 def test_texts_become_typed_values():
     texts = {"order": "1", "lr": "1e-3", "dataset": "digits", "epochs": "7"}
     assert CifarSearch.parse(texts) == {"order": 1, "lr": 0.001, "dataset": "digits", "epochs": 7}

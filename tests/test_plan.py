@@ -12,6 +12,7 @@ from repro.cli import main
 from repro.experiments import EXPERIMENTS, find
 from repro.hyperparameters_spos import SposSupernet
 from repro.results import published
+from repro.results.rows import ROWS
 from repro.settings import ROOT
 
 PAPER = [(experiment, changes) for experiment, changes in profiles.plan("paper")]
@@ -88,6 +89,20 @@ def test_the_readme_says_what_the_plan_says():
     for count, days, bound in zip(counts, until, least, strict=True):
         assert days == pytest.approx(schedule.makespan(schedule.simulate(left, int(count))) / 24, rel=2e-3)
         assert bound == pytest.approx(schedule.lower_bound(left, int(count)) / 24, rel=2e-3)
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_every_published_row_that_names_a_run_is_made_by_the_plan(table):
+    """With the seeds that the row is about: ten where it prints a deviation, five where it says so, else one."""
+    planned = [(each.name, runs.resolve(each, "paper", changes).identity()) for each, changes in PAPER]
+    numbers = published.table(table).set_index("id")
+    for key, row in ROWS[table].items():
+        line = numbers.loc[key]
+        seeds = 10 if line.get("std") == line.get("std") is not None else 5 if "5 runs" in line["architecture"] else 1
+        assert len(row.seeds("paper")) == seeds
+        wanted = runs.resolve(find(row.experiment), "paper", row.changes_in("paper")).identity()
+        for seed in range(seeds):
+            assert (row.experiment, {**wanted, "seed": seed}) in planned, (key, seed)
 
 
 def test_longest_paths_come_first_and_needs_before():

@@ -124,11 +124,11 @@ def test_several_runs_give_their_mean_and_a_band():
     assert "mean of 2 runs" in figure.get_label()
 
 
-def test_only_what_can_be_compared_stands_beside_the_papers_rows():
+def test_only_what_is_as_published_stands_beside_the_papers_rows():
     table = published.table("darts_table1_cifar10")
     ours = {"architecture": "DARTS-2nd+cutout", "search_method": "gradient", "profile": "short", "std here": 0.1}
     ours |= {"test_error_percent here": 2.9, "search_gpu_days here": 0.02}
-    rows = pd.concat([table, pd.DataFrame([{**ours, "comparable": True}, {**ours, "comparable": False}])])
+    rows = pd.concat([table, pd.DataFrame([{**ours, "as_published": True}, {**ours, "as_published": False}])])
     figure = plots_cost.cost_against_error(rows)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert len(texts) == 14  # DenseNet-BC has no search; one row is our own
@@ -166,10 +166,10 @@ def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
 
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda bundle, **options: shown.append((bundle, options)))
-    plots.save(plots.search_curve(METRICS), tmp_path / "a")
+    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
-    plots.save(plots.search_curve(METRICS), tmp_path / "a")
+    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
     ((bundle, options),) = shown
     assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
     assert options["metadata"]["image/png"]["width"] == 720

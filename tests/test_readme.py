@@ -21,7 +21,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from repro import cli, datasets, engine, notebooks, pages, profiles, runner
+from repro import cli, datasets, engine, notebooks, pages, pool, profiles, runner
 from repro.experiments import EXPERIMENTS, find
 from repro.image_folder import pictures
 from repro.results import published
@@ -76,13 +76,14 @@ def folder(tmp_path_factory):
         smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **SMALL.get(name, {})} for name in EXPERIMENTS}
         patch.setitem(profiles.CHANGES, "smoke", smoke)
         patch.setattr(runner, "engine", SimpleNamespace(execute=compute, executed=engine.executed))
+        patch.setattr(pool, "cores", lambda: 1)
         fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
         patch.setitem(datasets.DATASETS, "cifar10", fetched)
         flowers(folder / "data" / "flowers")
         yield folder
 
 
-def compute(source, target, values, environment):
+def compute(source, target, values, *_):
     """Compute a run as its notebook does, after the engine's own check of the notebook's parameters."""
     engine.check(source, values)
     run = read_run(target.parent)
@@ -161,12 +162,12 @@ def test_every_experiment_has_its_row():
 def test_commands_in_the_text_are_ones_that_there_are(monkeypatch):
     planned = []
 
-    def run_all(jobs, line):
+    def run_all(jobs, line, at_once):
         planned.extend(jobs)
         for job in jobs:
             job.outcome = "done"
 
-    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(pool, "run_all", run_all)
     monkeypatch.setattr("repro.runs.find_needed", lambda *_: None)
     for command in quoted(README.replace(RESULTS, "")):
         if command[0] == "repro":

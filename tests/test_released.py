@@ -1,20 +1,33 @@
 """The authors' checkpoints: every released name has its place, and what does not fit is refused in one line."""
 
 import pickle
+import re
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from plain_network import PlainNetwork
 from plain_supernet import PlainSearchNetwork
 
+from repro import checkpoints, images, released_recurrent
 from repro.errors import ReproError
-from repro.genotypes import PUBLISHED
+from repro.genotypes import CELL_OPERATIONS, PUBLISHED, ConvGenotype
 from repro.network import EvaluationNetwork
 from repro.reference import read
 from repro.released import load_released, places, read_state_dict, released_view
 from repro.supernet import SearchNetwork
+from repro.verify import verify
 
 REFERENCE = Path(__file__).parent / "reference"
+CELLS = {name: genotype for name, genotype in PUBLISHED.items() if isinstance(genotype, ConvGenotype)}
+
+
+def of_one_operation(name):
+    """A cell of nothing else: in the one that reduces, with stride 2 from the inputs and stride 1 from a node."""
+    edges = ((name, 0), (name, 1), (name, 2), (name, 0))
+    return ConvGenotype(edges, (2, 3), edges, (2, 3))
 
 
 def checkpoint(name):
@@ -37,6 +50,27 @@ def test_every_weight_and_statistic_of_the_search_network_has_one_place():
         assert torch.equal(released_view(own, released[name]).reshape(value.shape), value)
     weights = sum(released_view(own, released[name]).numel() for name, _ in plain.named_parameters())
     assert weights == sum(weight.numel() for weight in network.weights())
+
+
+@pytest.mark.parametrize(
+    "genotype", [*CELLS.values(), *map(of_one_operation, CELL_OPERATIONS)], ids=[*CELLS, *CELL_OPERATIONS]
+)
+def test_every_operation_is_read_in_the_released_naming(genotype):
+    torch.manual_seed(0)
+    plain = PlainNetwork(genotype, channels=4, cells=3)
+    for value in plain.state_dict().values():
+        value.copy_(0.5 + torch.rand_like(value) if value.ndim == 1 else value)  # BatchNorm as it never starts
+    network = EvaluationNetwork(genotype, channels=4, cells=3, auxiliary=False)
+    state = {name: value for name, value in plain.state_dict().items() if "num_batches" not in name}
+    assert set(places(network)) == set(state)
+    load_released(network, state)
+    images = torch.randn(5, 3, 16, 16)
+    for training in (False, True):
+        ours, expected = network.train(training)(images)[0], plain.train(training)(images)
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    own = network.state_dict()
+    for name, place in places(network).items():
+        torch.testing.assert_close(own[place.name], plain.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_checkpoint_is_read_with_or_without_its_wrappings(tmp_path):
@@ -76,6 +110,55 @@ def test_a_checkpoint_of_another_network_is_refused():
         )
     with pytest.raises(ReproError, match="another genotype, or of another kind"):
         load_released(nasnet(), {"weight": torch.zeros(1)})
+
+
+class Malice:
+    def __reduce__(self):
+        return eval, ("open('harm', 'w')",)
+
+
+def forms_of(thing):
+    """A bare pickle of it, PyTorch's old stream, its archive, and NumPy's array and archive."""
+    held = np.empty(1, dtype=object)
+    held[0] = thing
+    forms = [BytesIO() for _ in range(5)]
+    pickle.dump(thing, forms[0], protocol=2)
+    torch.save({"weight": thing}, forms[1], _use_new_zipfile_serialization=False)
+    torch.save({"weight": thing}, forms[2])
+    np.save(forms[3], held)
+    np.savez(forms[4], x_train=held, y_train=held, x_test=held, y_test=held)
+    return [form.getvalue() for form in forms]
+
+
+STATE = "m.npz: .*; accepted is what torch.save makes of a state dict"
+READERS = {
+    "weights": (read_state_dict, STATE),
+    "checkpoint": (lambda path: checkpoints.read(path), STATE),
+    "recurrent weights": (released_recurrent.read_model, "m.npz is refused: it .*; accepted are the authors' model"),
+    "reference": (verify, "m.npz: it (is no .npz|is damaged, or no archive of numbers alone|has no 'config')"),
+    "images": (lambda path: images._read(path), "m.npz (lacks an array|cannot be read: it is damaged, or no archive)"),
+}
+
+
+@pytest.mark.parametrize("thing", [Malice(), Path("x"), torch.nn.Linear(1, 1)], ids=lambda thing: type(thing).__name__)
+@pytest.mark.parametrize(("reader", "words"), READERS.values(), ids=READERS)
+def test_what_holds_code_is_refused_in_our_words(reader, words, thing, tmp_path, monkeypatch, capfd):
+    """The libraries' words advise to read it all the same."""
+    monkeypatch.chdir(tmp_path)
+    for form in forms_of(thing):
+        Path("m.npz").write_bytes(form)
+        with pytest.raises(ReproError, match=words) as caught:
+            reader(Path("m.npz"))
+        assert not re.search(r"weights_only|allow_pickle|trust|unsafe|torch\.load|pickle\.load|\n", str(caught.value))
+        assert not Path("harm").exists()
+    assert not capfd.readouterr().err
+
+
+def test_a_refused_pickle_is_told_by_what_it_would_call(tmp_path):
+    for form in forms_of(Malice())[:3]:
+        (tmp_path / "m.pt").write_bytes(form)
+        with pytest.raises(ReproError, match="it is a pickle that names eval, and so could run code"):
+            read_state_dict(tmp_path / "m.pt")
 
 
 def test_files_that_hold_anything_else_are_refused(tmp_path):

@@ -168,7 +168,7 @@ def test_a_file_that_would_run_something_is_refused(tmp_path, monkeypatch, make,
     [
         ({"encoder.weight": torch.zeros(2, 2)}, "not a recurrent network of the release: it has no decoder.bias"),
         ({"epoch": 3}, "refused: it holds int where a tensor is expected"),
-        ([1, 2], "refused: 'list' object has no attribute 'state'"),
+        ([1, 2], "refused: it holds list where a network is expected; accepted are"),
         ({}, "not a recurrent network of the release"),
     ],
 )

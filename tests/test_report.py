@@ -143,9 +143,7 @@ def failed():
     """A recurrent search that failed in its second epoch, and a folder whose parameters are damaged."""
     rows = list(curves(("train", "valid"), ("perplexity",), 1, {"recurrent": (10, 5)}))
     run = begin("ptb-search", rows)
-    error = nbformat.v4.new_output("error", ename="RuntimeError", evalue="planted", traceback=[])
-    cell = nbformat.v4.new_code_cell("1 / 0", outputs=[error], execution_count=1)
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), run.path / "notebook.ipynb")
+    run.fail(RuntimeError("planted"))
     damaged = run.path.with_name("smoke,seed=7")
     damaged.mkdir()
     (damaged / "params.json").write_text("{")
@@ -211,16 +209,16 @@ def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
 
 
 def test_every_command_that_is_given_is_one_that_runs(empty, monkeypatch):
-    from repro import runner
+    from repro import pool
 
     planned = set()
 
-    def run_all(jobs, line):
+    def run_all(jobs, line, at_once):
         for job in jobs:
             planned.add(job.run.name)
             job.outcome = "done"
 
-    monkeypatch.setattr(runner, "run_all", run_all)
+    monkeypatch.setattr(pool, "run_all", run_all)
     found = commands(empty)
     assert len(found) > 20
     for command in sorted(found):

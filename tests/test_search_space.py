@@ -2,11 +2,13 @@
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from repro.errors import ReproError, UsageError
 from repro.search_space import Budget, Cost, PathSampler, Space
@@ -30,11 +32,8 @@ def test_cost_is_the_sum_over_layers():
         )
 
 
-def test_extremes_are_those_of_the_whole_space():
-    costs = [COST(gene) for gene in SPACE.genes()]
-    assert COST(COST.cheapest()) == min(costs)
-    assert COST(COST.dearest()) == max(costs)
-    assert COST.bins(2) == [min(costs), (min(costs) + max(costs)) / 2, max(costs)]
+def test_the_cheapest_network_is_that_of_the_whole_space():
+    assert COST(COST.cheapest()) == min(COST(gene) for gene in SPACE.genes())
 
 
 def test_a_cost_survives_json():
@@ -82,29 +81,49 @@ def test_uniform_sampling_is_uniform():
         assert np.bincount(genes[:, place], minlength=size) == pytest.approx(6000 / size, rel=0.07)
 
 
-def test_binned_sampling_spreads_over_the_bins():
-    edges = COST.bins(4)
-    sampler = PathSampler(SPACE, 2, COST, edges)
+def test_every_bin_is_drawn_equally_often_and_within_it_every_path():
+    sampler = PathSampler(SPACE, 2, COST, [149.5, 180, 210.5])
+    drawn, parts = Counter(sampler() for _ in range(6000)), []
+    for low, high in sampler.bins:
+        paths = [gene for gene in SPACE.genes() if low <= COST(gene) < high]
+        parts.append([drawn[gene] for gene in paths])
+        assert chisquare(parts[-1]).pvalue > 0.001
+    assert sum(map(sum, parts)) == 6000
+    assert chisquare([*map(sum, parts)]).pvalue > 0.001
+
+
+def test_bins_are_seven_equal_ones_over_the_costs_of_nearly_all_paths():
+    space, cost = Space(6, {"block": tuple("abcdefgh")}), Cost("BitOps", 0, np.arange(48).reshape(6, 8) ** 2)
+    costs = cost.many(np.array(list(space.genes())))
+    bins = PathSampler(space, 1, cost).bins
+    assert len(bins) == 7
+    assert [high for _, high in bins[:-1]] == [low for low, _ in bins[1:]]
+    assert np.ptp([high - low for low, high in bins]) < 1e-9 * costs.max()
+    assert (costs < bins[0][0]).mean() == pytest.approx(0.001, rel=0.3)
+    assert (costs > bins[-1][1]).mean() == pytest.approx(0.001, rel=0.3)
+    assert PathSampler(space, 2, cost).bins == bins
+
+
+def test_a_bin_without_paths_is_left_out_and_no_path_lies_elsewhere():
+    sampler = PathSampler(SPACE, 2, COST, [0, 50, 190, 200])
+    assert sampler.bins == [(50, 190), (190, 200)]
     costs = [COST(sampler()) for _ in range(2000)]
-    assert np.histogram(costs, edges)[0] == pytest.approx(500, rel=0.2)
+    assert max(costs) <= 200
+    assert np.histogram(costs, [50, 190, 200])[0] == pytest.approx(1000, rel=0.1)
+    with pytest.raises(UsageError, match="no path costs 0 to 1 multiply-adds: take other edges"):
+        PathSampler(SPACE, 2, COST, [0, 1])
 
 
-def test_an_empty_bin_falls_back_to_uniform():
-    sampler = PathSampler(SPACE, 2, COST, [0, 1])
-    assert len({sampler() for _ in range(50)}) > 30
-
-
-@pytest.mark.parametrize("edges", [(), COST.bins()])
-def test_a_sampler_resumes_where_it_stopped(edges):
-    cost = COST if edges else None
-    one, other = PathSampler(SPACE, 3, cost, edges), PathSampler(SPACE, 4, cost, edges)
+@pytest.mark.parametrize("cost", [None, COST])
+def test_a_sampler_resumes_where_it_stopped(cost):
+    one, other = PathSampler(SPACE, 3, cost), PathSampler(SPACE, 4, cost)
     for _ in range(5):
         one()
     other.load_state_dict(json.loads(json.dumps(one.state_dict())))
     assert [one() for _ in range(20)] == [other() for _ in range(20)]
 
 
-@pytest.mark.parametrize(("cost", "edges"), [(COST, []), (None, [1, 2]), (COST, [1]), (COST, [2, 1])])
+@pytest.mark.parametrize(("cost", "edges"), [(None, [1, 2]), (COST, [1]), (COST, [2, 1])])
 def test_bins_that_make_no_sense_are_refused(cost, edges):
     with pytest.raises(UsageError, match="ascending edges"):
         PathSampler(SPACE, 0, cost, edges)

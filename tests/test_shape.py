@@ -100,6 +100,68 @@ def test_links_between_notebooks_lead_somewhere():
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-def test_nothing_tracked_names_a_machine_or_is_too_long():
-    for path in [*PACKAGE.rglob("*.py"), *NOTEBOOKS]:
-        assert len(path.read_text().splitlines()) < 400 or path.suffix == ".ipynb", path
+FOLDERS = "home|Users|root|mnt|media|opt|private|scratch|srv|tmp|var|work|workspace|Volumes"
+PUBLIC = r"(?:(?:test\.)?pypi|files\.pythonhosted|download\.pytorch|conda\.anaconda)\.org(?![\w-]|\.\w)"
+MACHINE = [  # each begins with a literal, which is what a search over all files is fast at
+    rf"/(?<![\w.~$}}/-]/)(?:{FOLDERS})/[\w.$-]+",  # no part of a relative path or of an address
+    r":[\\/]+Users[\\/]\w+",
+    r"file:/+\w+",
+    rf"--(?:extra-)?(?:index-url|find-links)[ =]+(?!https://{PUBLIC})\S+",
+    rf"://(?!{PUBLIC})[\w.:-]*(?:artifact|conda|mirror|nexus|pypi|registry)[\w.:-]*",
+    rf"://(?!{PUBLIC})[\w.:/-]+/simple\b",
+    r"://[\w.-]+\.(?:corp|internal|intranet|lan|local)\b",
+]
+
+
+def machines(text: str) -> list[str]:
+    """What in a text names one machine: folders of a user, and hosts that are not public, of package registries say."""
+    text = text.replace("\\n", "\n")  # as JSON escapes it
+    return [match.group() for pattern in MACHINE for match in re.finditer(pattern, text)]
+
+
+def test_nothing_tracked_names_a_machine():
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a checkout: what is tracked is asked of git")
+    command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), "ls-files", "-z"]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+    paths = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert {ROOT / "README.md", *NOTEBOOKS} <= set(paths)
+    found = {path.name: machines(path.read_text(encoding="utf-8", errors="replace")) for path in paths}
+    assert not {name: words for name, words in found.items() if words}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("data in /", "home/ada/data"),
+        ('"/', 'Users/ada/x.ipynb"'),
+        ("made at\\n/", "tmp/run"),
+        ("see C:\\", "Users\\ada"),
+        ("file:", "///wheels"),
+        ("pip install --extra-index-url", " example.org"),
+        ("https:", "//pypi.org.example.net/torch"),
+        ("https:", "//registry.example.org:8443/x"),
+        ("https:", "//packages.example.org/py/simple"),
+        ("http:", "//gpu7.internal"),
+    ],
+)
+def test_names_of_a_machine_are_seen(parts):
+    assert machines("".join(parts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/usr/bin/env bash and 2> /dev/null, /proc/self/status, /path/to/data, ~/data, $HOME/tmp/x, runs/tmp/x",
+        "https://raw.githubusercontent.com/a/b/master/home/x.txt and https://www.cs.toronto.edu/tmp/y",
+        "pip install --index-url https://download.pytorch.org/whl/cpu, https://pypi.org/simple, https://files.pythonhosted.org/packages",
+        "a simple registry of experiments; conda, PyPI and a mirror image; work/life; internal: 3",
+    ],
+)
+def test_what_names_no_machine_passes(text):
+    assert not machines(text)
+
+
+def test_no_module_is_too_long():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) < 400, path

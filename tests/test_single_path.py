@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 from repro.augment import Augment
 from repro.choice_blocks import WIDTHS, ChoiceNetwork, Layout
 from repro.errors import UsageError
+from repro.fit import Epoch
 from repro.image_training import train_epoch
 from repro.images import Batches, load_images
 from repro.macro import MacroLayout, MacroNetwork
@@ -93,6 +94,22 @@ def test_the_learning_rate_falls_linearly_to_nothing():
         trainer.step(*batch())
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
     assert trainer.optimizer.param_groups[0]["lr"] == 0
+
+
+def test_steps_after_the_last_one_are_torch_s_update_bn():
+    torch.manual_seed(0)
+    network = ChoiceNetwork(TINY, gene=(0, 1, 2, 3), affine=True)
+    trainer, batches = training(network, steps=3), [batch(seed=seed) for seed in range(8)]
+    network.train()
+    for each in batches[:3]:
+        trainer.step(*each)
+    oracle = copy.deepcopy(network)
+    for each in batches[3:]:
+        trainer.step(*each)
+    update_bn([images for images, _ in batches[3:]], oracle)
+    for name, value in oracle.state_dict().items():
+        assert "num_batches" in name or torch.allclose(network.state_dict()[name], value, rtol=1e-5, atol=1e-7), name
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), oracle.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -178,9 +195,43 @@ def test_a_split_that_cannot_be_balanced_is_refused(valid_images):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_in_bf16_networks_train_and_are_judged_with_weights_in_float32(name):
+    losses, scores = [], []
+    for bf16 in (False, True):
+        torch.manual_seed(0)
+        network, kinds = NETWORKS[name](), set()
+        network.stem = watched(network.stem, kinds)
+        trainer = path_training(network, PathSampler(network.space, 0), 40, lr=0.1, bf16=bf16)
+        losses.append(trainer.step(*batch())[0].item())
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+        x, y = batch(40)
+        scores.append(
+            Judge(network, x[:20], x[20:], y[20:], plain, bf16, batch=10)(
+                network.space.random(np.random.default_rng(0))
+            )
+        )
+        assert kinds == {torch.bfloat16 if bf16 else torch.float32}
+        measure_latency(network, plain, bf16, seconds=1e-4)
+        assert kinds == {torch.bfloat16 if bf16 else torch.float32}
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert scores[1] == pytest.approx(scores[0], abs=20)
+
+
+def watched(stem, kinds):
+    """Add the type of what the stem returns to `kinds`."""
+
+    def watch(x):
+        y = stem(x)
+        kinds.add(y.dtype)
+        return y
+
+    return watch
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_latency_is_measured_for_every_choice(name):
     network = NETWORKS[name]()
-    cost = measure_latency(network, seconds=1e-4)
+    cost = measure_latency(network, plain, seconds=1e-4)
     assert cost.table.shape == network.costs()["parameters"].table.shape
     assert (cost.table >= 0).all()
     assert cost.fixed > 0
@@ -197,7 +248,7 @@ def test_a_supernet_learns_digits_and_its_candidates_differ():
     network = ChoiceNetwork(TINY)
     batches = Batches(x, y, 64, seed=0, drop_last=True)
     trainer = path_training(network, PathSampler(network.space, 0), 8 * len(batches), lr=0.3)
-    rows = [train_epoch(trainer, batches, augment) for _ in range(8)]
+    rows = [train_epoch(trainer, batches, augment, Epoch(0)) for _ in range(8)]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     judge = Judge(network, x[:512], images.x_train[held], images.y_train[held], augment.normalise)
     scores = [judge(gene) for gene in [(0,) * 4, (1,) * 4, (2,) * 4, (3,) * 4]]

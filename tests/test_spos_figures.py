@@ -79,5 +79,5 @@ def test_a_path_is_drawn_layer_by_layer_with_a_row_for_each_stage():
 
 def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
-    drawing.save_graph(drawing.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network")
+    drawing.save_graph(drawing.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
     assert "1W2A" in (tmp_path / "network.dot").read_text()

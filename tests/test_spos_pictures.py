@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from repro import checkpoints
 from repro.choice_blocks import ChoiceNetwork, Layout, bgr_255
 from repro.errors import ReproError
 from repro.experiments import find
@@ -50,7 +51,8 @@ def test_a_supernet_is_trained_searched_and_its_winner_retrained():
     assert found.result["candidates"] == 6
     trained = run("spos-retrain", **RETRAIN)
     assert 0 <= trained.result["test_accuracy"] <= 100
-    assert [row["epoch"] for row in trained.metrics()] == [0, 1]  # 5 batches of 144 pictures, then 2
+    assert [row["epoch"] for row in trained.metrics()] == [0, 1, 2]  # 5 batches of 144 pictures each
+    assert checkpoints.load(trained.path)["state"]["schedule"]["last_epoch"] == 7 + 5
 
 
 def test_pictures_are_picked_in_order_and_each_once(photographs):
@@ -63,9 +65,9 @@ def test_pictures_are_picked_in_order_and_each_once(photographs):
     images, labels = data.test()
     assert len(images) == len(labels) == 48
     assert torch.equal(labels, find_pictures(photographs / "imagenet", 8).valid.labels)
-    seen = [labels for _, labels in data.stream(torch.arange(144)).epoch(0, 99)]
+    seen = [labels for _, labels in data.stream(torch.arange(144)).epoch(0, 0, 99)]
     assert torch.equal(torch.cat(seen).bincount(), data.labels.bincount())
-    assert len(list(data.stream(torch.arange(144)).epoch(0, 2))) == 2
+    assert len(list(data.stream(torch.arange(144)).epoch(0, 0, 2))) == 2
 
 
 def test_the_authors_weights_are_judged_in_bgr(tmp_path):
@@ -80,7 +82,7 @@ def test_the_authors_weights_are_judged_in_bgr(tmp_path):
         data = path_data.load(evaluated.params, evaluated)
         if gene is None:
             row = evaluated.load("paths.json")[0]
-            judge = path_data.judge(evaluated.params, network, data, 40)
+            judge = path_data.judge(evaluated.params, evaluated, network, data, 40)
             assert judge(tuple(row["gene"])) == row["accuracy"]
             assert torch.equal(judge.prepare(data.test()[0][:2]), bgr_255(data.test()[0][:2]))
         else:

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro import folding, kernels
+from repro.bilevel import Functional, architecture_gradient
+from repro.grouped import differentiated_twice
 from repro.mixed_edges import MixedEdges, total
 from repro.released import load_released, places, released_view
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
@@ -83,12 +86,42 @@ def test_second_derivatives_equal_those_of_the_plain_network(folds, monkeypatch)
     monkeypatch.setattr("repro.supernet.folds_on", lambda device: folds)
     network, plain = pair(4, 4, 3, 3)
     x, y = torch.randn(4, 3, 9, 8).double(), torch.randint(CLASSES, (4,))
-    found = []
-    for each, weights in ((network, network.weights()), (plain, list(plain.parameters()))):
+
+    def second(each, weights):
         slope = torch.autograd.grad(cross_entropy(each(x), y), weights, create_graph=True)
-        found.append(torch.autograd.grad(sum((part**2).sum() for part in slope), each.alphas))
+        return torch.autograd.grad(sum((part**2).sum() for part in slope), each.alphas)
+
+    with differentiated_twice():
+        found = [second(network, network.weights())]
+    found.append(second(plain, list(plain.parameters())))
     for value, expected in zip(*found, strict=True):
         assert relative(value, expected) < 1e-9
+
+
+class Convolutions(TorchDispatchMode):
+    """Counts them, and their gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func._schema.name in ("aten::convolution", "aten::convolution_backward")
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_exact_gradient_takes_as_many_convolutions_on_a_gpu_as_a_finite_difference():
+    """And not one for each channel of each edge; nearly: the network's other convolutions are differentiated too."""
+    network = SearchNetwork(8, CLASSES, 3, 2).to("meta")
+    x, y = torch.randn(2, 3, 8, 8, device="meta"), torch.randint(CLASSES, (2,), device="meta")
+    functional = Functional(network, network.weights(), network.alphas)
+    loss = lambda weights, alphas: cross_entropy(functional(weights, alphas, x), y)
+    counts = []
+    for order in (2, "exact"):
+        with Convolutions() as convolutions:
+            architecture_gradient(order, loss, loss, network.weights(), network.alphas, xi=0.1)
+        counts.append(convolutions.count)
+    assert counts[1] < 1.2 * counts[0]
 
 
 def test_every_edge_of_alpha_belongs_to_one_source():
@@ -157,6 +190,8 @@ def test_depthwise_equals_the_library(kernel, stride, dilation, height, width):
     x = torch.randn(2, 3, height, width).double().requires_grad_()
     weight = torch.randn(3, 1, kernel, kernel).double().requires_grad_()
     check(lambda: kernels.depthwise(x, weight, stride, dilation), (x, weight))
+    with differentiated_twice():
+        check(lambda: kernels.plain_depthwise(stride, dilation, x, weight), (x, weight))
     padding = dilation * (kernel // 2)
     expected = torch.nn.functional.conv2d(x, weight, None, stride, padding, dilation, groups=3)
     assert torch.allclose(kernels.depthwise(x, weight, stride, dilation), expected, rtol=1e-12, atol=1e-12)

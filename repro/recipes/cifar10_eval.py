@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro import parallel
+from repro import devices, parallel
 from repro.acceleration import compile_network, lay_out
 from repro.augment import Augment
 from repro.capture import captured
 from repro.cost import count_mult_adds, count_parameters
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.genotypes import ConvGenotype, to_json
 from repro.hyperparameters import CellTraining, CifarEval
 from repro.image_training import ImageTraining, evaluate, train_epoch
@@ -33,7 +33,8 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     if params.weights:
         load_released(network, read_state_dict(params.weights))
     else:
-        batches = Batches(images.x_train, images.y_train, params.batch, seed=params.seed)
+        order = devices.mixed_seed(params.seed, "order")
+        batches = Batches(images.x_train, images.y_train, params.batch, seed=order)
         train_cell(params, run, network, batches, augment)
     return {
         **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),
@@ -67,12 +68,12 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
     training = ImageTraining(network, optimizer, params.grad_clip, params.auxiliary_weight, bf16=bf16)
     step = captured(params.capture, training.step, network, [optimizer])
 
-    def epoch(index: int) -> dict[str, Any]:
+    def train_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        network.set_drop_path(params.drop_path_rate * index / params.epochs)
-        row = train_epoch(training, batches, prepare, step)
+        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        row = train_epoch(training, batches, prepare, epoch, step)
         schedule.step()
         return {"lr": rate, **row}
 
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "batches": batches, "augment": augment}
-    fit(run, parts, params.epochs, epoch)
+    fit(run, parts, params.epochs, train_once)

@@ -1,15 +1,17 @@
 """The searches for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1), and the alternatives to them (Sect. 3.3)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro import parallel
+from repro import devices, parallel
 from repro.acceleration import lay_out
 from repro.augment import Augment
 from repro.capture import captured
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
@@ -24,7 +26,7 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     network = build_network(params, images)
     searcher = ImageSearch(
         network,
-        sgd(params, network),
+        sgd(params, network.weights()),
         adam(params, network),
         params.order,
         params.xi_scale,
@@ -40,12 +42,16 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
     images = load(params, run)
     network = build_network(params, images)
     if params.strategy == "coordinate":
-        searcher = ImageSearch(network, sgd(params, network), adam(params, network), order=1, clip=params.grad_clip)
+        kind, optimizers = ImageSearch, (sgd(params, network.weights()), adam(params, network))
+    elif params.strategy == "simultaneous":
+        kind, optimizers = SimultaneousSearch, (sgd(params, [*network.weights(), *network.alphas]),) * 2
     else:
         decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
-        searcher = SimultaneousSearch(network, sgd(params, network), alphas, order=1, clip=params.grad_clip)
-    whole = [Batches(images.x_train, images.y_train, params.batch, seed=params.seed + offset) for offset in (0, 1)]
+        kind, optimizers = SimultaneousSearch, (sgd(params, network.weights()), alphas)
+    searcher = kind(network, *optimizers, order=1, clip=params.grad_clip)
+    seeds = (devices.mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
+    whole = [Batches(images.x_train, images.y_train, params.batch, seed=seed) for seed in seeds]
     return run_search(params, run, searcher, *whole, augmentation(params, images))
 
 
@@ -59,20 +65,20 @@ def run_search(
     searcher.bf16 = uses_bf16(params, run, device)
     prepare = lay_out(params.channels_last, network, augment, device)
     prepare_valid = lay_out(params.channels_last, network, augment.normalise, device)
-    step = captured(params.capture, searcher.step, network, [optimizer, searcher.alpha_optimizer])
+    step = captured(params.capture, searcher.step, network, searcher.optimizers)
     # asked for again only where the step was: the line that says why not stands once
     judge = searcher.judge if step == searcher.step else captured(params.capture, searcher.judge, network, [])
 
-    def epoch(index: int) -> dict[str, Any]:
+    def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        row = search_epoch(step, train, valid, prepare)
+        row = search_epoch(step, train, valid, prepare, epoch)
+        row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
-        row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch)
         return {"lr": rate, **row, **architecture(network)}
 
     parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
-    fit(run, parts, params.epochs, epoch)
+    fit(run, parts, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs}
@@ -105,6 +111,6 @@ def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.A
     return optimizer
 
 
-def sgd(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.SGD:
-    """Return the optimizer of w."""
-    return torch.optim.SGD(network.weights(), params.lr, params.momentum, weight_decay=params.weight_decay)
+def sgd(params: SearchNetworkTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
+    """Return the optimizer of w, or of w and alpha."""
+    return torch.optim.SGD(parameters, params.lr, params.momentum, weight_decay=params.weight_decay)

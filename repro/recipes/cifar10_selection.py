@@ -4,42 +4,47 @@ One half of the training images trains, the other half decides; the test images 
 """
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from repro import devices
-from repro.genotypes import EDGES_PER_NODE, INPUTS, PUBLISHED, SEARCH_OPERATIONS, ConvGenotype, Edge
+from repro.genotypes import EDGES_PER_NODE, INPUTS, SEARCH_OPERATIONS, ConvGenotype, Edge
 from repro.hyperparameters import CifarProgress, CifarRandom, CifarSelect, ShortTraining
 from repro.image_training import evaluate
+from repro.images import Images
 from repro.recipes import selection
 from repro.recipes.cifar10_eval import build_network, train_cell
 from repro.recipes.image_data import augmentation, halves, load
 from repro.runs import Run
 
-REFERENCES = {name: PUBLISHED[name] for name in ("NASNET", "AMOEBANET")}  # the lines of Figure 3
 MEASURE = "valid_error"  # percent
 
 
 def select(params: CifarSelect, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among those of several searches."""
-    return selection.select(run, params.search, params.search_seeds, judge(params, run), MEASURE)
+    return selection.select(run, params.search, params.search_seeds, judge(params, load(params, run)), MEASURE)
 
 
 def draw_randomly(params: CifarRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among random ones."""
-    dice = random.Random(params.seed)
+    dice = random.Random(devices.mixed_seed(params.seed, "cells"))
     draw = lambda: random_genotype(dice, params.nodes)
-    return selection.draw_randomly(run, draw, params.samples, judge(params, run), MEASURE)
+    return selection.draw_randomly(run, draw, params.samples, judge(params, load(params, run)), MEASURE)
 
 
 def follow_progress(params: CifarProgress, run: Run) -> dict[str, Any]:
     """Return the validation errors of the published cells; snapshots.json has those of the searches' cells."""
-    seeds, snapshots = params.search_seeds, params.snapshots
-    return selection.follow_progress(run, params.search, seeds, snapshots, REFERENCES, judge(params, run), MEASURE)
-
-
-def judge(params: ShortTraining, run: Run) -> selection.Judge:
-    """Return what trains a cell briefly on one half of the images and measures it on the other."""
     images = load(params, run)
+    judge_of = lambda channels: judge(replace(params, channels=channels), images)
+    own = judge_of(params.channels)
+    return {
+        **selection.follow_progress(run, params.search, params.search_seeds, params.snapshots, own, MEASURE),
+        **selection.judge_references(run, params.dataset, params.channels, judge_of, MEASURE),
+    }
+
+
+def judge(params: ShortTraining, images: Images) -> selection.Judge:
+    """Return what trains a cell briefly on one half of the images and measures it on the other."""
 
     def valid_error(part: Run, genotype: ConvGenotype) -> float:
         devices.seed_everything(params.seed)

@@ -33,13 +33,14 @@ def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augm
     """Return the published augmentation for these images, seeded by the run."""
     options = AUGMENTATION[params.dataset]
     device = images.x_train.device
-    return Augment(images.mean, images.std, seed=params.seed, cutout=cutout, device=device, **options)
+    seed = devices.mixed_seed(params.seed, "augmentation")
+    return Augment(images.mean, images.std, seed=seed, cutout=cutout, device=device, **options)
 
 
 def halves(images: Images, fraction: float, batch: int, seed: int) -> tuple[Batches, Batches]:
     """Return batches of the first `fraction` of the training images and of the rest (Sect. 3.1.1)."""
     first, rest = split(len(images.x_train), fraction)
     return (
-        Batches(images.x_train[first], images.y_train[first], batch, seed=seed),
-        Batches(images.x_train[rest], images.y_train[rest], batch, seed=seed + 1),
+        Batches(images.x_train[first], images.y_train[first], batch, seed=devices.mixed_seed(seed, "order")),
+        Batches(images.x_train[rest], images.y_train[rest], batch, seed=devices.mixed_seed(seed, "alpha-order")),
     )

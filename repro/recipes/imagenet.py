@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from repro import checkpoints, devices, parallel, progress
-from repro.acceleration import compile_network, lay_out
+from repro import checkpoints, devices, parallel
+from repro.acceleration import Prepare, compile_network, lay_out
 from repro.cost import count_mult_adds, count_parameters
 from repro.errors import ReproError
-from repro.fit import fit
+from repro.fit import Epoch, fit
 from repro.genotypes import ConvGenotype, to_json
 from repro.hyperparameters import ImageNetEval
 from repro.image_folder import Pictures, find, pictures
@@ -42,7 +42,7 @@ def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
     parallel.synchronise(network)
     if params.weights:
         load_weights(network, Path(params.weights))
-        rows = [{"epoch": None, **test(network, valid)}]
+        rows = [{"epoch": None, **test(network, valid, Epoch(0))}]
     else:
         train_network(params, run, network, train, valid)
         rows = run.metrics()
@@ -103,13 +103,13 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
         network, optimizer, params.grad_clip, params.auxiliary_weight, params.label_smoothing, bf16
     )
 
-    def epoch(index: int) -> dict[str, Any]:
-        network.set_drop_path(params.drop_path_rate * index / params.epochs)
-        row = {"lr": optimizer.param_groups[0]["lr"], **train_epoch(training, schedule, train.at(index), prepare)}
-        row |= test(network, valid.at(index))
-        return {**row, **unreadable(run, train, valid)}
+    def train_once(epoch: Epoch) -> dict[str, Any]:
+        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        first = params.lr * rate(params, epoch.index * len(train), len(train))
+        row = {"lr": first, **train_epoch(training, schedule, train, prepare, epoch)}
+        return {**row, **test(network, valid, epoch), **unreadable(run, train, valid)}
 
-    fit(run, {"network": network, "optimizer": optimizer, "schedule": schedule}, params.epochs, epoch)
+    fit(run, {"network": network, "optimizer": optimizer, "schedule": schedule}, params.epochs, train_once)
 
 
 def rate(params: ImageNetEval, step: int, steps: int) -> float:
@@ -118,11 +118,14 @@ def rate(params: ImageNetEval, step: int, steps: int) -> float:
     return warm * params.lr_decay ** (step // steps)
 
 
-def train_epoch(training: ImageTraining, schedule: LambdaLR, loader: Loader, prepare: Any) -> dict[str, Any]:
+def train_epoch(
+    training: ImageTraining, schedule: LambdaLR, loader: Loader, prepare: Prepare, epoch: Epoch
+) -> dict[str, Any]:
     """Train on every batch once; return loss, errors, and images a second of the steps and of the input pipeline."""
     training.network.train()
     average, stopwatch = Average((1, 5)), devices.Stopwatch(loader.device)
-    for images, labels in progress.steps(loader):
+    batches = loader.at(epoch.index, epoch.done("train"))
+    for images, labels in epoch.steps("train", batches, average=average, stopwatch=stopwatch, loader=loader):
         with stopwatch:
             average.add(*training.step(prepare(images), labels), labels)
         schedule.step()
@@ -131,9 +134,11 @@ def train_epoch(training: ImageTraining, schedule: LambdaLR, loader: Loader, pre
     return {**row, "step_images_per_second": round(step, 1), "input_images_per_second": round(pipeline, 1)}
 
 
-def test(network: EvaluationNetwork, loader: Loader) -> dict[str, Any]:
+def test(network: EvaluationNetwork, loader: Loader, epoch: Epoch) -> dict[str, Any]:
     """Return loss, top-1 and top-5 error, and the number of pictures they are over."""
-    average = measure(network, ((normalise(images), labels) for images, labels in loader), Average((1, 5)))
+    average = Average((1, 5))
+    batches = epoch.steps("valid", loader.at(epoch.index, epoch.done("valid")), average=average, loader=loader)
+    measure(network, ((normalise(images), labels) for images, labels in batches), average)
     return {**average.row("valid"), "valid_images": int(parallel.sums(average.count)[0])}
 
 

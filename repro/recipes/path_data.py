@@ -13,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from repro import devices, image_loader
+from repro.acceleration import Prepare, lay_out
 from repro.choice_blocks import bgr_255
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, remembered
-from repro.hyperparameters_spos import PathTraining, SposSupernet
+from repro.hyperparameters_spos import Paths, PathTraining, SposSupernet
 from repro.image_folder import Part, find
-from repro.image_training import Prepare
 from repro.images import Batches
 from repro.paths import SinglePath
 from repro.recipes import image_data
@@ -42,10 +42,10 @@ class Stream:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, index: int, steps: int) -> Iterable[tuple[Tensor, Tensor]]:
-        """Return the batches of one pass over the images, at most `steps` of them."""
-        batches = self.batches.at(index) if isinstance(self.batches, image_loader.Loader) else self.batches
-        return batches if steps >= len(batches) else islice(batches, steps)
+    def epoch(self, index: int, done: int, steps: int) -> Iterable[tuple[Tensor, Tensor]]:
+        """Return the batches of one pass over the images, at most `steps` of them, but for those that are done."""
+        batches = self.batches.at(index, done) if isinstance(self.batches, image_loader.Loader) else self.batches
+        return batches if steps >= len(batches) else islice(batches, steps - done)
 
 
 class Data(Protocol):
@@ -85,7 +85,8 @@ class Whole:
         """Return augmented batches; what does not fill one is left out: BatchNorm cannot do with a single 1x1 map."""
         images, augment = self.images, image_data.augmentation(self.params, self.images)
         x, y = images.x_train[indices], images.y_train[indices]
-        batches = Batches(x, y, self.params.batch, seed=self.params.seed, drop_last=True)
+        order = devices.mixed_seed(self.params.seed, "order")
+        batches = Batches(x, y, self.params.batch, seed=order, drop_last=True)
         return Stream(batches, augment, {"batches": batches, "augment": augment})
 
     def pick(self, indices: Tensor) -> Tensor:
@@ -146,18 +147,27 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
 
     UsageError where there are not so many.
     """
-    train, held = balanced_split(labels, params.valid_images, params.seed)
+    train, held = balanced_split(labels, params.valid_images, devices.mixed_seed(params.seed, "split"))
     if bn_images > len(train):
         raise UsageError(f"bn_images={bn_images}, but {len(train)} images train the supernet: take fewer")
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(params.seed))
+    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "recalibration"))
+    order = torch.randperm(len(train), generator=generator)
     return train, held, train[order[:bn_images].to(train.device)]
 
 
-def judge(params: SposSupernet, network: SinglePath, data: Data, bn_images: int) -> Judge:
+def accelerate(params: Paths, run: Run, network: SinglePath, prepare: Prepare) -> tuple[Prepare, bool]:
+    """Let a network compute as the parameters ask; return what prepares its images, and whether it is in bfloat16."""
+    device = next(network.parameters()).device
+    bf16 = image_data.uses_bf16(params, run, device)
+    return lay_out(params.channels_last, network, prepare, device), bf16
+
+
+def judge(params: SposSupernet, run: Run, network: SinglePath, data: Data, bn_images: int) -> Judge:
     """Return the judge of candidates, the same for every one of this supernet."""
     _, held, some = divide(params, data.labels, bn_images)
     labels = data.labels[held].to(data.device)
-    return Judge(network, data.pick(some), data.pick(held), labels, preparation(params.weights, data))
+    how = accelerate(params, run, network, preparation(params.weights, data))
+    return Judge(network, data.pick(some), data.pick(held), labels, *how)
 
 
 def preparation(weights: str, data: Data) -> Prepare:

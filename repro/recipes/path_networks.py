@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from repro import devices
 from repro.choice_blocks import BLOCKS, PUBLISHED, WIDTHS, ChoiceNetwork, Layout
 from repro.errors import ReproError, UsageError
 from repro.evolution import random_gene
@@ -96,7 +97,8 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
         gene = PUBLISHED[name]
     elif name == "random":
         budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
-        gene = random_gene(whole.space, np.random.default_rng(params.seed), budgets)
+        rng = np.random.default_rng(devices.mixed_seed(params.seed, "network"))
+        gene = random_gene(whole.space, rng, budgets)
     else:
         gene = _uniform(whole.space, name) or _from_file(name)
     options = {} if bits is None else {"bits": (bits,)}

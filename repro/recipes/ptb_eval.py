@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from repro import devices
 from repro.fit import fit
 from repro.genotypes import RecurrentGenotype, to_json
 from repro.hyperparameters_language import CellTraining, PtbEval
@@ -14,6 +15,7 @@ from repro.recurrent import LanguageModel
 from repro.released_recurrent import load_model
 from repro.runs import Run
 from repro.text import Corpus
+from repro.windows import Lengths, training_length
 
 VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
 
@@ -46,6 +48,8 @@ def train_cell(
     descent = Descent(params.bptt, params.grad_clip, params.tar)
     training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
-    fit(run, {"training": training}, params.epochs, lambda index: train_epoch(training, train, valid, index))
+    lengths = Lengths(training_length, devices.mixed_seed(params.seed, "windows"))
+    train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)
+    fit(run, {"training": training, "lengths": lengths}, params.epochs, train_once)
     training.load_best()
     return network, {"averaging_began": training.trigger, "best_epoch": training.best["epoch"]}

@@ -4,13 +4,15 @@ from typing import Any
 
 import torch
 
-from repro.fit import fit
+from repro import devices
+from repro.fit import Epoch, fit
 from repro.hyperparameters_language import PtbSearch
 from repro.language import Descent, streams
 from repro.language_search import LanguageSearch, architecture, search_epoch
 from repro.recipes.language_data import dropout, load
 from repro.recurrent import LanguageModel
 from repro.runs import Run
+from repro.windows import Lengths, search_length
 
 
 def search(params: PtbSearch, run: Run) -> dict[str, Any]:
@@ -34,11 +36,12 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
         params.moves_embedding,
     )
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
+    lengths = Lengths(search_length, devices.mixed_seed(params.seed, "windows"))
 
-    def epoch(index: int) -> dict[str, Any]:
-        return {**search_epoch(searcher, train, valid), **architecture(network)}
+    def search_once(epoch: Epoch) -> dict[str, Any]:
+        return {**search_epoch(searcher, train, valid, lengths, epoch), **architecture(network)}
 
-    fit(run, {"search": searcher}, params.epochs, epoch)
+    fit(run, {"search": searcher, "lengths": lengths}, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_perplexity": last["valid_perplexity"], "genotype": last["genotype"], "epochs": params.epochs}

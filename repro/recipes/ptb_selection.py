@@ -1,43 +1,48 @@
 """Recurrent cells compared after a short training (DARTS Sect. 3.2): selection, random search, Figure 3, right."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from repro import devices
-from repro.genotypes import PUBLISHED, RecurrentGenotype
+from repro.genotypes import RecurrentGenotype
 from repro.hyperparameters_language import PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.language_search import random_cell
 from repro.recipes import selection
 from repro.recipes.language_data import load
 from repro.recipes.ptb_eval import train_cell
 from repro.runs import Run
+from repro.text import Corpus
 
-REFERENCES = {"ENAS": PUBLISHED["ENAS_RNN"]}
 MEASURE = "valid_perplexity"
 
 
 def select(params: PtbSelect, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among those of several searches."""
-    return selection.select(run, params.search, params.search_seeds, judge(params, run), MEASURE)
+    return selection.select(run, params.search, params.search_seeds, judge(params, *load(params, run)), MEASURE)
 
 
 def draw_randomly(params: PtbRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among random ones."""
-    generator = torch.Generator().manual_seed(params.seed)
+    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "cells"))
     draw = lambda: random_cell(params.nodes, generator)
-    return selection.draw_randomly(run, draw, params.samples, judge(params, run), MEASURE)
+    return selection.draw_randomly(run, draw, params.samples, judge(params, *load(params, run)), MEASURE)
 
 
 def follow_progress(params: PtbProgress, run: Run) -> dict[str, Any]:
     """Return the validation perplexity of the ENAS cell; snapshots.json has those of the searches' cells."""
-    seeds, snapshots = params.search_seeds, params.snapshots
-    return selection.follow_progress(run, params.search, seeds, snapshots, REFERENCES, judge(params, run), MEASURE)
-
-
-def judge(params: ShortTraining, run: Run) -> selection.Judge:
-    """Return what trains a cell briefly and gives its best validation perplexity."""
     corpus, device = load(params, run)
+    judge_of = lambda hidden_size: judge(replace(params, hidden_size=hidden_size), corpus, device)
+    own = judge_of(params.hidden_size)
+    return {
+        **selection.follow_progress(run, params.search, params.search_seeds, params.snapshots, own, MEASURE),
+        **selection.judge_references(run, params.corpus, params.hidden_size, judge_of, MEASURE),
+    }
+
+
+def judge(params: ShortTraining, corpus: Corpus, device: torch.device) -> selection.Judge:
+    """Return what trains a cell briefly and gives its best validation perplexity."""
 
     def valid_perplexity(part: Run, genotype: RecurrentGenotype) -> float:
         devices.seed_everything(params.seed)

@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from repro import devices
 from repro.errors import UsageError
 from repro.hyperparameters_spos import SposCorrelation, SposSupernet
 from repro.recipes.path_data import Data, judge, load, recorded
 from repro.recipes.path_networks import build
-from repro.recipes.spos_supernet import load_supernet, train_paths
+from repro.recipes.spos_retrain import train_alone
+from repro.recipes.spos_supernet import load_supernet
 from repro.runs import Run
-from repro.search_space import Gene, PathSampler, Space
+from repro.search_space import Gene, Space
 from repro.settings import data_folder
 from repro.single_path import accuracy
 from repro.tables import kendall_tau, nas_bench_macro
@@ -22,15 +22,15 @@ from repro.tables import kendall_tau, nas_bench_macro
 def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
     """Compare accuracies (percent) with inherited weights and from scratch; networks.json has a row for each."""
     table = nas_bench_macro(data_folder()) if params.benchmark == "nas-bench-macro" else None
-    supernet, network = load_supernet(run, params.device, params.threads)
+    supernet, network = load_supernet(run)
     if table and network.space != table.space:
         raise UsageError(
             f"{params.supernet} is not of the networks of {table.name}: "
             "take a supernet with space=macro and dataset=cifar10, or benchmark=trained"
         )
     data = load(supernet, run)
-    genes = draw(network.space, params.networks, params.seed)
-    score = judge(supernet, network, data, params.bn_images)
+    genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
+    score = judge(supernet, run, network, data, params.bn_images)
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
     alone = [table.accuracy(gene) if table else from_scratch(changed, run, data, gene) for gene in genes]
@@ -54,7 +54,7 @@ def from_scratch(params: SposSupernet, run: Run, data: Data, gene: Gene) -> floa
     part = run.child("network-" + "".join(map(str, gene)))
     if part.result is None:
         devices.seed_everything(params.seed)
-        network, stream = build(params, gene).to(data.device), data.stream(torch.arange(len(data.labels)))
-        train_paths(params, part, network, PathSampler(network.space, params.seed), stream)
+        network = build(params, gene).to(data.device)
+        train_alone(params, part, network, data)
         part.finish({"test_accuracy": accuracy(network, (), *data.test(), data.normalise)})
     return part.load("result.json", test_accuracy=int | float)["test_accuracy"]

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from repro.choice_blocks import load_released
-from repro.hyperparameters_spos import SposRetrain
-from repro.recipes.path_data import load, preparation
+from repro.hyperparameters_spos import PathTraining, SposRetrain
+from repro.paths import SinglePath
+from repro.recipes.path_data import Data, load, preparation
 from repro.recipes.path_networks import choose
 from repro.recipes.spos_search import LIMITS
 from repro.recipes.spos_supernet import train_paths
@@ -25,8 +26,7 @@ def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
     if params.weights:
         load_released(network, read_state_dict(params.weights))
     else:
-        stream = data.stream(torch.arange(len(data.labels)))
-        train_paths(params, run, network, PathSampler(network.space, params.seed), stream)
+        train_alone(params, run, network, data)
     return {
         "test_accuracy": accuracy(network, (), *data.test(), preparation(params.weights, data)),
         **{LIMITS[name][2]: cost(()) / LIMITS[name][1] for name, cost in network.costs().items()},
@@ -34,3 +34,12 @@ def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
         "choices": choices,
         "sizes": network.sizes(),
     }
+
+
+def train_alone(params: PathTraining, run: Run, network: SinglePath, data: Data) -> None:
+    """Train a network on all training images; as in the released code, a pass over them at rate 0 ends it.
+
+    In that pass BatchNorm averages the statistics of all batches, where training lets the older ones fade.
+    """
+    stream = data.stream(torch.arange(len(data.labels)))
+    train_paths(params, run, network, PathSampler(network.space, seed=0), stream, last_steps=len(stream))

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from repro import progress
+from repro import devices, progress
 from repro.errors import UsageError
 from repro.evolution import Evaluate, Settings, State, search
 from repro.hyperparameters_spos import SposSearch
-from repro.paths import SinglePath
+from repro.paths import SinglePath, laid_out
 from repro.quantise import GIGA
-from repro.recipes.path_data import judge, load, recorded
+from repro.recipes.path_data import accelerate, judge, load, recorded
 from repro.recipes.spos_supernet import load_supernet
 from repro.runs import Run
 from repro.search_space import Budget, Cost, Gene, Space
@@ -31,13 +31,13 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
     settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
-    supernet, network = load_supernet(run, params.device, params.threads)
+    supernet, network = load_supernet(run)
     costs = measure_costs(params, run, network)
     budgets = limits(params, costs)
-    score = judge(supernet, network, load(supernet, run), params.bn_images)
-    explored = {}
+    score = judge(supernet, run, network, load(supernet, run), params.bn_images)
+    seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
-        explored[name] = explore(run.child(name), network.space, score, params.seed, changed, budgets, costs)
+        explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
     run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
@@ -76,7 +76,8 @@ def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str
     costs = network.costs()
     if params.latency:
         if not (run.path / "latency.json").exists():
-            run.save("latency.json", measure_latency(network).to_json())
+            how = accelerate(params, run, network, laid_out)
+            run.save("latency.json", measure_latency(network, *how).to_json())
         costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
     return costs
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 from repro import checkpoints, devices, fit
-from repro.choice_blocks import load_released
+from repro.choice_blocks import Layout, load_released
 from repro.cost import count_parameters
 from repro.errors import ReproError
 from repro.experiments import find
 from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
-from repro.recipes.path_data import Stream, divide, judge, load
-from repro.recipes.path_networks import build
+from repro.recipes.path_data import Stream, accelerate, divide, judge, load
+from repro.recipes.path_networks import build, layout_of
 from repro.released import read_state_dict
 from repro.runs import Run, find_needed
 from repro.search_space import PathSampler
@@ -33,8 +33,8 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
         fit.save(run, {"network": network}, 0)
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
-    score = judge(params, network, data, params.bn_images)
-    rng = np.random.default_rng(params.seed)
+    score = judge(params, run, network, data, params.bn_images)
+    rng = np.random.default_rng(devices.mixed_seed(params.seed, "evaluated-paths"))
     rows = [
         {"gene": gene, "accuracy": score(gene)}
         for gene in (network.space.random(rng) for _ in range(params.evaluated_paths))
@@ -50,37 +50,48 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
 
 def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
     """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
+    seed = devices.mixed_seed(params.seed, "paths")
     if params.sampling == "uniform":
-        return PathSampler(network.space, params.seed)
+        return PathSampler(network.space, seed)
     costs = network.costs()
     cost = costs.get("BitOps", costs["multiply-adds"])
-    published = params.dataset == "imagenet" and params.space == "blocks" and params.width == 1
-    return PathSampler(network.space, params.seed, cost, BINS if published else cost.bins())
+    published = (params.space, params.blocks) == ("blocks", "all")
+    published = published and replace(layout_of(params), dropout=Layout.dropout) == Layout()
+    return PathSampler(network.space, seed, cost, BINS if published else ())
 
 
-def train_paths(params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream) -> None:
-    """Train `network` for `params.iterations` steps, checkpointed in `run` after every pass over the images."""
+def train_paths(
+    params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
+) -> None:
+    """Train `network` for `params.iterations` steps, checkpointed in `run`; an epoch is a pass over the images.
+
+    last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
+    """
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
-    training = path_training(network, sampler, params.iterations, **rates)
+    augment, bf16 = accelerate(params, run, network, stream.augment)
+    training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
+    steps = params.iterations + last_steps
 
-    def epoch(index: int) -> dict[str, Any]:
-        rate, left = training.optimizer.param_groups[0]["lr"], params.iterations - index * len(stream)
-        return {"lr": rate, **train_epoch(training, stream.epoch(index, left), stream.augment)}
+    def train_once(epoch: fit.Epoch) -> dict[str, Any]:
+        first = epoch.index * len(stream)
+        batches = stream.epoch(epoch.index, epoch.done("train"), steps - first)
+        return {"lr": training.rate(first), **train_epoch(training, batches, augment, epoch)}
 
-    fit.fit(run, training.parts() | stream.parts, -(-params.iterations // len(stream)), epoch)
+    fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), train_once)
 
 
-def load_supernet(run: Run, device: str, threads: int) -> tuple[SposSupernet, SinglePath]:
-    """Return the parameters, on another device, and the weights of the supernet that `run` needs.
+def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
+    """Return the parameters and the weights of the supernet that `run` needs, to compute as `run` does.
 
     ReproError if its run is not finished, or its checkpoint gone.
     """
     (reference,) = find(run.experiment).needs(run.params)
     needed = find_needed(reference, run.profile)
-    params = replace(needed.params, device=device, threads=threads)
+    how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
+    params = replace(needed.params, **how)
     held = checkpoints.load(needed.path)
     if held is None:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
     network = build(params)
     network.load_state_dict(held["state"]["network"])
-    return params, network.to(devices.pick(device, threads))
+    return params, network.to(devices.pick(params.device, params.threads))

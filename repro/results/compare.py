@@ -1,12 +1,15 @@
 """What the runs found, beside what the papers say: one row for each published one and each group of runs, as numbers.
 
-A group is the finished runs that differ only in their seed. Their mean never stands without its profile and data.
+A group is the finished runs that differ only in their seed. Their mean never stands without its profile and data, and
+beside the paper's, as a difference, only where data and protocol are the paper's.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,15 +17,15 @@ import pandas as pd
 from repro import provenance
 from repro.errors import ReproError
 from repro.experiments import find
-from repro.identity import differences
-from repro.results import published
-from repro.results.rows import MEASURES, ROWS, Counterpart
-from repro.runs import Run, needed_run
+from repro.results import published, standing
+from repro.results.rows import MEASURES, ROWS, Counterpart, answers
+from repro.runs import Run, held_identity, needed_run
 from repro.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
 SEARCHES = ("cifar10-search", "cifar10-joint", "cifar10-random", "ptb-search", "ptb-random")
-FACTS = ("std", "runs", "profile", "data", "comparable", "epochs", "hours", "device", "pages", "state", "command")
+FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
+FACTS += ("state", "command")
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,18 @@ class Group:
 
     @property
     def data(self) -> str:
-        """What it was trained on."""
-        values, facts = self.first.params.values(), provenance.read(self.first.path)
-        return values.get("dataset") or values.get("corpus") or ", ".join(facts.get("data", {}))
+        """What it was made on."""
+        return standing.data(self.first)
 
     @property
     def comparable(self) -> bool:
         """Whether the data are those of the paper, all of them."""
-        values, paper = self.first.params.values(), find(self.first.experiment).parameters().values()
-        return all(values[name] == paper[name] for name in ("dataset", "corpus", "images", "tokens") if name in values)
+        return standing.comparable(self.first)
 
     @property
     def as_published(self) -> bool:
-        """Whether all parameters are the paper's, whatever the profile is called."""
-        values, paper = self.first.params.identity(), find(self.first.experiment).parameters().identity()
-        return {**values, "seed": None} == {**paper, "seed": None}
+        """Whether data and protocol are the paper's, of the runs that it needs too."""
+        return standing.as_published(self.first)
 
     @property
     def hours(self) -> float:
@@ -66,15 +66,18 @@ class Group:
         return " and ".join(sorted({"CPU" if device.startswith("CPU") else "GPU" for device in devices}))
 
     @property
+    def precision(self) -> str:
+        """In what the runs' steps computed, such as `bf16`; nothing where it was float32, as in the papers."""
+        return provenance.precision(*(run.path for run in self.runs))
+
+    @property
     def pages(self) -> list[str | None]:
         """The place of every run's executed notebook, beside the report; None where a recipe ran without one."""
         return [page_of(run) if (run.path / "notebook.ipynb").exists() else None for run in self.runs]
 
-    def label(self, known: set[str] = frozenset()) -> str:
-        """Return the profile and what differs from its parameters, but for the seed and those `known`."""
-        run = self.first
-        changed = differences(find(run.experiment), run.profile, run.params).items()
-        return ", ".join([run.profile, *(f"{name}={value}" for name, value in changed if name not in {"seed", *known})])
+    def label(self, known: Mapping[str, Any] = {}) -> str:
+        """Return the profile and what differs from its parameters, but for the seed and the values that are `known`."""
+        return standing.label(self.first, known)
 
     def metrics(self) -> pd.DataFrame:
         """Return the rows of metrics.jsonl of all runs, with the place of the run in `run`."""
@@ -91,11 +94,16 @@ class Group:
 def groups(experiment: str | None = None, runs: list[Run] | None = None) -> list[Group]:
     """Return the finished runs (of one experiment), those together that differ only in their seed."""
     found: dict[str, list[Run]] = {}
-    for run in survey()[0] if runs is None else runs:
+    for run in survey().runs if runs is None else runs:
         if experiment in (None, run.experiment) and run.result is not None:
-            same = {name: value for name, value in run.params.identity().items() if name != "seed"}
-            found.setdefault(json.dumps([run.experiment, run.profile, same]), []).append(run)
+            found.setdefault(_but_seed(run), []).append(run)
     return [Group(tuple(sorted(alike, key=lambda run: getattr(run.params, "seed", 0)))) for alike in found.values()]
+
+
+def _but_seed(run: Run) -> str:
+    """Return what a run is, but for its own seed."""
+    held = json.loads(held_identity(run.path))
+    return json.dumps({**held, "parameters": {**held["parameters"], "seed": None}}, sort_keys=True)
 
 
 def page_of(run: Run) -> str:
@@ -106,63 +114,70 @@ def page_of(run: Run) -> str:
 def compare(table: str, profile: str) -> pd.DataFrame:
     """Return a published table with what was run here: `<column>` is the paper's number, `<column> here` ours.
 
-    `difference` is ours less the paper's, where the data are the paper's. `command` makes a row that was not run, in
-    `profile`; a row without one the paper quotes. Groups of runs that re-create no published row come last.
+    `difference` is ours less the paper's, where ours is as published. `command` makes a row that was not run, in
+    `profile`; a row without one the paper quotes. Groups of runs that answer no published row come last.
     """
-    runs = survey()[0]
-    finished = groups(runs=runs)
+    experiments = {row.experiment for row in ROWS[table].values()}
+    runs = [run for run in survey().runs if run.experiment in experiments]
+    answered = rows_of(runs)
+    made: dict[tuple[str, str] | None, list[Group]] = defaultdict(list)
+    for group in groups(runs=runs):
+        made[answered.get(group.first.path)].append(group)
     rows: list[dict[str, Any]] = []
-    for place, paper in enumerate(published.table(table).to_dict("records")):
-        row = ROWS.get(table, {}).get(paper["architecture"]) or ROWS.get(table, {}).get(place)
-        made = [group for group in finished if row and row.made(group.first, telling(row.experiment))]
-        rows += [{**paper, **ours(table, group, paper)} for group in made] or [paper]
-        if row and profile not in {group.first.profile for group in made}:
-            rows[-1] |= _missing(row, runs, profile)
-    others = [group for group in finished if _belongs(group.first, table)]
-    rows += [{"architecture": group.label(), **ours(table, group, {})} for group in others]
+    for paper in published.table(table).to_dict("records"):
+        row, mine = ROWS[table].get(paper["id"]), made[table, paper["id"]]
+        rows += [{**paper, **ours(table, group, paper, row)} for group in mine] or [paper]
+        if row and profile not in {group.first.profile for group in mine}:
+            begun = [run for run in runs if run.result is None and answered.get(run.path) == (table, paper["id"])]
+            rows[-1] |= _missing(row, begun, profile)
+    others = [group for group in made[None] if table_of(group.first) == table]
+    rows += [{"architecture": group.label(), **ours(table, group)} for group in others]
     frame = pd.DataFrame(rows)
     return frame.assign(**{name: None for name in FACTS if name not in frame})
 
 
-def ours(table: str, group: Group, paper: dict[str, Any]) -> dict[str, Any]:
-    """Return what a group of runs adds to a row of a table."""
+def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
+    """Return the table and the id of the row that each run answers, by its folder, where it answers one."""
+    profiles, experiments = {run.profile for run in runs}, {run.experiment for run in runs}
+    tables = [name for name, rows in ROWS.items() if experiments & {row.experiment for row in rows.values()}]
+    known = {text: (table, key) for table in tables for text, key in answers(table, profiles).items()}
+    found = {run.path: standing.text_of(standing.described(run)) for run in runs}
+    return {path: known[text] for path, text in found.items() if text in known}
+
+
+def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpart | None = None) -> dict[str, Any]:
+    """Return what a group of runs adds to a row of a table, or, without one, to the table."""
     run, measures = group.first, MEASURES[group.first.experiment]
     held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].units}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first = next(iter(held))
     return {f"{column} here": value for column, value in means.items()} | {
         "std here": group.numbers(held[first]).std() if len(group.runs) > 1 else None,
-        "difference": means[first] - paper[first] if group.comparable and first in paper else None,
+        "difference": means[first] - paper[first] if row and group.as_published else None,
         "search_gpu_days here": search_days(run),
         "runs": len(group.runs),
-        "profile": group.label(telling(run.experiment)),
+        "profile": group.label(row.changes_in(run.profile) if row else {}),
         "data": group.data,
         "comparable": group.comparable,
+        "as_published": group.as_published,
         "epochs": run.params.values().get("epochs"),
         "hours": group.hours,
         "device": group.device,
+        "precision": group.precision,
         "pages": group.pages,
     }
 
 
-def _missing(row: Counterpart, runs: list[Run], profile: str) -> dict[str, Any]:
+def _missing(row: Counterpart, begun: list[Run], profile: str) -> dict[str, Any]:
     """Return what there is to say of a row without a finished run in `profile`: how far one is, and what makes it."""
-    begun = [run for run in runs if run.result is None and row.made(run, telling(row.experiment))]
     states = "; ".join(f"{run.path.name}: {state(run)}" for run in begun)
     return {"state": states or f"no {profile} run yet", "command": row.command(profile)}
 
 
-def _belongs(run: Run, table: str) -> bool:
-    """Whether a run re-creates no published row, and `table` is the first one of its experiment."""
-    tables = {name: rows for name, rows in ROWS.items() if run.experiment in {row.experiment for row in rows.values()}}
-    made = any(row.made(run, telling(run.experiment)) for rows in tables.values() for row in rows.values())
-    return not made and table == next(iter(tables), None)
-
-
-def telling(experiment: str) -> set[str]:
-    """Return the parameters that tell the published rows of an experiment apart, in all tables."""
-    rows = [row for table in ROWS.values() for row in table.values() if row.experiment == experiment]
-    return {name for row in rows for name in row.changes}
+def table_of(run: Run) -> str | None:
+    """Return the table where a run stands that answers no row: the first one of its experiment."""
+    tables = [name for name, rows in ROWS.items() if run.experiment in {row.experiment for row in rows.values()}]
+    return next(iter(tables), None)
 
 
 def search_days(run: Run) -> float | None:
@@ -185,14 +200,14 @@ def overview() -> pd.DataFrame:
     runs, damaged, uncounted = survey()
     rows: list[dict[str, Any]] = []
     for run in runs:
-        values, facts = run.params.values(), provenance.read(run.path)
+        values = run.params.values()
         rows.append(
             {
                 "run": run.name,
                 "state": str(state(run)),
                 "data": values.get("dataset") or values.get("corpus"),
                 "epochs": values.get("epochs"),
-                "device": facts.get("device"),
+                "device": provenance.device(run.path),
                 "hours": round(provenance.seconds(run.path) / 3600, 3),
             }
         )
@@ -212,7 +227,7 @@ def provenance_table() -> pd.DataFrame:
                 "run": run.name,
                 "commit": commit,
                 "versions": ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items()),
-                "device": facts.get("device"),
+                "device": provenance.device(run.path),
                 "data (checksum)": ", ".join(f"{name} {sum[:12]}" for name, sum in facts.get("data", {}).items()),
                 "begun": next((session["start"][:16].replace("T", " ") for session in facts.get("sessions", [])), None),
                 "sessions": len(facts.get("sessions", [])),

@@ -1,9 +1,13 @@
 """The papers' numbers: every table of DARTS (ICLR 2019) and SPOS (ECCV 2020) that this package sets its own beside.
 
-The CSV files in `published_tables/` hold them; nothing is read, and pandas not imported, before a table is asked for.
+The CSV files in `published_tables/` hold them, each row with an `id`; nothing is read, and pandas not imported, before
+a table is asked for. The mark of a number that was written down from memory comes from here, wherever it is quoted.
 """
 
+import csv
+import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
+RECALLED = "recalled, not checked against the paper"
 
 ERROR = "test error (%)"
 PERPLEXITY = {"valid_perplexity": "validation perplexity", "test_perplexity": "test perplexity"}
@@ -78,7 +83,6 @@ TABLES = {
             "bitops_G": "bit operations (2^30)",
             "top1_percent": "top-1 accuracy (%)",
         },
-        "Rows marked as recalled were written down from memory and not checked against the paper.",
         part=part,
         names={"model": "architecture"},
     )
@@ -92,28 +96,67 @@ TABLES = {
 
 
 def table(name: str) -> "DataFrame":
-    """Return a published table: `architecture`, its numbers as floats (NaN: not given), other columns as text.
+    """Return a published table: `id` and `architecture`, its numbers as floats (NaN: not given), other columns as text.
 
     Where there is something to say, `note` says what a number cannot ("about", another unit) and `recalled` marks
-    numbers that were not checked against the paper.
+    rows of which a number was not checked against the paper.
     """
-    if name not in TABLES:
-        raise unknown("published table", name, TABLES, ReproError)
     import pandas as pd
 
-    published = TABLES[name]
-    file = FOLDER / ("spos_tables.csv" if published.part else f"{name}.csv")
-    frame = pd.read_csv(file, comment="#", dtype=str, keep_default_na=False).rename(columns=published.names)
-    if published.part:
-        frame = frame[frame["table"] == published.part].drop(columns="table").reset_index(drop=True)
-        frame["recalled"] = frame["source"].str.contains("recalled")
+    frame, units = pd.DataFrame(_lines(name)), TABLES[name].units
+    if "source" in frame:
+        frame["recalled"] = [any(is_recalled(source, column) for column in units) for source in frame["source"]]
     notes = [[] for _ in frame.index]
-    for column, heading in published.units.items():
+    for column, heading in units.items():
         numbers = [_number(text, heading, note) for text, note in zip(frame[column], notes, strict=True)]
         frame[column] = pd.Series(numbers, dtype=float)
     if any(notes):
         frame["note"] = ["; ".join(note) for note in notes]
     return frame
+
+
+def remark(name: str) -> str:
+    """Return what there is to say below a published table."""
+    sources, units = [line.get("source", "") for line in _lines(name)], TABLES[name].units
+    recalled = any(is_recalled(source, column) for source in sources for column in units)
+    return " ".join(filter(None, [TABLES[name].remark, f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
+
+
+@cache
+def _lines(name: str) -> tuple[dict[str, str], ...]:
+    """Return the lines of a published table as texts; ReproError for a table that there is not."""
+    if name not in TABLES:
+        raise unknown("published table", name, TABLES, ReproError)
+    published = TABLES[name]
+    text = (FOLDER / ("spos_tables.csv" if published.part else f"{name}.csv")).read_text(encoding="utf-8")
+    lines = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    named = [{published.names.get(column, column): value for column, value in line.items()} for line in lines]
+    mine = [line for line in named if line.get("table", "") == published.part]
+    return tuple({column: value for column, value in line.items() if column != "table"} for line in mine)
+
+
+def is_recalled(source: str, column: str) -> bool:
+    """Whether a number was written down from memory: `source` says so of its whole row, or of its accuracy alone."""
+    parts = source.split("; ")
+    return "recalled" in parts or (column == "top1_percent" and "recalled (accuracy)" in parts)
+
+
+def quoted(text: str) -> str:
+    """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`.
+
+    What among them was not checked against the paper is said behind them.
+    """
+    recalled = []
+
+    def number(match: re.Match[str]) -> str:
+        name, key, column = match.groups()
+        line = next(line for line in _lines(name) if line["id"] == key)
+        if is_recalled(line.get("source", ""), column):
+            recalled.append(line[column])
+        return line[column]
+
+    text = re.sub(r"\{(\w+)\.([\w-]+)\.(\w+)\}", number, text)
+    return f"{text} ({', '.join(recalled)}: {RECALLED})" if recalled else text
 
 
 def _number(text: str, heading: str, note: list[str]) -> float:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from repro import cli, notebooks, recipe, runner
+from repro import cli, notebooks, pool, recipe, runner
 from repro.errors import ReproError, line
 from repro.experiments import EXPERIMENTS
 from repro.settings import NOTEBOOKS
@@ -95,7 +95,7 @@ def command_line(tally: Tally, folder: Path, count: int, dice: int) -> None:
         tally["command line", "refused" if refused(answer) else "accepted"] += 1
 
     with (
-        patch.object(runner, "run_all", lambda jobs, command: planned.extend(jobs)),
+        patch.object(pool, "run_all", lambda jobs, command, at_once: planned.extend(jobs)),
         patch.object(cli, "_summary", lambda jobs, debug: 0),
     ):
         explore(bad_pairs(folder / "sentinel"), check, count, dice)

@@ -18,7 +18,7 @@ import torch
 from bad_parameters import Answer, Tally, call, refused
 from tiny import CPU, NEEDED, TINY, TRAINING, make_data, small_data
 
-from repro import cli, engine, fit, recipe, runner
+from repro import cli, engine, failure, fit, recipe, runner
 from repro.genotypes import PUBLISHED, to_json
 from repro.hyperparameters import CifarEval
 from repro.network import EvaluationNetwork
@@ -96,6 +96,7 @@ def make_runs(place: Path) -> None:
     ):
         os.environ["REPRO_RUNS"] = str(place / tree)
         stop_after(1 if tree == "pictures" else 2, name, parameters)
+    failure.keep(next((place / "stopped").glob("*/*")), RuntimeError("planted"))
     for tree, name in (("paths", "spos-blocks"), ("selection", "cifar10-select"), ("toy", "bilevel-toy")):
         os.environ["REPRO_RUNS"] = str(place / tree)
         for needed, parameters in NEEDED.get(name, []):
@@ -199,6 +200,8 @@ def cases() -> list[Case]:
         Case("genotype.json", "selection", "cifar10-search/*/genotype.json", again("cifar10-select", select)),
         Case("metrics.jsonl", "paths", "spos-blocks/*/*/metrics.jsonl", again("spos-blocks", blocks)),
         Case("found.json", "paths", "spos-blocks/*/found.json", again_retrained),
+        Case("failure.txt", "stopped", "*/*/failure.txt", shown),
+        Case("failure.txt", "stopped", "*/*/failure.txt", again("cifar10-eval", stopped)),
         Case("executed notebook", "toy", "*/*/notebook.ipynb", shown),
         Case("executed notebook", "toy", "*/*/notebook.ipynb", executed),
         Case("notebook", "files", "notebook.ipynb", source_of, whole="the notebook ended without"),

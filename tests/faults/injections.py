@@ -121,7 +121,7 @@ def damaged(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[int, 
         kind = dice.choice(("cut", "hole", "other kind", "pickle"))
         path.write_bytes(hostile.changed(path.read_bytes(), kind, dice, scene.folder / "sentinel"))
     outcome = ended(scene, undisturbed)
-    assert scene.said.count("is damaged and is passed over") >= len(paths), scene.said[-1000:]
+    assert scene.said.count("it is passed over") >= len(paths), scene.said[-1000:]
     assert not (scene.folder / "sentinel").exists(), "code was executed"
     return len(paths), outcome
 
@@ -255,7 +255,7 @@ def member(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[int, s
         time.sleep(0.1)
     assert not left, f"{len(left)} processes are left behind"
     if process.exitcode > 0:
-        said(scene, process, "goes on from the last whole epoch")
+        said(scene, process, "goes on from the last checkpoint")
     scene.check()
     ended(scene, undisturbed)
     return int(alive and process.exitcode != 0), SAID if process.exitcode > 0 else SAME

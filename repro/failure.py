@@ -1,0 +1,41 @@
+"""Why a run failed: failure.txt in its folder, one line and the traceback under it, gone as soon as the run goes on."""
+
+import os
+import re
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from repro.errors import ReproError, line
+from repro.files import write_bytes
+
+NAME = "failure.txt"
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
+def keep(path: Path, error: Exception) -> None:
+    """Write why the run in the folder `path` failed, if that is possible: the error itself is the one to be shown."""
+    reason = str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
+    trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
+    text = f"{line(reason)}\n\n{COLOURS.sub('', trace).rstrip()}\n"
+    with suppress(ReproError, OSError):
+        write_bytes(path / NAME, text.encode(errors="backslashreplace"))
+
+
+def clear(path: Path) -> None:
+    """Remove what is kept of the run's last failure; ReproError if that is not allowed."""
+    try:
+        (path / NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise ReproError(f"cannot remove {path / NAME}: {error.strerror}; remove it, then run again") from error
+
+
+def read(path: Path) -> str:
+    """Return the line that says why the run failed, empty if it has not."""
+    if not os.path.lexists(path / NAME):
+        return ""
+    try:
+        first = (path / NAME).read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+    except OSError:
+        first = ""
+    return line(first) if first else f"its {NAME} cannot be read"

@@ -1,0 +1,102 @@
+"""What a number may stand beside: whether its data are the paper's, whether its protocol is, and the mark where not.
+
+A run is taken for all that it is: its own values and those of the runs that it needs, but not their seeds. The profile
+it was made in has no part in it, nor has what files hold, for the paper's are not here to compare with.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from repro import profiles
+from repro.experiments import Experiment, find, typed
+from repro.files import read_object
+from repro.identity import Description, as_text, differences, resolve
+from repro.runs import Run
+
+
+def stated(experiment: Experiment, profile: str, changes: Mapping[str, Any]) -> Description:
+    """Return the description of the run that these changes to a profile's parameters make."""
+    params = resolve(experiment, profile, changes)
+    return {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+
+
+def whole(held: Description) -> dict[str, Any]:
+    """Return the data and protocol of a described run and, in place of the runs that it names, the same of them."""
+    own = find(held["experiment"]).parameters.read(held["parameters"]).part("data", "protocol")
+    return {"experiment": held["experiment"], **own, **{name: whole(need) for name, need in _needs(held).items()}}
+
+
+def text_of(held: Description) -> str:
+    """Return all that a described run is, as text that is equal where two of them are alike."""
+    return as_text(whole(held))
+
+
+def described(run: Run) -> Description:
+    """Return the description that a run's directory holds."""
+    return read_object(run.path / "params.json", experiment=str, profile=str, parameters=dict)
+
+
+def as_published(run: Run) -> bool:
+    """Whether the run, and all that it needs, is one of those that the papers describe: those of the plan `paper`."""
+    return text_of(described(run)) in _published()
+
+
+def comparable(run: Run) -> bool:
+    """Whether the data that the run itself is about are the paper's, all of them."""
+    return all(values == resolve(experiment, "paper", {}).part("data") for experiment, values in _data(described(run)))
+
+
+def data(run: Run) -> str:
+    """Return what the run was made on, for people: the data set, and what of the paper's it is."""
+    found = {}
+    for experiment, values in _data(described(run)):
+        paper = resolve(experiment, "paper", {}).part("data")
+        name = "dataset" if "dataset" in values else "corpus"
+        less = [f"{each}={value}" for each, value in values.items() if value != paper[each]]
+        found[", ".join([values[name], *less] if values[name] == paper[name] else [values[name]])] = None
+    return ", ".join(found)
+
+
+def label(run: Run, known: Mapping[str, Any] = {}) -> str:
+    """Return the profile and what differs from its parameters, but for the seed and the values that are `known`."""
+    kinds = run.params.kinds()
+    changed = differences(find(run.experiment), run.profile, run.params).items()
+    own = [f"{name}={value}" for name, value in changed if kinds[name] != "seed" and str(known.get(name)) != str(value)]
+    return ", ".join([run.profile, *own])
+
+
+def mark(run: Run) -> str:
+    """Return what must stand in a picture of a run: what made it; nothing where it is as published."""
+    return "" if as_published(run) else " · ".join(filter(None, [f"{run.experiment}: {label(run)}", data(run)]))
+
+
+def _needs(held: Description) -> dict[str, Description]:
+    """Return the descriptions of the runs that one names, by the parameter's name; older ones hold only the names."""
+    if "needs" in held:
+        return held["needs"]
+    experiment = find(held["experiment"])
+    references = experiment.references(experiment.parameters.read(held["parameters"]))
+    named = {name: typed(reference) for name, reference in references.items()}
+    return {name: stated(needed, held["profile"], changes) for name, (needed, changes) in named.items()}
+
+
+def _data(held: Description) -> Iterator[tuple[Experiment, dict[str, Any]]]:
+    """Yield the parameters of data of a described run or, where it has none, of those that it needs."""
+    experiment = find(held["experiment"])
+    if values := experiment.parameters.read(held["parameters"]).part("data"):
+        yield experiment, values
+    else:
+        for need in _needs(held).values():
+            yield from _data(need)
+
+
+@cache
+def _published() -> frozenset[str]:
+    """Return the runs that the plan `paper` makes, and those that they need."""
+    todo, found = [stated(find(name), "paper", changes) for name, changes, _ in profiles.PLAN["paper"]], set()
+    while todo:
+        held = todo.pop()
+        todo += _needs(held).values()
+        found.add(text_of(held))
+    return frozenset(found)

@@ -1,0 +1,27 @@
+"""A notebook that takes moments, for tests of what executes it: no more than its parameters and the cell of a test."""
+
+import shutil
+
+import nbformat
+
+from repro import runner
+from repro.experiments import find
+from repro.settings import NOTEBOOKS
+
+START = """
+import os, signal, sys, time
+from repro import notebooks
+from repro.errors import ReproError
+run = notebooks.start({name!r}, globals())
+"""
+
+
+def notebook(tmp_path, monkeypatch, code, name="cifar10-search"):
+    """Let the experiment's notebook do this with its `run`; runs lie in the folder `runs`."""
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+    folder = shutil.copytree(NOTEBOOKS, tmp_path / "notebooks")
+    monkeypatch.setattr(runner, "NOTEBOOKS", folder)
+    path = folder / find(name).notebook
+    content = nbformat.read(path, as_version=4)
+    content.cells[3:] = [nbformat.v4.new_code_cell(START.format(name=name) + code)]
+    nbformat.write(content, path)
