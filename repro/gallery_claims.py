@@ -22,7 +22,7 @@ def show(folder: Path) -> None:
     found = claims.headlines()
     lines = rows(found)
     gallery.say(sentence(found))
-    plots.save(plots_claims.claims(lines), folder / NAME, None)
+    plots.save(plots_claims.claims(lines), folder / NAME, None)  # each row bears its size
     cells = table(lines)
     page = typeset.to_html(cells, marked=lambda place: "ours" if lines[place]["effect"] is not None else "missing")
     show_bundle({"text/html": page, "text/plain": typeset.to_markdown(cells)})

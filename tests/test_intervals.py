@@ -95,6 +95,12 @@ def test_a_ratio_of_variances_by_hand():
     assert estimate.high == pytest.approx((4 / stats.f.ppf(0.015, 2, 3) - 1) / 2)
 
 
+def test_a_ratio_of_variances_is_pooled_within_arms():
+    """Sums of squares between units 2 (8 + 32) at 1 + 2 degrees of freedom, within them 5 * 2 at 5."""
+    arms = [np.array([[1.0, 3.0], [5.0, 7.0]]), np.array([[0.0, 2.0], [4.0, 6.0], [8.0, 10.0]])]
+    assert intervals.f_statistic(arms) == (pytest.approx(80 / 3 / 2), 3, 5)
+
+
 def test_interpolation_is_linear_in_the_logarithm_of_the_parameters():
     assert intervals.matched((1.0, 4.0), (30.0, 26.0), 2.0) == pytest.approx(28.0)
     assert intervals.matched((3.246, 3.4356), (2.9, 2.8), 3.246) == pytest.approx(2.9)

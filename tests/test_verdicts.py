@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from repro.results import claims, effects, verdicts
+from repro.results import claims, effects, intervals, verdicts
 from repro.results.intervals import Estimate
 from repro.results.lines import SIZES
 from repro.results.verdicts import FAILS, HOLDS, NOT_RUN, OPEN, SMALL, UNFINISHED, UNTOLD, judge
@@ -121,6 +121,18 @@ def test_spreads_between_units_and_trainings():
     verdict = judge(LINES["D2a"], SHORT, arms, APART)
     assert verdict.spread == pytest.approx((4 / 2) ** 0.5)  # variances 4 and 0
     assert verdict.spread_trainings == pytest.approx(1.0)  # variances 2 and 0
+
+
+def test_the_best_of_four_is_chosen_by_one_training_and_judged_by_another():
+    random = np.random.default_rng(7)
+    arms = [dict(enumerate(random.normal(30, 1, (n, 2)).tolist())) for n in (16, 5)]
+    found = judge(LINES["D3c"], SHORT, arms, APART)
+    chosen = [intervals.best_of_four(*zip(*arm.values(), strict=True)) for arm in arms]
+    assert found.estimate.effect == pytest.approx(chosen[0] - chosen[1])
+    values = [intervals.jackknife(*zip(*arm.values(), strict=True)) for arm in arms]
+    assert found.estimate == intervals.welch(*values)
+    judged = [np.array(list(arm.values()))[:, 1] for arm in arms]
+    assert found.spread**2 == pytest.approx((15 * judged[0].var(ddof=1) + 4 * judged[1].var(ddof=1)) / 19)
 
 
 def test_repeats_of_what_is_exact():

@@ -88,7 +88,7 @@ class Runs:
 
     def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Result | None]]]:
         found: dict[str, dict[int, dict[int, Result | None]]] = {}
-        for path, result in _finished(experiment, self.profile):
+        for path, result in _finished(experiment):
             what = json.loads(held_identity(path))
             own = what["parameters"].get("seed", 0)
             behind = set(seeds(what)[1:]) or {own}
@@ -98,12 +98,12 @@ class Runs:
         return found
 
 
-def _finished(experiment: str, profile: str) -> Iterator[tuple[Path, Result]]:
+def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
     """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
     for path in sorted(runs_folder().glob(f"{experiment}/*/params.json")):
         try:
             run = read_run(path.parent)
-            if run.profile == profile and not misnamed(run) and (result := run.result) is not None:
+            if not misnamed(run) and (result := run.result) is not None:
                 yield run.path, result
         except (ReproError, OSError) as error:
             note_once(f"{line(error)}; left out")
