@@ -1,5 +1,7 @@
 """Several processes: the numbers of one process, every image counted once, and one line when something is wrong."""
 
+import functools
+
 import pytest
 import torch
 from processes import environment, together
@@ -8,6 +10,7 @@ from torch import nn
 from repro import launcher, parallel, supernet
 from repro.errors import UsageError
 from repro.experiments import find
+from repro.fit import Epoch
 from repro.genotypes import PUBLISHED
 from repro.hyperparameters import BilevelToy, CifarSearch
 from repro.image_search import ImageSearch, SimultaneousSearch, validate
@@ -69,9 +72,23 @@ def batches(count, size=4, pixels=8):
     return [(torch.randn(size, 3, pixels, pixels), torch.randint(0, 5, (size,))) for _ in range(count)]
 
 
+def in_float64(compute):
+    """Let a function compute in float64, and nothing after it."""
+
+    @functools.wraps(compute)
+    def computed(*arguments):
+        torch.set_default_dtype(torch.float64)
+        try:
+            return compute(*arguments)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return computed
+
+
+@in_float64
 def train(steps):
     """Losses of some training steps, the last one on fewer images, and the state after them."""
-    torch.set_default_dtype(torch.float64)
     torch.manual_seed(2)
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=2, classes=5, cells=3)
     parallel.synchronise(network)
@@ -82,13 +99,12 @@ def train(steps):
         average, labels = Average((1, 5)), parallel.mine(labels)
         average.add(*training.step(parallel.mine(images), labels), labels)
         losses.append(average.row("train")["train_loss"])
-    torch.set_default_dtype(torch.float32)
     return losses, network.state_dict()
 
 
+@in_float64
 def search(order, steps, folds):
     """Losses, alphas and weights of some search steps, with BatchNorm folded as on a CPU or not, as on a GPU."""
-    torch.set_default_dtype(torch.float64)
     supernet.folds_on = lambda device: folds
     torch.manual_seed(2)
     network = SearchNetwork(channels=2, classes=5, cells=3, nodes=1)
@@ -104,8 +120,7 @@ def search(order, steps, folds):
         average.add(*searcher.step(train, valid), train[1])
         losses.append(average.row("train")["train_loss"])
     images, labels = map(torch.cat, zip(*data, strict=True))
-    losses.append(validate(searcher.judge, images, labels, lambda x: x, batch=6)["valid_loss"])
-    torch.set_default_dtype(torch.float32)
+    losses.append(validate(searcher.judge, images, labels, lambda x: x, 6, Epoch(0))["valid_loss"])
     return losses, network.state_dict()
 
 
