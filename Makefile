@@ -46,7 +46,7 @@ figures: setup ## write the report of what has been run so far into figures/
 test: setup ## check the style and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 golden: setup ## compute the numbers that the smoke plan's runs are tested against anew, to be read as a diff
 	$(BIN)/python tests/golden.py
