@@ -1,0 +1,405 @@
+"""Small wrong edits of the package, each with the tests that should see it.
+
+They are wrong in what recipes, trainings and searches compose: constants, swapped arguments, dropped terms, schedules
+that are never stepped. `sees` names tests: experiments whose numbers golden.json holds, or files of tests.
+"""
+
+from typing import NamedTuple
+
+
+class Edit(NamedTuple):
+    """One wrong edit: `old`, which stands once in `file` of the package, becomes `new`."""
+
+    wrong: str  # what is wrong
+    file: str
+    old: str
+    new: str
+    sees: str
+
+
+SEARCH, JOINT, EVAL, SELECT = "cifar10-search", "cifar10-joint", "cifar10-eval", "cifar10-select"
+PICTURES, PTB, MODEL = "imagenet-eval", "ptb-search", "ptb-eval"
+SUPERNET, BLOCKS, RETRAIN, RANKS = "spos-supernet", "spos-blocks", "spos-retrain", "spos-correlation"
+
+EDITS = (
+    # the searches on CIFAR-10
+    Edit("alpha's first beta", "recipes/cifar10_search.py", "(0.5, 0.999)", "(0.9, 0.999)", SEARCH),
+    Edit("alpha's second beta", "recipes/cifar10_search.py", "(0.5, 0.999)", "(0.5, 0.99)", SEARCH),
+    Edit(
+        "alpha is not decayed",
+        "recipes/cifar10_search.py",
+        "params.alpha_lr, (0.5, 0.999), weight_decay=decay",
+        "params.alpha_lr, (0.5, 0.999), weight_decay=0 * decay",
+        SEARCH,
+    ),
+    Edit(
+        "alpha at w's rate", "recipes/cifar10_search.py", "alphas, params.alpha_lr, (", "alphas, params.lr, (", SEARCH
+    ),
+    Edit(
+        "the halves are swapped",
+        "recipes/cifar10_search.py",
+        "return run_search(params, run, searcher, train, valid, augmentation(params, images))",
+        "return run_search(params, run, searcher, valid, train, augmentation(params, images))",
+        SEARCH,
+    ),
+    Edit(
+        "w's rate never falls",
+        "recipes/cifar10_search.py",
+        "        schedule.step()\n",
+        "        pass\n",
+        SEARCH,
+    ),
+    Edit("w's rate falls to 0", "recipes/cifar10_search.py", "params.epochs, params.lr_min)", "params.epochs)", SEARCH),
+    Edit(
+        "w without momentum",
+        "recipes/cifar10_search.py",
+        "SGD(parameters, params.lr, params.momentum, weight",
+        "SGD(parameters, params.lr, 0 * params.momentum, weight",
+        SEARCH,
+    ),
+    Edit(
+        "w is not decayed",
+        "recipes/cifar10_search.py",
+        "params.momentum, weight_decay=params.weight_decay)",
+        "params.momentum)",
+        SEARCH,
+    ),
+    Edit(
+        "xi and eps are swapped",
+        "recipes/cifar10_search.py",
+        "xi_scale,\n        params.eps",
+        "eps,\n        params.xi_scale",
+        SEARCH,
+    ),
+    Edit("the order is always 1", "recipes/cifar10_search.py", "        params.order,\n", "        1,\n", SEARCH),
+    Edit("alpha starts at 0", "recipes/cifar10_search.py", "alpha_scale=params.alpha_init", "alpha_scale=0.0", SEARCH),
+    Edit(
+        "validation images are augmented",
+        "recipes/cifar10_search.py",
+        "network, augment.normalise, device)",
+        "network, augment, device)",
+        SEARCH,
+    ),
+    Edit(
+        "w is not clipped",
+        "image_search.py",
+        "clip_grad_norm_(self.clipped, self.clip)",
+        "clip_grad_norm_(self.clipped, 1e9)",
+        SEARCH,
+    ),
+    Edit("xi is not scaled", "image_search.py", 'self.xi_scale * group["lr"]', "self.xi_scale", SEARCH),
+    Edit("the virtual step has no decay", "image_search.py", '"weight_decay": group["weight_decay"], ', "", SEARCH),
+    Edit(
+        "the virtual step has no momentum",
+        "image_search.py",
+        '{"momentum": group["momentum"], ',
+        '{"momentum": 0.0, ',
+        SEARCH,
+    ),
+    Edit(
+        "w moves before alpha",
+        "image_search.py",
+        "        self.alpha_step(train, valid)\n        return self.weight_step(train)",
+        "        moved = self.weight_step(train)\n        self.alpha_step(train, valid)\n        return moved",
+        SEARCH,
+    ),
+    Edit(
+        "alpha on the training batch",
+        "image_search.py",
+        "self._loss(train), self._loss(valid)",
+        "self._loss(train), self._loss(train)",
+        SEARCH,
+    ),
+    Edit(
+        "the same validation batch again",
+        "image_search.py",
+        "valid_images, valid_labels = valid.next()",
+        "valid_images, valid_labels = valid.x[: valid.size], valid.y[: valid.size]",
+        SEARCH,
+    ),
+    Edit(
+        "validation on the training loss",
+        "image_search.py",
+        'return average.row("valid")',
+        'return average.row("train")',
+        SEARCH,
+    ),
+    Edit("the implicit term is added", "bilevel.py", "d - xi * coefficient * i", "d + xi * coefficient * i", SEARCH),
+    Edit("the implicit term without xi", "bilevel.py", "d - xi * coefficient * i", "d - coefficient * i", SEARCH),
+    Edit("a forward difference", "bilevel.py", "shift, alpha=2)", "shift, alpha=1)", SEARCH),
+    Edit("half the difference's step", "bilevel.py", "(p - m) / (2 * step)", "(p - m) / step", SEARCH),
+    Edit(
+        "a step that ignores the norm", "bilevel.py", "step = eps / _norm(vector)", "step = eps * _norm(vector)", SEARCH
+    ),
+    Edit(
+        "coordinate descent by one optimizer",
+        "recipes/cifar10_search.py",
+        'if params.strategy == "coordinate":',
+        'if params.strategy != "coordinate":',
+        JOINT,
+    ),
+    Edit(
+        "alpha is left out of one step",
+        "recipes/cifar10_search.py",
+        "[*network.weights(), *network.alphas]",
+        "[*network.weights()]",
+        JOINT,
+    ),
+    Edit(
+        "alpha and w in one order of batches",
+        "recipes/cifar10_search.py",
+        '("order", "alpha-order")',
+        '("order", "order")',
+        JOINT,
+    ),
+    # cells trained from scratch
+    Edit(
+        "drop path is never scheduled",
+        "recipes/cifar10_eval.py",
+        "params.drop_path_rate * epoch.index / params.epochs",
+        "params.drop_path_rate",
+        EVAL,
+    ),
+    Edit(
+        "drop path is never set",
+        "recipes/cifar10_eval.py",
+        "        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)\n",
+        "",
+        EVAL,
+    ),
+    Edit("the rate never falls", "recipes/cifar10_eval.py", "        schedule.step()\n", "        pass\n", EVAL),
+    Edit(
+        "no auxiliary head", "recipes/cifar10_eval.py", "auxiliary=params.auxiliary_weight > 0", "auxiliary=False", EVAL
+    ),
+    Edit(
+        "clip and auxiliary weight are swapped",
+        "recipes/cifar10_eval.py",
+        "params.grad_clip, params.auxiliary_weight",
+        "params.auxiliary_weight, params.grad_clip",
+        EVAL,
+    ),
+    Edit("no decay", "recipes/cifar10_eval.py", ", weight_decay=params.weight_decay)", ")", EVAL),
+    Edit(
+        "no cutout",
+        "recipes/cifar10_eval.py",
+        "augmentation(params, images, params.cutout)",
+        "augmentation(params, images)",
+        EVAL,
+    ),
+    Edit(
+        "the test error of training images",
+        "recipes/cifar10_eval.py",
+        "images.x_test, images.y_test",
+        "images.x_train, images.y_train",
+        EVAL,
+    ),
+    Edit("test images are augmented", "recipes/cifar10_eval.py", 'augment.normalise, "test"', 'augment, "test"', EVAL),
+    Edit(
+        "the auxiliary loss is dropped",
+        "image_training.py",
+        "loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)",
+        "loss",
+        EVAL,
+    ),
+    Edit("the auxiliary loss has weight 1", "image_training.py", "loss + self.auxiliary * ", "loss + ", EVAL),
+    Edit(
+        "nothing is clipped",
+        "image_training.py",
+        "        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)\n",
+        "",
+        EVAL,
+    ),
+    Edit("tested in training mode", "image_training.py", "    network.eval()\n", "    network.train()\n", EVAL),
+    Edit("gradients add up", "image_training.py", "        self.optimizer.zero_grad()\n", "", EVAL),
+    # selection
+    Edit(
+        "scored on the half that trained",
+        "recipes/cifar10_selection.py",
+        "evaluate(network, valid.x, valid.y,",
+        "evaluate(network, train.x, train.y,",
+        SELECT,
+    ),
+    Edit(
+        "trained on the half that scores",
+        "recipes/cifar10_selection.py",
+        "train_cell(params, part, network, train, augment)",
+        "train_cell(params, part, network, valid, augment)",
+        SELECT,
+    ),
+    Edit(
+        "cells from other starts",
+        "recipes/cifar10_selection.py",
+        "        devices.seed_everything(params.seed)\n",
+        "",
+        SELECT,
+    ),
+    Edit(
+        "the worst cell is taken",
+        "recipes/selection.py",
+        "    best = cells[values.index(min(values))]\n",
+        "    best = cells[values.index(max(values))]\n",
+        SELECT,
+    ),
+    Edit(
+        "the worst search is named",
+        "recipes/selection.py",
+        "seed = seeds[values.index(min(values))]",
+        "seed = seeds[values.index(max(values))]",
+        SELECT,
+    ),
+    Edit(
+        "one search for all seeds",
+        "recipes/selection.py",
+        "cells = [find_needed(search.changed(seed=seed)",
+        "cells = [find_needed(search.changed(seed=0)",
+        SELECT,
+    ),
+    Edit(
+        "none is drawn", "recipes/cifar10_selection.py", "SEARCH_OPERATIONS[1:]", "SEARCH_OPERATIONS", "cifar10-random"
+    ),
+    Edit(
+        "snapshots an epoch late",
+        "recipes/selection.py",
+        'if row["epoch"] + 1 in snapshots',
+        'if row["epoch"] in snapshots',
+        "cifar10-progress",
+    ),
+    # ImageNet
+    Edit("the rate never falls", "recipes/imagenet.py", "params.lr_decay", "1.0", PICTURES),
+    Edit(
+        "no label smoothing",
+        "recipes/imagenet.py",
+        "params.auxiliary_weight, params.label_smoothing, bf16",
+        "params.auxiliary_weight, 0.0, bf16",
+        PICTURES,
+    ),
+    Edit(
+        "drop path is never scheduled",
+        "recipes/imagenet.py",
+        "params.drop_path_rate * epoch.index / params.epochs",
+        "params.drop_path_rate",
+        PICTURES,
+    ),
+    # recurrent cells
+    Edit("alpha is not decayed", "recipes/ptb_search.py", ", weight_decay=params.alpha_weight_decay", "", PTB),
+    Edit("w is not decayed", "recipes/ptb_search.py", "params.lr, weight_decay=params.weight_decay", "params.lr", PTB),
+    Edit(
+        "clip and TAR are swapped",
+        "recipes/ptb_search.py",
+        "params.grad_clip, params.tar",
+        "params.tar, params.grad_clip",
+        PTB,
+    ),
+    Edit(
+        "train and valid are swapped",
+        "language_search.py",
+        "batch, other = window(train,",
+        "other, batch = window(train,",
+        PTB,
+    ),
+    Edit("the rate does not follow the window", "language_search.py", "search.lr * length / bptt", "search.lr", PTB),
+    Edit("alpha's clip is dropped", "language_search.py", '            "clip": self.descent.grad_clip,\n', "", PTB),
+    Edit(
+        "the embedding moves",
+        "language_search.py",
+        "weights if self.moves_embedding else",
+        "weights if not self.moves_embedding else",
+        PTB,
+    ),
+    Edit("no TAR", "language.py", "if self.tar and len(output.states) > 1:", "if False:", MODEL),
+    Edit("the rate does not follow the window", "language.py", "training.lr * length / bptt", "training.lr", MODEL),
+    Edit("averaging never begins", "language.py", "if before and loss > min(before):", "if False:", MODEL),
+    Edit("averaging begins at once", "language.py", "if before and loss > min(before):", "if True:", MODEL),
+    Edit(
+        "the last weights are tested",
+        "language.py",
+        '            _copy(self.best["weights"], self.weights)\n',
+        "            pass\n",
+        MODEL,
+    ),
+    Edit(
+        "the hidden state is forgotten",
+        "language.py",
+        "        state.hidden = output.hidden\n",
+        "        pass\n",
+        MODEL,
+    ),
+    # single paths
+    Edit("the rate never falls", "single_path.py", "max(0.0, 1 - step / steps)", "1.0", SUPERNET),
+    Edit(
+        "the rate falls twice as fast",
+        "single_path.py",
+        "max(0.0, 1 - step / steps)",
+        "max(0.0, 1 - 2 * step / steps)",
+        SUPERNET,
+    ),
+    Edit("biases are decayed", "single_path.py", '"weight_decay": 0.0}', '"weight_decay": weight_decay}', SUPERNET),
+    Edit(
+        "no momentum",
+        "single_path.py",
+        '_foreach_mul_(buffers, group["momentum"])',
+        "_foreach_mul_(buffers, 0.0)",
+        SUPERNET,
+    ),
+    Edit(
+        "no label smoothing",
+        "single_path.py",
+        "label_smoothing=self.label_smoothing)",
+        "label_smoothing=0.0)",
+        SUPERNET,
+    ),
+    Edit(
+        "held-out images train",
+        "recipes/spos_supernet.py",
+        "data.stream(train))",
+        "data.stream(torch.arange(len(data.labels))))",
+        SUPERNET,
+    ),
+    Edit("always uniform", "recipes/spos_supernet.py", 'if params.sampling == "uniform":', "if True:", SUPERNET),
+    Edit(
+        "BatchNorm is not recalibrated",
+        "single_path.py",
+        "            recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)\n",
+        "",
+        BLOCKS,
+    ),
+    Edit("random search is evolution", "recipes/spos_search.py", "replace(settings, parents=0)", "settings", BLOCKS),
+    Edit(
+        "evolution is random search",
+        "recipes/spos_search.py",
+        '{"evolution": settings,',
+        '{"evolution": replace(settings, parents=0),',
+        BLOCKS,
+    ),
+    Edit("the worst are parents", "evolution.py", "reverse=True)[:count]", "reverse=False)[:count]", BLOCKS),
+    Edit("no mutants", "evolution.py", "range(settings.mutation if parents else 0)", "range(0)", BLOCKS),
+    Edit("no crossings", "evolution.py", "range(settings.crossover if parents else 0)", "range(0)", BLOCKS),
+    Edit(
+        "budgets are ignored",
+        "evolution.py",
+        "return not any(budget.excess(gene) for budget in budgets)",
+        "return True",
+        BLOCKS,
+    ),
+    Edit(
+        "the other arm's network is trained",
+        "recipes/path_networks.py",
+        "found[params.winner]",
+        'found["random"]',
+        RETRAIN,
+    ),
+    Edit(
+        "no last pass for BatchNorm",
+        "recipes/spos_supernet.py",
+        "steps = params.iterations + last_steps",
+        "steps = params.iterations",
+        RETRAIN,
+    ),
+    Edit(
+        "the same value for both rankings",
+        "recipes/spos_correlation.py",
+        "kendall_tau(inherited, alone)",
+        "kendall_tau(alone, alone)",
+        RANKS,
+    ),
+)
