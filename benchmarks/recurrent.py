@@ -38,12 +38,13 @@ class Plain:
         self.rates = rates
 
     def masks(self, batch):
-        """Dropout drawn as the network draws it."""
+        """Dropout drawn as the network draws it, one mask after another."""
         vocabulary, size = self.weights[0].shape
-        shapes = dict.fromkeys(("embedding", "x", "hidden", "output"), (batch, size)) | {"word": (vocabulary, 1)}
-        kept = {"x": 1 - self.rates.input} | {name: 1 - rate for name, rate in vars(self.rates).items()}
-        draws = {name: self.weights[0].new_empty(shape).bernoulli_(kept[name]) for name, shape in shapes.items()}
-        return {name: None if kept[name] == 1 else draw / kept[name] for name, draw in draws.items()}
+        rates, masks = {**vars(self.rates), "x": self.rates.input}, {}
+        for name in ("embedding", "x", "word", "hidden", "output"):
+            shape, kept = (vocabulary, 1) if name == "word" else (batch, size), 1 - rates[name]
+            masks[name] = None if kept == 1 else self.weights[0].new_empty(shape).bernoulli_(kept) / kept
+        return masks
 
     def forward(self, weights, alphas, window, hidden):
         """Return the loss and the states."""
@@ -61,7 +62,7 @@ class Plain:
         gradient = architecture_gradient(2, *losses, self.weights, self.alphas, **options)
         self.alphas[0].grad = gradient[0]
         self.alpha_optimizer.step()
-        self.weight_step(train, hidden)
+        return self.weight_step(train, hidden)
 
     def weight_step(self, train, hidden):
         """A step of w."""
@@ -70,10 +71,11 @@ class Plain:
         (loss + 1e-3 * (states[1:] - states[:-1]).pow(2).mean()).backward(inputs=self.weights)
         torch.nn.utils.clip_grad_norm_(self.weights, 0.25)
         self.optimizer.step()
+        return loss.detach()
 
 
 def make(kind: str, formulation: str, size: str, device: str):
-    """Return a step on random words, with all dropouts."""
+    """Return a step on random words, with all dropouts, which returns the training loss, and in ours states too."""
     vocabulary, width, batch, window = SIZES[kind][size]
     torch.manual_seed(0)
     network = LanguageModel(vocabulary, width, None if kind == "search" else CELL, dropout=RATES[kind]).to(device)

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.cases import Case, accelerate
 from repro.capture import captured
 from repro.image_search import ImageSearch
+from repro.released import load_released
 from repro.supernet import SearchNetwork
 
 SIZES = {  # channels, cells, nodes, batch, image size, image channels
@@ -41,9 +42,11 @@ class Plain:
             self.second_order(train, valid)
         self.alpha_optimizer.step()
         self.optimizer.zero_grad()
-        self.loss(self.network, train).backward()
+        loss = self.loss(self.network, train)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights, CLIP)
         self.optimizer.step()
+        return loss.detach()
 
     @staticmethod
     def loss(network, batch):
@@ -73,10 +76,15 @@ class Plain:
             alpha.grad = ahead.grad - RATE * (plus - minus) / (2 * eps)
 
 
-def plain(order: int, network: PlainSearchNetwork):
-    """Return the plain step."""
-    network.alphas = [alpha.detach().to(next(network.parameters())).requires_grad_() for alpha in network.alphas]
-    return Plain(network, order).step
+def networks(size: str, device: str) -> tuple[PlainSearchNetwork, SearchNetwork]:
+    """Return the network in both formulations, of the same weights and alphas."""
+    channels, cells, nodes, _, _, in_channels = SIZES[size]
+    torch.manual_seed(0)
+    plain = PlainSearchNetwork(channels, 10, cells, nodes, in_channels=in_channels).to(device)
+    network = SearchNetwork(channels, 10, cells, nodes, in_channels=in_channels).to(device)
+    load_released(network, plain.state_dict())
+    plain.alphas = [alpha.detach().clone().requires_grad_() for alpha in network.alphas]
+    return plain, network
 
 
 def ours(order: int, network: SearchNetwork, bf16: bool, capture: str):
@@ -89,14 +97,12 @@ def ours(order: int, network: SearchNetwork, bf16: bool, capture: str):
 
 
 def make(order: int, formulation: str, size: str, device: str):
-    """Return a step on random images."""
-    channels, cells, nodes, batch, pixels, in_channels = SIZES[size]
-    torch.manual_seed(0)
-    kind = PlainSearchNetwork if formulation == "plain" else SearchNetwork
-    network = kind(channels, 10, cells, nodes, in_channels=in_channels).to(device)
-    prepare, bf16 = accelerate(formulation, network, device)
+    """Return a step on random images, which returns the training loss, and in ours the logits too."""
+    *_, batch, pixels, in_channels = SIZES[size]
+    plain, network = networks(size, device)
+    prepare, bf16 = accelerate(formulation, plain if formulation == "plain" else network, device)
     capture = "auto" if formulation == "fast" else "off"
-    step = plain(order, network) if formulation == "plain" else ours(order, network, bf16, capture)
+    step = Plain(plain, order).step if formulation == "plain" else ours(order, network, bf16, capture)
     images = torch.randn(2, batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (2, batch), device=device)
     batches = [(prepare(x), y) for x, y in zip(images, labels, strict=True)]
