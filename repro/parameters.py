@@ -107,7 +107,8 @@ class Parameters:
     @classmethod
     def renamed(cls, values: Mapping[str, Any], say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
         """Return `values` under today's names, former ones told by `say`; UsageError for one that never was a name."""
-        today = {field.metadata["formerly"]: field.name for field in dataclasses.fields(cls)}
+        fields = [field for field in dataclasses.fields(cls) if field.metadata["formerly"]]
+        today = {field.metadata["formerly"]: field.name for field in fields}
         found: dict[str, Any] = {}
         for name, value in values.items():
             new = name if name in _hints(cls) else today.get(name)

@@ -26,6 +26,7 @@ FORMER = [
     ("values", "message"),
     [
         ({"ordr": 1}, r"unknown parameter 'ordr': did you mean 'order'\?"),
+        ({"": 1}, "unknown parameter ''"),
         ({"order": 3}, r"order=3 is wrong: order takes one of 1, 2, 'exact'"),
         ({"epochs": 1.5}, r"epochs=1.5 is wrong: epochs takes a whole number"),
         ({"epochs": True}, "epochs=True is wrong"),

@@ -15,7 +15,7 @@ import torch
 from repro import checkpoints
 
 SEARCH = {"epochs": "9", "images": "96", "batch": "16", "channels": "1", "nodes": "1", "device": "cpu"}
-LONG = {**SEARCH, "epochs": "60"}  # so that it has not ended when Ctrl-C comes
+LONG = {**SEARCH, "epochs": "20"}  # so that it has not ended when Ctrl-C comes
 KILLS = 5  # `make faults` has more
 
 
@@ -86,7 +86,14 @@ def test_killed_at_random_moments_ends_bit_identical(processes, tmp_path):
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(processes, tmp_path):
     command = [sys.executable, "-m", "repro.recipe", "cifar10-search", *(f"{k}={v}" for k, v in LONG.items())]
     environment = {**os.environ, "REPRO_RUNS": str(tmp_path)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     while not lines(tmp_path) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
