@@ -24,6 +24,7 @@ from repro.references import Reference
 from repro.settings import data_folder
 
 Description = Mapping[str, Any]
+VERSION = 2  # of descriptions; the first had none
 
 
 def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
@@ -39,7 +40,7 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
 
 def describe(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
     """Return what params.json holds of a run that is to be made now."""
-    held = {"version": 2, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    held = {"version": VERSION, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
     if contents := _contents(params):
         held["contents"] = contents
     if needs := _needs(experiment, profile, params):
@@ -52,12 +53,22 @@ def identity(held: Description) -> dict[str, Any]:
 
     Raises UsageError for parameters that are none of the experiment's.
     """
-    experiment = find(held["experiment"])
-    params = experiment.parameters.read(held["parameters"], older="version" not in held)
-    needs = held.get("needs") or _needs(experiment, held["profile"], params)  # older runs say only their names
-    values = {**params.identity(), **{name: identity(need) for name, need in needs.items()}}
-    values |= {name: {"content": digest} for name, digest in held.get("contents", {}).items()}
-    return {"experiment": experiment.name, "profile": held["profile"], "parameters": values}
+    needs = {name: identity(need) for name, need in needs_of(held).items()}
+    contents = {name: {"content": digest} for name, digest in held.get("contents", {}).items()}
+    values = {**parameters_of(held).identity(), **needs, **contents}
+    return {"experiment": held["experiment"], "profile": held["profile"], "parameters": values}
+
+
+def parameters_of(held: Description) -> Parameters:
+    """Return the parameters of a described run, under today's names; UsageError where its experiment has no such."""
+    return find(held["experiment"]).parameters.read(held["parameters"], older="version" not in held)
+
+
+def needs_of(held: Description) -> Mapping[str, Description]:
+    """Return the descriptions of the runs that a described one names, by the parameter's name."""
+    if "needs" in held:
+        return held["needs"]
+    return _needs(find(held["experiment"]), held["profile"], parameters_of(held))  # older runs say only their names
 
 
 def unseeded(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +107,8 @@ def differences(experiment: Experiment, profile: str, params: Parameters) -> dic
     return {name: value for name, value in params.identity().items() if value != usual[name]}
 
 
-def name_of(experiment: Experiment, profile: str, params: Parameters) -> str:
-    """Return the name of the run's folder: the profile, and what differs from its parameters."""
-    contents = _contents(params)
+def name_of(experiment: Experiment, profile: str, params: Parameters, contents: Mapping[str, str]) -> str:
+    """Return the name of the run's folder: the profile, and what differs from its parameters; contents: of files."""
     changed = [
         f"{name}={_text(value)}" + (f"~{contents[name][:8]}" if name in contents else "")
         for name, value in differences(experiment, profile, params).items()

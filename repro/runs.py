@@ -27,7 +27,7 @@ from repro import failure, profiles, provenance
 from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
-from repro.identity import as_text, describe, identity, identity_of, name_of, resolve
+from repro.identity import Description, as_text, describe, identity, identity_of, name_of, parameters_of, resolve
 from repro.parameters import Parameters
 from repro.references import Reference, Source, parse_reference
 from repro.settings import leads, runs_folder
@@ -177,17 +177,17 @@ class Follower(Run):
 def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
     """Open the run with these parameters in its folder, which is made if there is none."""
     params = resolve(experiment, profile, overrides)
-    place = locate(experiment, profile, params)
+    asked = describe(experiment, profile, params)
+    place = _place(experiment, params, asked)
     if not leads():
         return Follower(place, experiment.name, profile, params)
     run = Run(place, experiment.name, profile, params)
-    asked = describe(experiment, profile, params)
     path = make_folder(run.path) / "params.json"
     held = _held(path) if path.exists() else {"name": run.path.name}
     failure.clear(run.path)
     if held.get("parameters") != asked["parameters"]:  # new, or of other values that do not identify it
         with lock(run.path / ".brief.lock", wait=5.0):
-            write_json(path, {**asked, **{name: held[name] for name in ("name",) if name in held}})
+            write_json(path, {**asked, **({"name": held["name"]} if "name" in held else {})})
     return run
 
 
@@ -195,8 +195,7 @@ def read_run(path: Path) -> Run:
     """Open an existing run directory for reading."""
     held = _held(path / "params.json")
     try:
-        experiment = find(held["experiment"])
-        params = experiment.parameters.read(held["parameters"], older="version" not in held)
+        experiment, params = find(held["experiment"]), parameters_of(held)
         profiles.changes(held["profile"], experiment)
         experiment.needs(params)
         return Run(path, experiment.name, held["profile"], params)
@@ -211,8 +210,12 @@ def existing_runs(experiment: str = "*") -> list[Run]:
 
 def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
     """Return the run's folder: the one that holds it, whatever it is called, else the one that it is to have."""
-    folder, wanted = runs_folder() / experiment.name, as_text(identity(describe(experiment, profile, params)))
-    usual = folder / name_of(experiment, profile, params)
+    return _place(experiment, params, describe(experiment, profile, params))
+
+
+def _place(experiment: Experiment, params: Parameters, asked: Description) -> Path:
+    folder, wanted = runs_folder() / experiment.name, as_text(identity(asked))
+    usual = folder / name_of(experiment, asked["profile"], params, asked.get("contents", {}))
     if held_identity(usual) == wanted or not folder.exists():
         return usual
     for path in sorted(folder.glob("*/params.json")):

@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from finished import run
 from hypothesis import given
 from hypothesis import strategies as st
 from interruptions import interrupted
@@ -16,7 +17,6 @@ from repro.image_search import ImageSearch, SimultaneousSearch
 from repro.recipes import cifar10_search, cifar10_selection
 from repro.recipes.cifar10_selection import random_genotype
 from repro.recipes.found import find_genotype
-from repro.runs import open_run
 from repro.supernet import SearchNetwork
 
 TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2}
@@ -25,14 +25,6 @@ TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2}
 @pytest.fixture(autouse=True)
 def _runs_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
-
-
-def run(name, **overrides):
-    experiment = find(name)
-    opened = open_run(experiment, "smoke", overrides)
-    result = experiment.compute(opened.params, opened)
-    opened.finish(result)
-    return opened
 
 
 def searcher(kind=ImageSearch, alpha_optimizer=torch.optim.Adam, **options):

@@ -13,7 +13,7 @@ from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
 from repro.parameters import Parameters, parameter
 from repro.references import parse_reference, reference
-from repro.results import compare
+from repro.results import compare, standing
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, made before parameters were renamed
 SEARCH, EVALUATION = find("cifar10-search"), find("cifar10-eval")
@@ -251,3 +251,10 @@ def test_a_value_whose_meaning_changed_is_read_as_what_it_was(old):
     assert asked("simultaneous").result is None
     assert asked("simultaneous-apart").path == run.path
     assert runs.read_run(run.path).params.strategy == "simultaneous-apart"  # its description is of today now
+
+
+def test_an_older_run_stands_in_tables_as_what_it_was(old):
+    run = runs.read_run(old / "cifar10-joint" / "smoke,strategy=simultaneous")
+    assert standing.whole(standing.described(run))["strategy"] == "simultaneous-apart"
+    today = standing.stated(find("cifar10-joint"), "smoke", {"strategy": "simultaneous"})
+    assert standing.whole(today)["strategy"] == "simultaneous"

@@ -1,6 +1,7 @@
 """The papers computed in float32: searches do so too, and a run that did not says so beside every number."""
 
 import pytest
+from finished import run
 
 from repro import ending, gallery, layout, provenance
 from repro.experiments import find
@@ -24,14 +25,6 @@ def _runs_folder(tmp_path, monkeypatch):
 def on_a_gpu(monkeypatch):
     """Let `auto` find something faster than float32."""
     monkeypatch.setattr(image_data, "precision", lambda asked, device: {"auto": "tf32"}.get(asked, asked))
-
-
-def run(name, **overrides):
-    experiment = find(name)
-    opened = open_run(experiment, "smoke", overrides)
-    with opened.session():
-        opened.finish(experiment.compute(opened.params, opened))
-    return opened
 
 
 def said(run):

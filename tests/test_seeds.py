@@ -6,14 +6,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from finished import run
 
 from repro import devices, fit
-from repro.experiments import find
 from repro.hyperparameters import CifarSearch
 from repro.image_loader import _Order
 from repro.images import load_images
 from repro.recipes import image_data
-from repro.runs import open_run
 
 CELL = {"genotype": "DARTS_V2"}
 PATHS = {"images": 200, "batch": 20, "iterations": 1, "width": 0.5}
@@ -67,13 +66,6 @@ def given(monkeypatch):
         monkeypatch.setattr(module, name, lambda seed, make=make: make(note(seed)))
     monkeypatch.setattr(torch, "Generator", Generator)
     return seeds
-
-
-def run(name, **overrides):
-    experiment = find(name)
-    opened = open_run(experiment, "smoke", overrides)
-    with opened.session():
-        opened.finish(experiment.compute(opened.params, opened))
 
 
 @pytest.mark.parametrize(("name", "options", "purposes"), [(n, *rest) for n, rest in BEFORE_TRAINING.items()])

@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from finished import run
 from interruptions import interrupted
 from scipy.stats import chisquare
 from torch.optim.lr_scheduler import LambdaLR
@@ -45,14 +46,6 @@ def folder(tmp_path, monkeypatch):
 def elsewhere(tmp_path, monkeypatch):
     """From now on, work in another runs folder."""
     return lambda: monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "elsewhere"))
-
-
-def run(name, **overrides):
-    experiment = find(name)
-    opened = open_run(experiment, "smoke", overrides)
-    with opened.session():
-        opened.finish(experiment.compute(opened.params, opened))
-    return opened
 
 
 def counted(cost, limit=None):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from finished import run
 
 from repro import checkpoints
 from repro.choice_blocks import ChoiceNetwork, Layout, bgr_255
@@ -33,13 +34,6 @@ def small(photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("REPRO_DATA", str(photographs))
     monkeypatch.setitem(path_networks.CHOICES, "imagenet", LAYOUT)
-
-
-def run(name, **overrides):
-    experiment = find(name)
-    opened = open_run(experiment, "smoke", overrides)
-    opened.finish(experiment.compute(opened.params, opened))
-    return opened
 
 
 def test_a_supernet_is_trained_searched_and_its_winner_retrained():

@@ -9,25 +9,24 @@ from functools import cache
 from typing import Any
 
 from repro import profiles
-from repro.experiments import Experiment, find, typed
+from repro.experiments import Experiment, find
 from repro.files import read_object
-from repro.identity import Description, as_text, differences, resolve
+from repro.identity import VERSION, Description, as_text, differences, needs_of, parameters_of, resolve
 from repro.runs import Run
 
 
 def stated(experiment: Experiment, profile: str, changes: Mapping[str, Any]) -> Description:
     """Return the description of the run that these changes to a profile's parameters make."""
     params = resolve(experiment, profile, changes)
-    return {"experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    return {"version": VERSION, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
 
 
 def whole(held: Description) -> dict[str, Any]:
     """Return the data and protocol of a described run and, in place of the runs that it names, the same of them."""
-    parameters = find(held["experiment"]).parameters
-    own = parameters.read(held["parameters"]).part("data", "protocol")
+    own = parameters_of(held).part("data", "protocol")
     if own.get("precision") == "float32":  # the papers' arithmetic, also where the default is another
-        own["precision"] = parameters().values()["precision"]
-    return {"experiment": held["experiment"], **own, **{name: whole(need) for name, need in _needs(held).items()}}
+        own["precision"] = find(held["experiment"]).parameters().values()["precision"]
+    return {"experiment": held["experiment"], **own, **{name: whole(need) for name, need in needs_of(held).items()}}
 
 
 def text_of(held: Description) -> str:
@@ -74,23 +73,12 @@ def mark(run: Run) -> str:
     return "" if as_published(run) else " · ".join(filter(None, [f"{run.experiment}: {label(run)}", data(run)]))
 
 
-def _needs(held: Description) -> dict[str, Description]:
-    """Return the descriptions of the runs that one names, by the parameter's name; older ones hold only the names."""
-    if "needs" in held:
-        return held["needs"]
-    experiment = find(held["experiment"])
-    references = experiment.references(experiment.parameters.read(held["parameters"]))
-    named = {name: typed(reference) for name, reference in references.items()}
-    return {name: stated(needed, held["profile"], changes) for name, (needed, changes) in named.items()}
-
-
 def _data(held: Description) -> Iterator[tuple[Experiment, dict[str, Any]]]:
     """Yield the parameters of data of a described run or, where it has none, of those that it needs."""
-    experiment = find(held["experiment"])
-    if values := experiment.parameters.read(held["parameters"]).part("data"):
-        yield experiment, values
+    if values := parameters_of(held).part("data"):
+        yield find(held["experiment"]), values
     else:
-        for need in _needs(held).values():
+        for need in needs_of(held).values():
             yield from _data(need)
 
 
@@ -100,6 +88,6 @@ def _published() -> frozenset[str]:
     todo, found = [stated(find(name), "paper", changes) for name, changes, _ in profiles.PLAN["paper"]], set()
     while todo:
         held = todo.pop()
-        todo += _needs(held).values()
+        todo += needs_of(held).values()
         found.add(text_of(held))
     return frozenset(found)

@@ -1,0 +1,13 @@
+"""A run of an experiment in the smoke profile, computed as a notebook computes it, but here."""
+
+from repro.experiments import find
+from repro.runs import open_run
+
+
+def run(name, **overrides):
+    """Return the finished run of the experiment, with these changes to the profile's parameters."""
+    experiment = find(name)
+    opened = open_run(experiment, "smoke", overrides)
+    with opened.session():
+        opened.finish(experiment.compute(opened.params, opened))
+    return opened
