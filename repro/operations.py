@@ -6,6 +6,8 @@ At the end stands how cells of any kind are stacked into a network (Sect. 2.1): 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -14,7 +16,7 @@ from torch.nn import functional
 
 from repro import kernels
 from repro.errors import ReproError, unknown
-from repro.genotypes import INPUTS
+from repro.genotypes import INPUTS, SEARCH_OPERATIONS
 
 
 class Identity(nn.Identity):
@@ -82,19 +84,25 @@ def separable(channels: int, kernel: int, stride: int, dilation: int, affine: bo
     ]
 
 
-class SepConv(nn.Sequential):
-    """Depthwise separable convolution, applied twice; the first carries the stride."""
+@dataclass(frozen=True)
+class Separable:
+    """What makes a depthwise separable convolution: an odd kernel, its dilation, and whether it is applied twice."""
 
-    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
-        once, twice = (separable(channels, kernel, s, dilation=1, affine=affine) for s in (stride, 1))
-        super().__init__(*once, *twice)
+    kernel: int
+    dilation: int = 1
+    twice: bool = False
 
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ReproError(
+                f"a separable convolution with a kernel of {self.kernel}: take an odd one, which has a middle"
+            )
 
-class DilConv(nn.Sequential):
-    """Depthwise separable convolution with dilation 2, applied once."""
-
-    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
-        super().__init__(*separable(channels, kernel, stride, dilation=2, affine=affine))
+    def __call__(self, channels: int, stride: int, affine: bool = True) -> nn.Sequential:
+        """Return it as a module; applied twice, the first carries the stride."""
+        strides = (stride, 1) if self.twice else (stride,)
+        parts = (separable(channels, self.kernel, each, self.dilation, affine) for each in strides)
+        return nn.Sequential(*chain.from_iterable(parts))
 
 
 class Conv7x1(nn.Sequential):
@@ -121,17 +129,41 @@ def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
     return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
 
 
+SEPARABLE = {
+    "sep_conv_3x3": Separable(3, twice=True),
+    "sep_conv_5x5": Separable(5, twice=True),
+    "sep_conv_7x7": Separable(7, twice=True),
+    "dil_conv_3x3": Separable(3, dilation=2),
+    "dil_conv_5x5": Separable(5, dilation=2),
+}
 OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "max_pool_3x3": _max_pool,
     "avg_pool_3x3": _avg_pool,
     "skip_connect": _skip,
-    "sep_conv_3x3": lambda channels, stride, affine: SepConv(channels, 3, stride, affine),
-    "sep_conv_5x5": lambda channels, stride, affine: SepConv(channels, 5, stride, affine),
-    "sep_conv_7x7": lambda channels, stride, affine: SepConv(channels, 7, stride, affine),
-    "dil_conv_3x3": lambda channels, stride, affine: DilConv(channels, 3, stride, affine),
-    "dil_conv_5x5": lambda channels, stride, affine: DilConv(channels, 5, stride, affine),
-    "conv_7x1_1x7": lambda channels, stride, affine: Conv7x1(channels, stride, affine),
+    "conv_7x1_1x7": Conv7x1,
+    **SEPARABLE,
 }
+
+
+# The search mixes the poolings, each a function of (N, C, H, W) and a stride, and the separable ones of its operations
+POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "max_pool_3x3": lambda x, stride: functional.max_pool2d(x, 3, stride, 1),
+    "avg_pool_3x3": lambda x, stride: functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False),
+}
+
+
+def mixed(names: Sequence[str]) -> dict[str, Separable]:
+    """Return the separable convolutions among a search's operations; ReproError if it cannot mix all of `names`."""
+    found = {name: SEPARABLE[name] for name in names if name in SEPARABLE}
+    if tuple(names) != ("none", *POOLINGS, "skip_connect", *found) or not found:
+        raise ReproError(
+            f"SEARCH_OPERATIONS is {', '.join(names)}: the search can mix none, {', '.join(POOLINGS)}, skip_connect "
+            "and, after these, what SEPARABLE holds"
+        )
+    return found
+
+
+MIXED = mixed(SEARCH_OPERATIONS)
 
 
 def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.Module:
