@@ -68,10 +68,19 @@ def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Te
     return convolve(x, weight, stride, dilation * (weight.shape[-1] // 2), dilation, groups=len(weight))
 
 
+def strided(x: Tensor, stride: int) -> Tensor:
+    """Return the pixels (N, C, H / stride, W / stride) that a 1x1 convolution with a stride reads.
+
+    It is to be applied to them without one: with few channels that come last, the library overwrites memory where it
+    computes the gradient over the weights of one that has a stride.
+    """
+    return x[:, :, ::stride, ::stride]
+
+
 def without_gaps(stride: int, dilation: int, x: Tensor) -> tuple[int, int, Tensor]:
     """Return what is to be convolved: with stride and dilation 2 only even pixels are read, without gaps."""
     if stride == dilation == 2:
-        stride, dilation, x = 1, 1, x[:, :, ::2, ::2]
+        stride, dilation, x = 1, 1, strided(x, 2)
     return stride, dilation, x.contiguous(memory_format=LAST)
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from repro import folding, kernels, parallel
 from repro.grouped import convolve
-from repro.operations import MIXED, POOLINGS, Separable, odd_pixels, plain_sum
+from repro.operations import MIXED, POOLINGS, Separable, even_and_odd, plain_sum
 
 EPS = 1e-5  # of BatchNorm
 MOMENTUM = 0.1  # of its running statistics
@@ -133,10 +133,9 @@ class MixedEdges(nn.Module):
 
     def halved(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the skip connections at stride 2, (N, E * C, H', W'): each is two 1x1 convolutions and BatchNorm."""
-        pixels = x[:, :, ::2, ::2], odd_pixels(x)[:, :, ::2, ::2]
         halves = [
             functional.conv2d(y, weight.flatten(0, 1)[..., None, None]).unflatten(1, (self.edges, -1))
-            for y, weight in zip(pixels, (self.skip_even, self.skip_odd), strict=True)
+            for y, weight in zip(even_and_odd(x), (self.skip_even, self.skip_odd), strict=True)
         ]
         return self.norm_skip.normalise(torch.cat(halves, dim=2).flatten(1, 2), slice(None), scale)
 

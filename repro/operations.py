@@ -34,20 +34,20 @@ class ReLUConvBN(nn.Sequential):
 class FactorizedReduce(nn.Module):
     """Halve the resolution: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
 
-    Two strided 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
+    Two 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
         super().__init__()
         half = channels_out // 2
-        self.even = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels_in, channels_out - half, 1, stride=2, bias=False)
+        self.even = nn.Conv2d(channels_in, half, 1, bias=False)
+        self.odd = nn.Conv2d(channels_in, channels_out - half, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it."""
-        x = torch.relu(x)
-        return self.norm(torch.cat([self.even(x), self.odd(odd_pixels(x))], dim=1))
+        even, odd = even_and_odd(torch.relu(x))
+        return self.norm(torch.cat([self.even(even), self.odd(odd)], dim=1))
 
 
 def plain_sum(maps: Sequence[Tensor]) -> Tensor:
@@ -56,10 +56,14 @@ def plain_sum(maps: Sequence[Tensor]) -> Tensor:
     return sum(others, first)
 
 
-def odd_pixels(x: Tensor) -> Tensor:
-    """Shift (N, C, H, W) by one pixel, so that stride 2 reads the odd ones; an odd size is padded with zeros."""
+def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the even pixels of (N, C, H, W), then the odd ones; beside an odd size these are zeros.
+
+    1x1 convolutions read them instead of having a stride themselves (see `kernels.strided`).
+    """
     rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
-    return (functional.pad(x, (0, columns, 0, rows)) if rows or columns else x)[..., 1:, 1:]
+    padded = functional.pad(x, (0, columns, 0, rows)) if rows or columns else x
+    return kernels.strided(x, 2), kernels.strided(padded[..., 1:, 1:], 2)
 
 
 class DepthwiseConv(nn.Conv2d):

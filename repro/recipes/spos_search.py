@@ -8,7 +8,8 @@ from repro import devices, progress
 from repro.errors import UsageError
 from repro.evolution import Evaluate, Settings, State, search
 from repro.hyperparameters_spos import SposSearch
-from repro.paths import SinglePath, laid_out
+from repro.kernels import laid_out
+from repro.paths import SinglePath
 from repro.quantise import GIGA
 from repro.recipes.path_data import accelerate, judge, load, recorded
 from repro.recipes.spos_supernet import load_supernet
