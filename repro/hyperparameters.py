@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from repro.errors import UsageError
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
 
 ImageData = Literal["cifar10", "digits"]
+Pixels = Literal[0, 16]
+PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 
 
@@ -79,10 +82,21 @@ class ImageTraining(Accelerated, Trained):
 
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
+    pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
     lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
     grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+def refuse_halved(pixels: int, dataset: str) -> None:
+    """UsageError where images are to be halved that are not CIFAR-10's."""
+    if pixels and dataset != "cifar10":
+        raise UsageError(f"pixels={pixels} with dataset={dataset}: only cifar10 is halved; take pixels=0")
 
 
 @dataclass(frozen=True)
@@ -195,6 +209,7 @@ class CifarProgress(ShortTraining):
 
     def check(self) -> None:
         """Refuse a data set on which the width of the published cells is not known."""
+        super().check()
         reference_cells(self.dataset)
 
 
