@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro.draws import divide
 from repro.errors import ReproError, UsageError
 from repro.files import make_folder
 
@@ -43,8 +44,10 @@ class Part(NamedTuple):
             raise UsageError(f"images={count}, but {self.root} has {len(self.names)}: take fewer, or 0 for all")
         if not count:
             return self
-        chosen = np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64)
-        return self._replace(names=self.names[chosen], labels=self.labels[torch.from_numpy(chosen)])
+        chosen = torch.from_numpy(np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64))
+        if len(self.labels[chosen].unique()) < len(self.classes):
+            chosen, _ = divide(self.labels, count, both=False)
+        return self._replace(names=self.names[chosen.numpy()], labels=self.labels[chosen])
 
 
 class Pictures(NamedTuple):

@@ -8,7 +8,7 @@ A picture that cannot be read never ends a worker: it is named, counted, and ref
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -84,16 +84,21 @@ class _Order(Sampler):
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return -(-self.count // self.size)
+        return len(self._batches(torch.arange(self.count)))
 
     def __iter__(self) -> Iterator[list[Key]]:
         order, seeds = torch.arange(self.count), torch.zeros(self.count, dtype=torch.int64)
         if self.shuffled:
             order = torch.randperm(self.count, generator=self._generator("order"))
             seeds.random_(generator=self._generator("augmentation"))
-        for batch in order.split(self.size)[self.start :]:
+        for batch in self._batches(order)[self.start :]:
             rows = batch[parallel.rank() :: parallel.size()]
             yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+
+    def _batches(self, order: Tensor) -> Sequence[Tensor]:
+        """Divide the pictures; BatchNorm can do nothing with a last batch of one, which is not trained on."""
+        batches = order.split(self.size)
+        return batches[:-1] if self.shuffled and len(batches[-1]) == 1 < self.size else batches
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(devices.mixed_seed(self.seed, purpose, self.epoch))
@@ -122,7 +127,7 @@ class Loader:
         self.order, self.device, self.skip = _Order(len(part.names), size, seed, shuffled), device, skip
         self.workers, self.images, self.seconds, self.unreadable = max(1, workers), 0, 0.0, set()
         tail = len(part.names) % size or size
-        if shuffled and tail < parallel.size():
+        if shuffled and 1 < tail < parallel.size():
             raise UsageError(f"batch={size} leaves {tail} images to {parallel.size()} processes: take another batch")
         self.loader = DataLoader(
             _Files(part, transform),
@@ -181,8 +186,9 @@ class Loader:
         if count and not self.skip:
             what_to_do = "replace such pictures, or leave them out by unreadable=skip"
             return f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: {what_to_do}"
-        if self.order.shuffled and count == whole:
-            return f"{batch.unreadable[0]} cannot be read, nor any other of the {whole} of its batch"
+        if self.order.shuffled and count and len(batch.labels) < 1 + (parallel.size() == 1):  # BatchNorm needs two
+            left = "nor any other" if count == whole else "and all but one"
+            return f"{batch.unreadable[0]} cannot be read, {left} of the {whole} of its batch"
         return None
 
 
