@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,6 +22,7 @@ from repro import devices, parallel
 from repro.errors import ReproError, UsageError
 from repro.image_folder import Part
 
+SIXTEEN = ("PNG", "PPM")  # formats that have 16 bits where Pillow says 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
 
 
@@ -33,6 +35,19 @@ def train_transform(size: int) -> v2.Transform:
 def valid_transform(size: int, resize: int) -> v2.Transform:
     """Return what a validation picture gets: the short side to `resize`, the middle of it (3, size, size)."""
     return v2.Compose([v2.Resize(resize), v2.CenterCrop(size), v2.PILToTensor()])
+
+
+def in_colour(file: Image.Image) -> Image.Image:
+    """Return a picture of 8 bits in RGB; ValueError where its numbers have no range that says what is white.
+
+    Pillow clips numbers of more bits instead of scaling them.
+    """
+    sixteen = file.mode.startswith("I;16") or (file.mode == "I" and file.format in SIXTEEN)
+    if file.mode in ("I", "F") and not sixteen:
+        raise ValueError(f"its mode is {file.mode}, which has no white: save it with 8 or 16 bits")
+    if sixteen:
+        file = Image.fromarray((np.asarray(file).astype(np.int64) // 257).astype(np.uint8))
+    return file.convert("RGB")
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -64,7 +79,7 @@ class _Files(Dataset):
         for index, seed in keys:
             try:
                 with Image.open(self.part.path(index)) as file:
-                    picture = file.convert("RGB")
+                    picture = in_colour(file)
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
