@@ -6,6 +6,7 @@ A picture that cannot be read never ends a worker: it is named, counted, and ref
 """
 
 import signal
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from repro import devices, parallel
 from repro.errors import ReproError, UsageError
 from repro.image_folder import Part
 
+LONGEST = 70  # characters of a folder in which a socket can have a name of its own: 107 in all
 SIXTEEN = ("PNG", "PPM")  # formats that have 16 bits where Pillow says 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
 
@@ -144,6 +146,8 @@ class Loader:
         tail = len(part.names) % size or size
         if shuffled and 1 < tail < parallel.size():
             raise UsageError(f"batch={size} leaves {tail} images to {parallel.size()} processes: take another batch")
+        if workers and len(place := tempfile.gettempdir()) > LONGEST:
+            raise UsageError(f"TMPDIR={place} is too long for workers to meet there: set a shorter one, or workers=0")
         self.loader = DataLoader(
             _Files(part, transform),
             batch_size=None,
