@@ -96,7 +96,7 @@ class Runs:
 
     def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Training]]]:
         found: dict[str, dict[int, dict[int, Training]]] = {}
-        for run, result in _finished(experiment):
+        for run, result in _finished(experiment, self.profile):
             what = json.loads(held_identity(run.path))
             own = what["parameters"].get("seed", 0)
             behind = set(seeds(what)[1:]) or {own}
@@ -107,12 +107,12 @@ class Runs:
         return found
 
 
-def _finished(experiment: str) -> Iterator[tuple[Run, Result]]:
-    """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
+def _finished(experiment: str, profile: str) -> Iterator[tuple[Run, Result]]:
+    """Yield a profile's finished runs that lie under their given names; what is damaged is named and left out."""
     for path in folders(experiment):
         try:
             run = read_run(path)
-            if not misnamed(run) and (result := run.result) is not None:
+            if run.profile == profile and not misnamed(run) and (result := run.result) is not None:
                 yield run, result
         except (ReproError, OSError) as error:
             note_once(f"{line(error)}; left out")
