@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 
-from repro import datasets, engine, pages, provenance, text
+from repro import datasets, engine, failure, pages, provenance, text
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
 from repro.files import as_json, make_folder, sha256, write_bytes
@@ -25,7 +25,7 @@ from repro.runs import Run, held_identity, holding, published_run
 from repro.settings import data_folder, published_folder, runs_folder
 
 LIMIT = 25_000_000  # bytes of all published runs
-FILES = ("*.json", "metrics.jsonl", "notebook.ipynb", "*/*.json", "*/metrics.jsonl")
+FILES = ("*.json", "metrics.jsonl", "notebook.ipynb", failure.NAME, "*/*.json", "*/metrics.jsonl")
 FACTS = {"python", "system", *provenance.PACKAGES}
 RELEASED = {file: md5 for source in text.SOURCES.values() for file, md5 in zip(source.files, source.md5, strict=True)}
 
@@ -106,9 +106,10 @@ def _is_there(reference: Any, run: Run) -> bool:
 
 def check(run: Run) -> None:
     """Say by ReproError why a run cannot be published, as far as that can be told without the data."""
-    if run.result is None:
+    diverged = failure.diverged(run.path)
+    if run.result is None and not diverged:
         raise ReproError("it is not finished: the same repro run goes on with it")
-    if not engine.executed(run.path / "notebook.ipynb"):
+    if not diverged and not engine.executed(run.path / "notebook.ipynb"):
         raise ReproError("its notebook was not executed to the end: the same repro run does that")
     if run.profile == "smoke":
         raise ReproError("runs of smoke show that the path works, and are no results: take another profile")
@@ -147,15 +148,23 @@ def _checksums(name: str) -> Mapping[str, str]:
 
 
 def contents(run: Run) -> dict[str, bytes]:
-    """Return the files of a run that are published, by their places in its folder, without paths of this machine."""
+    """Return the files of a run that are published, by their places in its folder, without paths of this machine.
+
+    Of one that diverged, neither the notebook nor the traceback: that it did is what counts.
+    """
     store = run.path.parent.parent
     places = {store: "runs"} | ({store.parent: "."} if (store.parent / "notebooks").is_dir() else {})
     files = {name: (run.path / name).read_bytes() for name in _names(run.path)}
-    notebook = pages.stripped(engine.read(run.path / "notebook.ipynb"), places)
+    if failure.diverged(run.path):
+        told = {failure.NAME: b"".join(files[failure.NAME].splitlines(keepends=True)[:2])}
+        files.pop("notebook.ipynb", None)
+    else:
+        notebook = pages.stripped(engine.read(run.path / "notebook.ipynb"), places)
+        told = {"notebook.ipynb": nbformat.writes(notebook).encode()}
     facts = provenance.read(run.path)
     for session in facts["sessions"]:
         session["command"] = pages.unplaced(session["command"], places)
-    return files | {"notebook.ipynb": nbformat.writes(notebook).encode(), "provenance.json": as_json(facts)}
+    return files | told | {"provenance.json": as_json(facts)}
 
 
 def _names(path: Path) -> list[str]:

@@ -125,7 +125,7 @@ class Run:
                 f"{self.name}: {', '.join(other)} changed since the run began: restore the data, "
                 "or delete the run's folder and run again"
             )
-        provenance.update(self.path, **facts)
+        provenance.update(self.path, **facts | ({"data": {**held, **facts["data"]}} if "data" in facts else {}))
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -202,9 +202,9 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
 
 
 def read_run(path: Path) -> Run:
-    """Open an existing run directory for reading; a published run must be finished."""
+    """Open an existing run directory for reading; a published run must be finished, or have diverged."""
     held = _held(path / "params.json")
-    if is_published(path) and not (path / "result.json").exists():
+    if is_published(path) and not (path / "result.json").exists() and not failure.diverged(path):
         raise ReproError(f"{path / 'result.json'} does not exist, and published runs are finished: restore it")
     try:
         experiment, params = find(held["experiment"]), parameters_of(held)

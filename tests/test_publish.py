@@ -12,9 +12,9 @@ import pytest
 
 from repro import datasets, layout, listing, plan, provenance, publish, report, runner, runs, states, text
 from repro.cli import main
-from repro.errors import ReproError
+from repro.errors import Diverged, ReproError
 from repro.experiments import find
-from repro.files import write_json
+from repro.files import sha256, write_json
 from repro.merge import read_whole
 from repro.results import arms, claims, compare
 from repro.settings import ROOT
@@ -114,6 +114,38 @@ def test_what_is_needed_is_published_first(published):
         (search.name, "published"),
         (evaluation.name, "published"),
     ]
+
+
+def test_of_a_training_that_diverged_is_published_that_it_did(published, monkeypatch, tmp_path):
+    run = runs.open_run(find("cifar10-eval"), "short", {"genotype": "DARTS_V2"})
+    with run.session():
+        run.record(device="CPU, 1 thread", data={"cifar10": SUM})
+        run.log({"epoch": 0})
+    run.fail(Diverged("the loss is nan"))
+    write_notebook(run, count=None)
+    assert outcome(run.path)[0][1] == "published"
+    place = published / run.experiment / run.path.name
+    assert sorted(contents(place)) == ["failure.txt", "metrics.jsonl", "params.json", "provenance.json"]
+    assert (place / "failure.txt").read_text().count("\n") == 2
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "own"))
+    trainings = arms.Runs("short").arm("cifar10-eval", {"genotype": "DARTS_V2"})
+    assert trainings == {0: {0: arms.Training(None, True)}}
+    assert outcome(place)[0][1] == "there already"
+
+
+def test_a_table_that_a_run_looks_up_is_one_of_its_data(published, tmp_path):
+    run = finish()
+    table = tmp_path / "data" / "nas-bench-macro" / "table.json"
+    table.parent.mkdir(parents=True)
+    table.write_text("{}")
+    with run.session():
+        run.record(data={"nas-bench-macro/table.json": sha256(table)})
+    assert provenance.read(run.path)["data"].keys() == {"cifar10", "nas-bench-macro/table.json"}
+    table.write_text("[]")
+    assert "its nas-bench-macro/table.json is not that of the data folder" in refusal(run)
+    publish._checksums.cache_clear()
+    table.write_text("{}")
+    assert outcome(run.path)[0][1] == "published"
 
 
 def test_a_run_is_published_once(published):
@@ -404,7 +436,7 @@ def test_claims_of_hundreds_are_told_at_once(elsewhere, tmp_path):
         params["parameters"]["seed"], params["name"] = seed, other.name
         write_json(other / "params.json", params)
     script = (
-        "import sys, time; from repro.cli import main; assert main(['claims']) == 0; "
+        "import sys, time; from repro.cli import main; assert main(['claims']) == main(['claims', '--profile', 'short']); "
         "assert 'torch' not in sys.modules; assert time.process_time() < 2, time.process_time()"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
