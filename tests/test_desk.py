@@ -1,4 +1,4 @@
-"""What the profile `desk` is made of: halved images, held-out images, snapshots, comparisons with Eq. 8, equal costs."""
+"""What the profile `desk` is made of: halved and held-out images, snapshots, comparisons with Eq. 8, equal costs."""
 
 import json
 import math
@@ -160,7 +160,7 @@ def test_a_training_that_diverged_is_counted_as_guessing_from_its_failure(folder
     assert failure.diverged(opened.path)
     assert failure.read(opened.path) == "train_loss is nan in epoch 3"
     arm = arms.Arm("training", "cifar10-eval", {"genotype": "DARTS_V2"}, own=True)
-    assert arms.Runs("desk").arm("cifar10-eval", arm.changes) == {1: {1: None}}
+    assert arms.Runs("desk").arm("cifar10-eval", arm.changes) == {1: {1: arms.Training(None, False)}}
     with pytest.raises(ZeroDivisionError), opened.session():
         raise ZeroDivisionError
     assert not failure.diverged(opened.path)
