@@ -56,6 +56,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "iterations": 40,
         },
     },
+    "desk": profile_desk.CHANGES,
     "short": {
         "cifar10-search": {"epochs": 25},
         "cifar10-select": {"epochs": 10},
@@ -78,7 +79,6 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "spos-retrain": {**SHORT_PATHS, "iterations": 40_000, "mult_adds": 105.0},
         "spos-correlation": {"bn_images": 10_000},
     },
-    "desk": profile_desk.CHANGES,
     "paper": {"spos-correlation": {"supernet": MACRO_SUPERNET}},  # not in the paper: the benchmark's data set
 }
 
@@ -133,6 +133,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
         ("spos-correlation", {}, (0,)),
     ),
+    "desk": profile_desk.PLAN,
     "short": (
         ("bilevel-toy", {}, ()),
         ("cifar10-search", {"order": 1}, (0, 1)),
@@ -157,7 +158,6 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
         ("spos-correlation", {}, (0,)),
     ),
-    "desk": profile_desk.PLAN,
     "paper": (
         ("bilevel-toy", {}, ()),
         ("cifar10-search", {"order": 1}, FOUR),

@@ -24,10 +24,10 @@ def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
-    facts = {**_commit(), "versions": _versions()}
-    sessions = [*held.get("sessions", []), session]
+    code = {"refused": "", **_commit()} if "refused" in held else _commit()
+    sessions = [*held.get("sessions", []), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
-    write_json(path / "provenance.json", {**held, **facts, "sessions": sessions})
+    write_json(path / "provenance.json", {**held, **code, "versions": _versions(), "sessions": sessions})
 
 
 def command() -> str:
@@ -69,6 +69,19 @@ def end(path: Path) -> None:
 def seconds(path: Path) -> float:
     """Return the seconds that all sessions on the run took together."""
     return sum(session["seconds"] for session in read(path).get("sessions", []))
+
+
+def commits(held: dict[str, Any]) -> dict[str, bool]:
+    """Return the commits of the sessions in a provenance.json, each with whether its tree had changes; or `unknown`.
+
+    Sessions that do not say, as older ones, are taken for those of the last one's commit.
+    """
+    found: dict[str, bool] = {}
+    for session in held.get("sessions") or [held]:
+        code = {"commit": held.get("commit"), "dirty": held.get("dirty"), **session}
+        commit = code["commit"] or "unknown"
+        found[commit] = found.get(commit, False) or bool(code["dirty"])
+    return found
 
 
 def memory(path: Path) -> float | None:
@@ -121,16 +134,16 @@ def _git(*arguments: str) -> str | None:
     command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if answer.returncode:
-        raise ReproError(f"unknown, git refuses: {line(answer.stderr)}")
+        raise ReproError(f"git refuses: {line(answer.stderr)}")
     return answer.stdout.strip()
 
 
 def _commit() -> dict[str, Any]:
-    """Return the commit, and whether files differ from it; in place of the commit, why it is not known."""
+    """Return the commit, whether files differ from it, and what git says where it refuses to tell them."""
     try:
         commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     except ReproError as error:
-        return {"commit": str(error), "dirty": None}
+        return {"commit": None, "dirty": None, "refused": str(error)}
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 

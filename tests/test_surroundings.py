@@ -54,8 +54,8 @@ def test_the_commit_is_the_package_s_own(tmp_path, monkeypatch):
     refusal = subprocess.CompletedProcess([], 128, "", "fatal: detected dubious ownership\nadd an exception")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: refusal)
-    said = "unknown, git refuses: fatal: detected dubious ownership add an exception"
-    assert provenance._commit() == {"commit": said, "dirty": None}
+    said = "git refuses: fatal: detected dubious ownership add an exception"
+    assert provenance._commit() == {"commit": None, "dirty": None, "refused": said}
 
 
 def test_figures_start_from_the_library_s_own_defaults(tmp_path):
