@@ -77,7 +77,7 @@ def test_a_value_of_0_is_explained_or_refused(experiment):
         if field.metadata["bounds"].get("low") == 0 and "seed" not in field.name:
             assert re.search(r"\b0\b", field.metadata["doc"]), field.name
     for name in {"lr", "weight_lr", "mutation_probability"} & set(experiment.parameters.__dataclass_fields__):
-        with pytest.raises(UsageError, match=f"{name}=0.0 is out of range: it must be above 0"):
+        with pytest.raises(UsageError, match=f"{name}=0.0 is out of range: it must be more than 0"):
             experiment.parameters.build({name: 0.0})
 
 
