@@ -73,8 +73,8 @@ class Accelerated(Seeded):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated, Trained):
-    """What search and evaluation on small images share."""
+class SmallImages(Accelerated):
+    """What every experiment on small images has."""
 
     capture: Literal["auto", "off"] = parameter(
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
@@ -83,14 +83,20 @@ class ImageTraining(Accelerated, Trained):
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
     pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
-    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
-    momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
-    weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
-    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
 
     def check(self) -> None:
         """Refuse to halve images that are not CIFAR-10's."""
         refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class ImageTraining(SmallImages, Trained):
+    """What search and evaluation on small images share."""
+
+    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
+    momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
+    weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
 
 
 def refuse_halved(pixels: int, dataset: str) -> None:
@@ -100,16 +106,22 @@ def refuse_halved(pixels: int, dataset: str) -> None:
 
 
 @dataclass(frozen=True)
-class SearchNetworkTraining(ImageTraining, Divided):
-    """What every search on CIFAR-10 has (A.1.1)."""
+class SearchSteps(SmallImages):
+    """The network of a search on CIFAR-10 (A.1.1), and what its steps compute on."""
 
     # bfloat16 turns the gradient of alpha: its cosine with float32's is about 0.98, in second order 0.8 to 0.9
     precision: Precision = parameter("float32", "of the steps; auto takes bf16 (autocast) on a GPU that has it")
-    epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     channels: int = parameter(16, "channels of the first cell", low=1)
     cells: int = parameter(8, "cells; reductions at one and two thirds", low=1)
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
+
+
+@dataclass(frozen=True)
+class SearchNetworkTraining(SearchSteps, ImageTraining, Divided):
+    """What every search on CIFAR-10 has (A.1.1)."""
+
+    epochs: int = parameter(50, "passes over the images that train w", low=1)
     lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha", low=0)
     recompute: bool = parameter(
@@ -143,6 +155,14 @@ class CifarJoint(SearchNetworkTraining):
         today={"simultaneous": "simultaneous-apart"},
     )
     alpha_lr: float = parameter(3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step", low=0)
+
+
+@dataclass(frozen=True)
+class CifarCost(SearchSteps):
+    """DARTS Table 1, search cost: steps of a search in first and in second order, timed in turn."""
+
+    steps: int = parameter(20, "steps of each order that are timed", low=1)
+    warm_up_steps: int = parameter(5, "steps of each order before those", low=0)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class SinglePathNetworks(Accelerated):
 
 
 @dataclass(frozen=True)
-class PathTraining(SinglePathNetworks, Trained):
-    """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
+class PathImages(SinglePathNetworks):
+    """The images that a supernet, or a network of its space, is trained on."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
         "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
@@ -37,6 +37,16 @@ class PathTraining(SinglePathNetworks, Trained):
         file="listing",
     )
     workers: int = parameter(4, "processes that decode imagenet's pictures", identifies=False, low=0, high=1024)
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class PathTraining(PathImages, Trained):
+    """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
+
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
         "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
@@ -50,10 +60,6 @@ class PathTraining(SinglePathNetworks, Trained):
     weight_decay: float = parameter(4e-5, "SGD's weight decay, for weights of more than one dimension", low=0)
     label_smoothing: float = parameter(0.1, "share of the label spread over all classes", low=0, below=1)
     dropout: float = parameter(0.1, "dropout before the classifier, in the spaces blocks and channels", low=0, below=1)
-
-    def check(self) -> None:
-        """Refuse to halve images that are not CIFAR-10's."""
-        refuse_halved(self.pixels, self.dataset)
 
 
 @dataclass(frozen=True)
@@ -144,3 +150,14 @@ class SposCorrelation(SinglePathNetworks, Trained):
         20_000, "training images that give a candidate its BatchNorm statistics", low=1, formerly="recalibration"
     )
     iterations: int = parameter(0, "training steps of each network trained here; 0 for the supernet's", low=0)
+
+
+@dataclass(frozen=True)
+class SposCost(PathImages):
+    """SPOS Table 7: a training step of the whole mixture beside one along a sampled path, of the same supernet."""
+
+    space: Literal["blocks", "macro"] = parameter("blocks", "choices: building blocks, or NAS-Bench-Macro's")
+    batch: int = parameter(256, "images in a step", low=2)
+    paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
+    steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)
+    warm_up_steps: int = parameter(5, "steps of either before those", low=0)

@@ -75,6 +75,12 @@ class Parameters:
         """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
+    def like(cls, other: "Parameters", **changes: Any) -> Self:
+        """Return the parameters with every value of `other` that they have too, then these changes."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls.build({**{name: value for name, value in other.values().items() if name in names}, **changes})
+
+    @classmethod
     def read(cls, values: Mapping[str, Any], *, older: bool = False) -> Self:
         """Make the parameters of a run on disk: former names are read, and what is lacking has its value from before.
 

@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-joint": {**TINY_SEARCH, "epochs": 2},
         "cifar10-progress": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1), "snapshots": (1, 2, 4)},
         "imagenet-eval": TINY_IMAGENET,
+        "cifar10-cost": {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2, "warm_up_steps": 2},
         "ptb-search": {**TINY_RECURRENT, **MILD, "nodes": 4, "epochs": 2, "alpha_lr": 0.03},
         "ptb-select": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1)},
         "ptb-eval": {**TINY_RECURRENT, "epochs": 5, "patience": 1},
@@ -53,6 +54,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "bn_images": 512,
             "iterations": 40,
         },
+        "spos-cost": {"dataset": "digits", "threads": 1, "batch": 64, "warm_up_steps": 2},
     },
     "short": {
         "cifar10-search": {"epochs": 25},
@@ -75,6 +77,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "spos-bits": {"bn_images": 10_000, "bitops": 2.07},
         "spos-retrain": {**SHORT_PATHS, "iterations": 40_000, "mult_adds": 105.0},
         "spos-correlation": {"bn_images": 10_000},
+        "spos-cost": {"dataset": "cifar10"},
     },
     "paper": {"spos-correlation": {"supernet": MACRO_SUPERNET}},  # not in the paper: the benchmark's data set
 }
@@ -117,6 +120,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {}, (0, 1)),
         ("ptb-select", {}, (0,)),
         ("ptb-eval", {}, (0,)),
@@ -129,6 +133,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-bits", {}, (0,)),
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
     "short": (
         ("bilevel-toy", {}, ()),
@@ -141,6 +146,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {}, (0, 1, 2, 3)),
         ("ptb-select", {}, (0,)),
         ("ptb-eval", {}, (0,)),
@@ -153,6 +159,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-bits", {}, (0,)),
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
     "paper": (
         ("bilevel-toy", {}, ()),
@@ -177,6 +184,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-eval", {"genotype": "run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6)"}, TEN),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {"order": 1}, FOUR),
         ("ptb-search", {}, FOUR),
         ("ptb-select", {"search": "run:ptb-search/order=1"}, (0,)),
@@ -201,6 +209,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
         *_mixed_precision(),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
 }
 
