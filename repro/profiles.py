@@ -14,7 +14,8 @@ from repro.widths import WIDTHS, reference_width
 
 # One thread: networks this small gain nothing from more, and on a busy machine lose by waiting for each other.
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
-TINY_SEARCH = {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
+TINY_STEPS = {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2}
+TINY_SEARCH = {**TINY_STEPS, "alpha_lr": 0.01}
 TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
 TINY_PICTURES = {"dataset": "pictures", "threads": 1, "workers": 0, "classes": 8, "size": 64, "resize": 72}
 TINY_IMAGENET = {**TINY_PICTURES, "batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
@@ -36,7 +37,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-joint": {**TINY_SEARCH, "epochs": 2},
         "cifar10-progress": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1), "snapshots": (1, 2, 4)},
         "imagenet-eval": TINY_IMAGENET,
-        "cifar10-cost": {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2, "warm_up_steps": 2},
+        "cifar10-cost": {**TINY_STEPS, "steps": 10, "warm_up_steps": 2},
         "ptb-search": {**TINY_RECURRENT, **MILD, "nodes": 4, "epochs": 2, "alpha_lr": 0.03},
         "ptb-select": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1)},
         "ptb-eval": {**TINY_RECURRENT, "epochs": 5, "patience": 1},
@@ -54,7 +55,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "bn_images": 512,
             "iterations": 40,
         },
-        "spos-cost": {"dataset": "digits", "threads": 1, "batch": 64, "warm_up_steps": 2},
+        "spos-cost": {"dataset": "digits", "threads": 1, "batch": 64, "paths": 4, "steps": 3, "warm_up_steps": 2},
     },
     "short": {
         "cifar10-search": {"epochs": 25},

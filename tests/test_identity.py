@@ -16,6 +16,7 @@ from repro.references import parse_reference, reference
 from repro.results import compare, standing
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, made before parameters were renamed
+NEWER = {"cifar10-cost", "spos-cost"}  # experiments that there were not when it was made
 SEARCH, EVALUATION = find("cifar10-search"), find("cifar10-eval")
 
 
@@ -81,7 +82,7 @@ def test_one_run_has_many_spellings():
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - NEWER))
 def test_older_runs_are_read_and_are_those_asked_for(name, old):
     experiment = find(name)
     held = runs.existing_runs(name)
