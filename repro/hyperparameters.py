@@ -134,9 +134,12 @@ class SearchNetworkTraining(SearchSteps, ImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
+    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps", "compare_every"), "exact": ("eps", "compare_every")}}
 
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    compare_every: int = parameter(
+        0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
+    )
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w", low=0)
@@ -191,8 +194,27 @@ class CifarEval(CellTraining, Divided):
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
+    snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
+    valid_images: int = parameter(
+        0,
+        "last training images, held out: they give a validation error",
+        low=0,
+        kind="data",
+        before=0,
+    )
     epochs: int = parameter(600, "passes over the training images", low=1)
     weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train", file="content")
+
+    def check(self) -> None:
+        """Refuse a snapshot of what is no search."""
+        super().check()
+        refuse_snapshot(self.snapshot, self.genotype)
+
+
+def refuse_snapshot(snapshot: int, genotype: Source) -> None:
+    """UsageError where an epoch of something is asked for that is no run."""
+    if snapshot and not isinstance(genotype, Reference):
+        raise UsageError(f"snapshot={snapshot} of genotype={genotype}: only a search has epochs; take run:EXPERIMENT")
 
 
 @dataclass(frozen=True)

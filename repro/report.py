@@ -31,6 +31,7 @@ PAGE = "report.html"
 LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
 BANNERS = {
     "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
+    "desk": "the claims of both papers on real data, at a size for two cores; no number is the paper's protocol's",
     "short": "trends on real data; its numbers are not made by the paper's protocol",
 }
 

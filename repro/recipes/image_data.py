@@ -13,14 +13,17 @@ from repro.runs import Run
 FLIP = {"cifar10": True, "digits": False}
 
 
-def load(params: ImageTraining, run: Run) -> Images:
-    """Seed everything and return the images on the run's device, `params.images` of them for training (0: all)."""
+def load(params: ImageTraining, run: Run, last: int = 0) -> Images:
+    """Seed everything and return the images on the run's device, `params.images` of them for training (0: all).
+
+    last: so many of the data set's last training images come behind them.
+    """
     device = devices.pick(params.device, params.threads)
     devices.seed_everything(params.seed)
     images = load_images(params.dataset)
     run.record(device=devices.describe(device), data={params.dataset: images.checksum})
     images = images.halved() if params.pixels else images
-    return images.head(params.images).to(device)
+    return images.head(params.images, last).to(device)
 
 
 def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:

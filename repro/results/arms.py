@@ -12,6 +12,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from repro import failure
 from repro.errors import ReproError, line
 from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
@@ -61,6 +62,7 @@ class Arm:
     own: bool = False  # its own seed is the unit's; otherwise it counts the trainings of a unit
     at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # profile -> further changes
     width: Width | None = None
+    reads: Measure | None = None  # where it is another than the line's
 
     def variants(self, profile: str) -> list[Mapping[str, Any]]:
         """Return the changes in a profile, of both widths where there are two; none where the profile has no query."""
@@ -99,11 +101,15 @@ class Runs:
 
 
 def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
-    """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
+    """Yield the finished runs that lie under the name they were given, and those that diverged.
+
+    What is damaged is named and left out.
+    """
     for path in sorted(runs_folder().glob(f"{experiment}/*/params.json")):
         try:
             run = read_run(path.parent)
-            if not misnamed(run) and (result := run.result) is not None:
+            result = {"diverged": True} if failure.diverged(run.path) else run.result
+            if not misnamed(run) and result is not None:
                 yield run.path, result
         except (ReproError, OSError) as error:
             note_once(f"{line(error)}; left out")
@@ -112,10 +118,12 @@ def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
 def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
     """Return the values of every unit's trainings 0 to m - 1, up to the first that is missing.
 
-    measures: one for all trainings, or one for each. Where an arm has two widths, a training must have both.
+    measures: one for all trainings, or one for each, unless the arm has its own. Where an arm has two widths, a
+    training must have both.
     """
     variants = arm.variants(runs.profile)
     found = [runs.arm(arm.experiment, changes) for changes in variants]
+    measures = (arm.reads,) if arm.reads else measures
     read = [measures[training % len(measures)] for training in range(m)]
     values = [{unit: _trainings(arm, unit, each[unit], read, runs.profile) for unit in sorted(each)} for each in found]
     if arm.width is None:
