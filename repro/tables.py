@@ -7,8 +7,8 @@ cells of 6 edges with 5 operations, on three data sets.
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
+from repro.files import sha256
 from repro.search_space import Cost, Gene, Space
 
 MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
@@ -47,6 +48,7 @@ class Table:
     name: str
     space: Space
     rows: dict[Gene, Row]
+    checksums: Mapping[str, str] = field(default_factory=dict)  # of its file, by its place in the data folder
 
     def accuracy(self, gene: Sequence[int]) -> float:
         """Return the mean test accuracy of a network in percent: stand-in for an evaluation in a search."""
@@ -109,7 +111,7 @@ def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[t
         raise ReproError(
             f"{path} has {len(rows):,} of {space.count:,} networks, and not {list(missing)} ({what}): fetch it again"
         )
-    return Table(name, space, rows)
+    return Table(name, space, rows, {f"{path.parent.name}/{path.name}": sha256(path)})
 
 
 def _macro_rows(text: str) -> Iterator[tuple[Gene, Row]]:

@@ -277,7 +277,7 @@ def found(line):
 
 
 @pytest.mark.parametrize(
-    ("line", "looks"), [("D1", 1), ("D2a", 1), ("D6a1", 1), ("D7a", 2), ("S1a", 2), ("S6b", 2)] + STEPS
+    ("line", "looks"), [("D1", 1), ("D2a", 1), ("D6a1", 1), ("D7a", 2), ("S1a", 2), ("S6b", 2), *STEPS]
 )
 def test_what_is_asked_for_is_what_the_next_look_takes(line, looks):
     for look in range(looks):

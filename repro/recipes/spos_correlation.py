@@ -30,6 +30,7 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
             "take a supernet with space=macro and dataset=cifar10, or benchmark=trained"
         )
     data = load(supernet, run)
+    run.record(data=table.checksums if table else {})
     genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
     score = judge(supernet, run, network, data, params.bn_images)
     # before any is recalibrated: from then on the training's statistics are gone

@@ -40,6 +40,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     costs = measure_costs(params, run, network)
     budgets, table = limits(params, costs), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
+    run.record(data=table.checksums if table else {})
     seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
