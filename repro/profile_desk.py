@@ -17,6 +17,7 @@ What was kept equal to the papers, and what was not:
 - *Text* is whole; networks are narrower and trained for fewer epochs.
 - *SPOS* works on halved images, with rates in proportion to its batch, as many steps as time allows, and evolution over
   a fifth of the candidates in the paper's proportions. The truth of NAS-Bench-Macro is that of whole images.
+- *Steps* are timed at the size of these searches, and on SPOS's own blocks, with as many images as a step has here.
 """
 
 from collections.abc import Iterator, Mapping
