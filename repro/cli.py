@@ -6,6 +6,7 @@ Exit status: 0 all went well, 1 something failed, 2 the command or a parameter i
 import argparse
 import os
 import re
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -20,13 +21,21 @@ from repro.experiments import Experiment, find
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     options = _parser().parse_args(arguments)
     options.line = " ".join(["repro", *arguments])
     for name in ("runs", "data"):
         if value := getattr(options, name, None):
             os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who reads has seen enough, as head does: what is left to be written goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail(f"stopped; {AGAIN}", 130)
     except (ReproError, OSError) as error:

@@ -73,6 +73,7 @@ def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
     commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    commits += filter(None, [facts.get("refused")])
     lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
     lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())

@@ -6,6 +6,7 @@ The kernel's streams are echoed as they come; the notebook is written aside and 
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
@@ -21,6 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from repro.errors import AGAIN, ReproError, line
 from repro.notebooks import parameters_of
+from repro.settings import own_package
 
 ENGINE = "repro"
 LEFT = {"profile": "smoke", "folder": "report"}  # what cells set that a run may set otherwise
@@ -43,6 +47,16 @@ class Execution:
                 asyncio.run(manager.signal_kernel(number))
 
 
+class Kernel(AsyncKernelManager):
+    """A kernel of this Python, whatever kernelspecs there are, without the user's start-up files."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return how it is started."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python", language="python")
+
+
 class Engine(NBClientEngine):
     """Papermill's engine with one stream output a cell and an encrypted kernel connection where it can be had."""
 
@@ -53,6 +67,7 @@ class Engine(NBClientEngine):
         execution.client = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
+            kernel_manager_class=Kernel,
             stdout_file=execution.stdout,
             stderr_file=execution.stderr,
             coalesce_streams=True,
@@ -82,6 +97,8 @@ def execute(
     aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
     last_words = target.with_name("dead-kernel.log")
     last_words.unlink(missing_ok=True)
+    settings = tempfile.TemporaryDirectory(prefix="repro-")  # of IPython, none
+    own = {**own_package(), "IPYTHONDIR": settings.name, "PYTHONSTARTUP": ""}
     try:
         execute_notebook(
             _literal(source),
@@ -90,7 +107,7 @@ def execute(
             engine_name=ENGINE,
             progress_bar=False,
             kernel_log=log,
-            environment={**os.environ, **environment},
+            environment={**os.environ, **own, **environment},
             execution=execution,
         )
     except RuntimeError as error:  # of nbclient
@@ -108,6 +125,7 @@ def execute(
         raise NotebookError(_message(target, error), trace) from None
     finally:
         log.unlink(missing_ok=True)
+        settings.cleanup()
         if aside.exists():
             os.replace(aside, target)
 

@@ -5,7 +5,7 @@ import html
 import io
 import re
 
-from matplotlib import mathtext, rc_context
+from matplotlib import mathtext, rc_context, rcdefaults, rcParams
 from matplotlib.font_manager import FontProperties
 
 # A stretch of code, which stays as it is, or $$...$$, or $...$ that is not a price
@@ -36,7 +36,9 @@ def _drawn(match: re.Match) -> str:
 def _picture(source: str) -> tuple[float, bytes]:
     """Return the depth below the line, in points, and the SVG of a formula."""
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "repro", "mathtext.fontset": "stix"}):
+    with rc_context():
+        rcdefaults()
+        rcParams.update({"svg.hashsalt": "repro", "mathtext.fontset": "stix"})
         size = FontProperties(size=POINTS)
         depth = mathtext.math_to_image(f"${source}$", buffer, dpi=72, format="svg", prop=size)
     return depth, re.sub(rb"<metadata>.*?</metadata>", b"", buffer.getvalue(), flags=re.DOTALL)

@@ -24,7 +24,7 @@ SEARCH_OPERATIONS = (
     "dil_conv_5x5",
 )
 # What an evaluated cell may use: all but the zero operation, and two that only NASNet-A and AmoebaNet-A have
-CELL_OPERATIONS = (*SEARCH_OPERATIONS[1:], "sep_conv_7x7", "conv_7x1_1x7")
+CELL_OPERATIONS = tuple(dict.fromkeys((*SEARCH_OPERATIONS[1:], "sep_conv_7x7", "conv_7x1_1x7")))
 # The candidate activations of the recurrent search (Sect. 3.1.2)
 RECURRENT_OPERATIONS = ("none", "tanh", "relu", "sigmoid", "identity")
 

@@ -21,7 +21,7 @@ from repro import failure, provenance
 from repro.errors import AGAIN, ReproError, UsageError
 from repro.parameters import Parameters
 from repro.runs import Run, lock
-from repro.settings import cores, under_torchrun
+from repro.settings import cores, own_package, under_torchrun
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
 GRACE = 10.0  # seconds that the processes have to end
@@ -68,7 +68,7 @@ def _started(run: Run, logs: Path) -> Iterator[subprocess.Popen]:
     recipe = [run.experiment, f"profile={run.profile}", *(f"{key}={text}" for key, text in texts.items())]
     threads = max(1, cores() // values["processes"])
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "REPRO_PROGRESS_SECONDS": "5"}
-    environment |= {"REPRO_COMMAND": provenance.command(), "REPRO_STARTED": "1"}
+    environment |= {"REPRO_COMMAND": provenance.command(), "REPRO_STARTED": "1", **own_package()}
     with open(logs / "torchrun.log", "wb") as log:
         process = subprocess.Popen(
             [*torchrun, f"--nproc-per-node={values['processes']}", "-m", "repro.recipe", *recipe],

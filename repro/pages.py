@@ -54,7 +54,7 @@ def _without_paths(value: Any, places: Mapping[Path, str]) -> Any:
 
 def unplaced(text: str, places: Mapping[Path, str] = {}) -> str:
     """Return a text with the folders of this machine named for what they are."""
-    known = {Path(tempfile.gettempdir()): "tmp", Path.home(): "~", ROOT: "."}
+    known = {Path(tempfile.gettempdir()): "tmp", Path(os.path.expanduser("~")): "~", ROOT: "."}
     known |= {published_folder(): "published", data_folder(): "data", runs_folder(): "runs", **places}
     text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "a cell", text)
     for folder, name in sorted(known.items(), key=lambda item: -len(str(item[0]))):

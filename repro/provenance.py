@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from repro.errors import ReproError
+from repro.errors import ReproError, line
 from repro.files import read_object, write_json
 from repro.settings import ROOT
 
@@ -24,7 +24,7 @@ def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
-    code = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
+    code = {"refused": "", **_commit()} if "refused" in held else _commit()
     sessions = [*held.get("sessions", []), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
     write_json(path / "provenance.json", {**held, **code, "versions": _versions(), "sessions": sessions})
@@ -124,16 +124,27 @@ def _memory(held: dict[str, float]) -> dict[str, float]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says of the package's own checkout, or None outside one."""
+    """Return what git says of the package's own checkout, or None outside one; ReproError where it refuses to.
+
+    A repository that the environment names is another one, and whose files these are does not matter: they run.
+    """
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         return None
-    answer = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if answer.returncode:
+        raise ReproError(f"git refuses: {line(answer.stderr)}")
+    return answer.stdout.strip()
 
 
-def _dirty() -> bool | None:
-    status = _git("status", "--porcelain", "--untracked-files=no")
-    return None if status is None else bool(status)
+def _commit() -> dict[str, Any]:
+    """Return the commit, whether files differ from it, and what git says where it refuses to tell them."""
+    try:
+        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    except ReproError as error:
+        return {"commit": None, "dirty": None, "refused": str(error)}
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
 def _versions() -> dict[str, str]:

@@ -322,7 +322,12 @@ def lock(path: Path, wait: float) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    raise ReproError(
+                        f"{path.parent} cannot be locked ({error.strerror}), which writing needs: mount its file "
+                        "system with flock, or name a runs folder elsewhere by --runs"
+                    ) from error
                 if time.monotonic() > end:
                     file.seek(0)
                     holder = file.read().strip() or "another process"

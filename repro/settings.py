@@ -22,6 +22,12 @@ def data_folder() -> Path:
     return Path(os.environ.get("REPRO_DATA") or ROOT / "data").absolute()
 
 
+def own_package() -> dict[str, str]:
+    """Return variables with which another process imports this package, not one in its working directory."""
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
+
+
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import make_folder, write_bytes
+from repro.progress import note_once
 from repro.settings import data_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
@@ -173,7 +174,26 @@ def _from_files(name: str, source: Source, folder: Path) -> Corpus:
             f"{name} in {folder} has {len(numbers):,} different words, expected {source.vocabulary_size:,}: "
             f"replace the files by the originals (`repro data fetch {name}`)"
         )
+    if other := _unreleased(source, checksums):
+        note_once(f"{folder / other[0]} is not the released one (md5 {checksums[other[0]]}): numbers will not compare")
     return Corpus(name, **parts, vocabulary=tuple(numbers), checksums=checksums)
+
+
+def check(name: str) -> dict[str, str]:
+    """Load a corpus and return its checksums; ReproError where a file is not the released one, word by word."""
+    found = load_corpus(name).checksums
+    if name in SOURCES and (other := _unreleased(SOURCES[name], found)):
+        raise ReproError(
+            f"{other[0]} is not the released one: its md5 is {found[other[0]]}, expected "
+            f"{dict(zip(SOURCES[name].files, SOURCES[name].md5, strict=True))[other[0]]}; "
+            f"replace it by the original (delete it and run `repro data fetch {name}`)"
+        )
+    return found
+
+
+def _unreleased(source: Source, checksums: dict[str, str]) -> list[str]:
+    """Return the files whose md5 is not the released one's."""
+    return [file for file, md5 in zip(source.files, source.md5, strict=True) if checksums[file] != md5]
 
 
 def _read(path: Path, name: str, folder: Path) -> bytes:

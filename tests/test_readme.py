@@ -339,7 +339,7 @@ assert recipe.main(["cifar10-eval", f"genotype={run.path / 'cell.json'}", *TINY]
 
 
 def test_the_operation_of_the_example_is_searched_and_trained(tmp_path):
-    (diff,) = [block for block in blocks("diff") if "SEPARABLE" in block]
+    (diff,) = [block for block in blocks("diff") if "dil_conv_7x7" in block]
     package = patched(tmp_path, diff)
     python(package, "-c", f"TINY = {TINY!r}\n{NEW_OPERATION}")
 

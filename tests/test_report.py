@@ -32,7 +32,15 @@ from repro.runs import open_run
 from repro.states import duration
 
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
-ALWAYS = {"others/", "spos/evolution-of-others", "table1_cost", "spos_flops", "spos_bitops", "network", "figure6-published-recurrent"}
+ALWAYS = {
+    "others/",
+    "spos/evolution-of-others",
+    "table1_cost",
+    "spos_flops",
+    "spos_bitops",
+    "network",
+    "figure6-published-recurrent",
+}
 
 
 def contents(folder):
