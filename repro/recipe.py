@@ -1,6 +1,6 @@
 """Run an experiment without notebooks: `python -m repro.recipe NAME [key=value ...] [profile=smoke]`.
 
-Needs neither Papermill nor Jupyter, and torchrun may start it in several processes. The run directory it leaves is the
+Needs neither Papermill nor Jupyter, and on several machines torchrun may start it. The run directory it leaves is the
 one that `repro run` would make; when the notebook is executed on it later, here or on another machine, it is read and
 not computed again.
 """
