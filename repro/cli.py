@@ -1,4 +1,5 @@
-"""The command line `repro`: list, show, status, plan, run, claims, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, claims, worker, certificates, merge, report, data,
+verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -74,7 +75,9 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.cluster is not None:
         from repro import cluster
 
-        cluster.run_all(jobs, options.line, options.cluster)
+        cluster.run_all(jobs, options.line, options.cluster, options.tls)
+    elif options.tls is not None:
+        raise UsageError("--tls goes with --cluster HOST:PORT")
     else:
         pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
@@ -104,7 +107,15 @@ def serve(options: argparse.Namespace) -> int:
     """Work for a Dask scheduler, one worker for each GPU of this machine."""
     from repro import workers
 
-    workers.serve(options.address)
+    workers.serve(options.address, options.tls)
+    return 0
+
+
+def make_certificates(options: argparse.Namespace) -> int:
+    """Make the certificate of a cluster, and print how its scheduler is started."""
+    from repro import tls
+
+    print(tls.make(Path(options.folder)))
     return 0
 
 
@@ -260,6 +271,10 @@ def _parser() -> argparse.ArgumentParser:
     add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
+    for command in (run, worker):
+        command.add_argument("--tls", metavar="FOLDER", help="certificate of the cluster, with a scheduler's HOST:PORT")
+    certificates = add("certificates", make_certificates, "make the certificate that the machines of a cluster share")
+    certificates.add_argument("folder", metavar="FOLDER")
     report = add("report", make_report, "write the report of all runs")
     report.add_argument("--to", metavar="FOLDER", help="where to write it (default: report/ in the runs folder)")
     data = add("data", handle_data, "fetch or check a data set")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from repro.errors import ReproError, line
-from repro.files import write_bytes
+from repro.files import plain, write_bytes
 
 NAME = "failure.txt"
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -35,7 +35,8 @@ def read(path: Path) -> str:
     if not os.path.lexists(path / NAME):
         return ""
     try:
-        first = (path / NAME).read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+        with open(path / NAME, encoding="utf-8", errors="replace", opener=plain) as file:
+            first = file.readline(10_000).strip()
     except OSError:
         first = ""
     return line(first) if first else f"its {NAME} cannot be read"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.errors import ReproError, unknown
+from repro.files import read_text
 
 # The candidate operations of the convolutional search, in the order of alpha's columns (Sect. 3.1.1)
 SEARCH_OPERATIONS = (
@@ -105,7 +106,7 @@ def load(name: str | Path) -> Genotype:
     if path.suffix != ".json" and not path.exists():
         raise unknown("genotype", str(name), [*PUBLISHED, "a JSON file", "a run directory"], ReproError)
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        return from_json(json.loads(read_text(path)))
     except (OSError, ValueError, RecursionError) as error:
         raise ReproError(f"cannot read the genotype file {path}: {error}") from error
     except ReproError as error:

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from repro import devices, parallel
 from repro.errors import ReproError, UsageError
+from repro.files import plain
 from repro.image_folder import Part
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
@@ -63,8 +64,8 @@ class _Files(Dataset):
         began, images, unreadable = time.perf_counter(), [], {}
         for index, seed in keys:
             try:
-                with Image.open(self.part.path(index)) as file:
-                    picture = file.convert("RGB")
+                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as held:
+                    picture = _small(held).convert("RGB")
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
@@ -74,6 +75,13 @@ class _Files(Dataset):
         labels = self.part.labels[[index for index, _ in keys if index not in unreadable]]
         whole = torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8)
         return Batch(whole, labels, time.perf_counter() - began, list(unreadable.values()))
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    """Return a picture whose header, which alone has been read, claims no more pixels than Pillow deems harmless."""
+    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{picture.width} x {picture.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
+    return picture
 
 
 class _Order(Sampler):

@@ -1,6 +1,7 @@
 """What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
 
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -68,8 +69,8 @@ def settled(job: Job, jobs: list[Job]) -> bool:
         return True
     try:
         job.outcome = "done" if is_done(job.run) else ""
-    except (ReproError, OSError) as error:
-        job.outcome, job.message = "failed", str(error)
+    except Exception as error:  # whatever it is, what does not need this run still runs
+        job.outcome, job.message = "failed", told(error)
     return bool(job.outcome)
 
 
@@ -84,10 +85,17 @@ def attempt(job: Job, command: str, execution: engine.Execution) -> None:
     try:
         execute(job, command, execution)
         job.outcome = "ran"
-    except (ReproError, OSError) as error:
-        job.outcome, job.message = "failed", str(error)
-        job.trace = getattr(error, "trace", "")
+    except Exception as error:  # whatever it is: a full disk, few handles and little memory come in many kinds
+        job.outcome, job.message = "failed", told(error)
+        job.trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
     job.seconds = time.monotonic() - began
+
+
+def told(error: Exception) -> str:
+    """Say what went wrong: of the machine's own errors also where, and what it is."""
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return f"{error.strerror} in {runs_folder()}"
+    return str(error) if isinstance(error, ReproError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def execute(job: Job, command: str, execution: engine.Execution) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from repro import failure, provenance
 from repro.costs import trainings
 from repro.errors import ReproError, line
-from repro.files import read_json
+from repro.files import own, read_json
 from repro.runs import Run, given_name, held_identity, misnamed, read_run
 from repro.settings import runs_folder
 
@@ -108,7 +108,7 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock at `path`."""
     if not path.exists():
         return False
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=own) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
