@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from repro import costs, listing, profiles
-from repro.errors import AGAIN, ReproError, UsageError, line
+from repro.errors import AGAIN, UsageError, line, told
 from repro.experiments import Experiment, find
 
 
@@ -30,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.command(options)
     except KeyboardInterrupt:
         return _fail(f"stopped; {AGAIN}", 130)
-    except (ReproError, OSError) as error:
+    except Exception as error:
         if options.debug:
             traceback.print_exc()
-        return _fail(line(error), getattr(error, "status", 1))
+        if message := told(error):
+            return _fail(message, getattr(error, "status", 1))
+        raise
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,7 +2,7 @@
 
 A worker does what `repro run` does on one machine. It has one thread and, by CUDA_VISIBLE_DEVICES, one GPU; all workers
 and the one who asks share the runs folder. When a worker is lost its run starts again elsewhere, from its checkpoint.
-Needs `pip install -e '.[cluster]'`.
+Needs `pip install -r requirements.lock -e '.[cluster]'`.
 """
 
 import contextlib

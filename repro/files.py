@@ -47,7 +47,7 @@ def read_bytes(path: str | os.PathLike, most: int = MOST) -> bytes:
     """Return the content of a plain file; OSError for any other kind, and beyond `most` bytes."""
     with open(path, "rb", opener=plain) as file:
         held = os.fstat(file.fileno()).st_size
-        content = file.read(most + 1) if held <= most else b""
+        content = (file.read(most + 1) or b"") if held <= most else b""  # None where it would be waited for
     if max(held, len(content)) > most:
         raise OSError(errno.EFBIG, f"it has more than the {most:,} bytes that are read of such a file", str(path))
     return content
@@ -180,8 +180,11 @@ def make_folder(path: Path) -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with open(path, "rb", opener=plain) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def content_of(path: Path) -> str:

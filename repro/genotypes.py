@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro.errors import ReproError, unknown
+from repro.errors import ReproError, UsageError, unknown
 from repro.files import read_text
 
 # The candidate operations of the convolutional search, in the order of alpha's columns (Sect. 3.1.1)
@@ -95,6 +95,15 @@ def from_json(values: Mapping[str, Any]) -> Genotype:
             return kind(**{name: values[name] for name in names})
     conv, recurrent = (", ".join(kind.__dataclass_fields__) for kind in (ConvGenotype, RecurrentGenotype))
     raise ReproError(f"a genotype with the keys {_shown(list(values))}: expected {conv} or {recurrent}")
+
+
+def of_kind(genotype: Genotype, kind: type[Genotype], name: Any) -> Genotype:
+    """Return the genotype called `name`; UsageError unless it is one of that kind."""
+    if isinstance(genotype, kind):
+        return genotype
+    words = ("convolutional", "recurrent")
+    is_a, needed = words if kind is RecurrentGenotype else reversed(words)
+    raise UsageError(f"genotype={name} is a {is_a} cell, and a {needed} one is needed")
 
 
 def load(name: str | Path) -> Genotype:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repro import engine
-from repro.errors import ReproError
+from repro.errors import ReproError, told
 from repro.experiments import Experiment, typed
 from repro.identity import resolve
 from repro.runs import Run, find_needed, locate, lock, open_run
@@ -70,7 +70,7 @@ def settled(job: Job, jobs: list[Job]) -> bool:
     try:
         job.outcome = "done" if is_done(job.run) else ""
     except Exception as error:  # whatever it is, what does not need this run still runs
-        job.outcome, job.message = "failed", told(error)
+        job.outcome, job.message = "failed", reason(error)
     return bool(job.outcome)
 
 
@@ -86,16 +86,16 @@ def attempt(job: Job, command: str, execution: engine.Execution) -> None:
         execute(job, command, execution)
         job.outcome = "ran"
     except Exception as error:  # whatever it is: a full disk, few handles and little memory come in many kinds
-        job.outcome, job.message = "failed", told(error)
+        job.outcome, job.message = "failed", reason(error)
         job.trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
     job.seconds = time.monotonic() - began
 
 
-def told(error: Exception) -> str:
-    """Say what went wrong: of the machine's own errors also where, and what it is."""
+def reason(error: Exception) -> str:
+    """Say why a run failed, in words of its own where they are: of a full disk also the folder."""
     if isinstance(error, OSError) and error.strerror and not error.filename:
         return f"{error.strerror} in {runs_folder()}"
-    return str(error) if isinstance(error, ReproError | OSError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ReproError) else told(error) or f"{type(error).__name__}: {error}"
 
 
 def execute(job: Job, command: str, execution: engine.Execution) -> None:

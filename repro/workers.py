@@ -43,7 +43,9 @@ def check(address: str, folder: str | None) -> None:
     if address.startswith("local") and folder is not None:
         raise UsageError(f"--tls goes with a scheduler's address; {address} makes a certificate of its own")
     if find_spec("distributed") is None:
-        raise ReproError("Dask is not installed, which runs on a cluster need: pip install -e '.[cluster]'")
+        raise ReproError(
+            "Dask is not installed, which runs on a cluster need: pip install -r requirements.lock -e '.[cluster]'"
+        )
     if not address.startswith("local"):
         _known(folder)
 

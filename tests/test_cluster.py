@@ -226,7 +226,7 @@ def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch, capsys):
 def test_without_dask_the_command_that_installs_it_is_told(monkeypatch, capsys):
     monkeypatch.setattr(workers, "find_spec", lambda name: None)
     assert main(["run", "bilevel-toy", "--cluster", "local:2"]) == 1
-    assert capsys.readouterr().err.endswith("need: pip install -e '.[cluster]'\n")
+    assert capsys.readouterr().err.endswith("need: pip install -r requirements.lock -e '.[cluster]'\n")
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,53 @@
 """What strangers try: each attack as it was made, by the doors themselves, links, modes, special files and bombs."""
 
+import ast
+import errno
+import io
 import os
+import re
+import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hostile import malicious
 from listeners import beyond_loopback, listeners
 
-from repro import launcher, parallel, tls, workers
+from repro import (
+    checkpoints,
+    engine,
+    files,
+    genotypes,
+    image_folder,
+    image_loader,
+    images,
+    launcher,
+    merge,
+    parallel,
+    recipe,
+    reference,
+    released_recurrent,
+    runner,
+    tables,
+    text,
+    tls,
+    workers,
+)
 from repro.cli import main
 from repro.errors import ReproError, UsageError
 from repro.experiments import find
-from repro.runs import open_run
+from repro.runs import lock, open_run
+from repro.settings import ROOT
 
 SMALL = {"images": 32, "batch": 16, "channels": 1, "nodes": 1, "epochs": 1, "device": "cpu"}
 
@@ -119,3 +150,276 @@ def test_a_certificate_is_for_its_user_alone(tmp_path):
     (tmp_path / "tls" / tls.KEY).write_text("")
     with pytest.raises(UsageError, match="no certificate with its key"):
         tls.security(tmp_path / "tls")
+
+
+# ---- runs of others
+
+
+def test_merge_takes_no_modes_and_leaves_holes(folder, tmp_path):
+    with pytest.MonkeyPatch.context() as there:
+        there.setenv("REPRO_RUNS", str(tmp_path / "there"))
+        run = open_run(find("bilevel-toy"), "smoke", {})
+    big = 2**32
+    with open(run.path / "program", "wb") as file:
+        file.write(b"#!/bin/sh\n")
+        file.seek(2**20)
+        file.write(b"end")
+        file.truncate(big)
+    (run.path / "program").chmod(0o6777)
+    os.utime(run.path / "program", (1, 2))
+    assert [merged.word for merged in merge.merge(tmp_path / "there")] == ["copied"]
+    held = (folder / "bilevel-toy" / "smoke" / "program").stat()
+    mask = os.umask(0)
+    os.umask(mask)
+    assert held.st_mode & 0o7777 == 0o666 & ~mask
+    assert (held.st_size, held.st_mtime) == (big, 2)
+    assert held.st_blocks * 512 < 2**22
+    with open(folder / "bilevel-toy" / "smoke" / "program", "rb") as file:
+        assert file.read(10) == b"#!/bin/sh\n"
+        file.seek(2**20)
+        assert file.read(4) == b"end\0"
+
+
+def test_merge_refuses_files_of_absurd_sizes_and_a_link_in_its_way(folder, tmp_path):
+    with pytest.MonkeyPatch.context() as there:
+        there.setenv("REPRO_RUNS", str(tmp_path / "there"))
+        run = open_run(find("bilevel-toy"), "smoke", {})
+    with open(run.path / "program", "wb") as file:
+        file.truncate(files.LARGEST + 1)
+    assert [merged.word for merged in merge.merge(tmp_path / "there")] == ["refused"]
+    (run.path / "program").unlink()
+    (tmp_path / "elsewhere" / "old" / "bilevel-toy" / "smoke").mkdir(parents=True)
+    (folder / merge.ASIDE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is a symbolic link, and merge would write there"):
+        list(merge.merge(tmp_path / "there"))
+    assert (tmp_path / "elsewhere" / "old" / "bilevel-toy" / "smoke").exists()
+
+
+# ---- links in shared folders
+
+
+def victim(tmp_path):
+    """A file that a stranger wants to be written to."""
+    path = tmp_path / "victim"
+    path.write_text("mine")
+    return path
+
+
+@pytest.mark.parametrize("name", [".lock", ".notebook.lock", ".processes.lock", ".brief.lock"])
+def test_a_lock_follows_no_link(tmp_path, name):
+    path = victim(tmp_path)
+    (tmp_path / name).symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links"), lock(tmp_path / name, wait=0):
+        pass
+    assert path.read_text() == "mine"
+
+
+def test_writes_follow_no_link(tmp_path, monkeypatch):
+    path = victim(tmp_path)
+    names = iter(["planted", "free"])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda count: next(names))
+    os.symlink(path, tmp_path / "result.json.planted.partiaL")  # not swept, as one that appears later would not be
+    monkeypatch.setattr(files, "PARTIAL", ".partiaL")
+    monkeypatch.setattr(files.os, "listdir", lambda folder: [])
+    with pytest.raises(ReproError, match="File exists"):
+        files.write_json(tmp_path / "result.json", {"x": 1})
+    (tmp_path / "result.json").symlink_to(path)
+    files.write_json(tmp_path / "result.json", {"x": 1})  # takes the place of the link
+    (tmp_path / "metrics.jsonl").symlink_to(path)
+    with pytest.raises(ReproError, match="symbolic links"):
+        files.append(tmp_path / "metrics.jsonl", "{}\n")
+    assert path.read_text() == "mine"
+    assert files.read_json(tmp_path / "result.json") == {"x": 1}
+
+
+def test_a_killed_writer_leaves_nothing_for_ever(tmp_path):
+    (tmp_path / "result.json.0123.partial").write_text("half")
+    (tmp_path / "other.json.0123.partial").write_text("half")
+    files.write_json(tmp_path / "result.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json.0123.partial", "result.json"]
+    (tmp_path / ".notebook.ipynb.partial.killed").mkdir()
+    with files.private(tmp_path / "notebook.ipynb") as aside:
+        assert aside.stat().st_mode & 0o777 == 0o700
+        assert not (tmp_path / ".notebook.ipynb.partial.killed").exists()
+    assert not aside.exists()
+
+
+def test_no_file_is_opened_for_writing_but_by_the_functions_that_follow_no_link():
+    """A new `open(..., "w")`, `write_text` or `savez` by a path anywhere in the package would bring the attack back."""
+    written = {}
+    for path in sorted((ROOT / "repro").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            modes = [
+                part.value for part in [*node.args, *(k.value for k in node.keywords)] if isinstance(part, ast.Constant)
+            ]
+            writes = called == "open" and any(
+                isinstance(mode, str) and re.fullmatch(r"[wxa]b?\+?", mode) for mode in modes
+            )
+            safe = any(keyword.arg == "opener" for keyword in node.keywords)
+            if called in ("write_text", "copystat", "copy2", "copytree", "savez") or (writes and not safe):
+                written.setdefault(path.stem, []).append(ast.unparse(node)[:60])
+    allowed = {"cluster": 1, "launcher": 1, "engine": 1, "images": 1, "pages": 1}  # the null device; private folders
+    assert {name: len(calls) for name, calls in written.items()} == allowed, written
+
+
+# ---- special files
+
+
+def special(tmp_path):
+    """Files that block, never end, or claim what nobody has."""
+    os.mkfifo(tmp_path / "fifo.json")
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(2**40)
+    return [tmp_path / "fifo.json", Path("/dev/zero"), tmp_path / "huge.json", tmp_path]
+
+
+READERS = {
+    "json": files.read_json,
+    "lines": files.read_lines,
+    "bytes": files.read_bytes,
+    "sha256": files.sha256,
+    "genotype": genotypes.load,
+    "checkpoint": checkpoints.read,
+    "recurrent": released_recurrent.read_model,
+    "reference": reference.read,
+    "arrays": images._read,
+    "notebook": engine.read,
+    "corpus": lambda path: text._read(path, "ptb", path.parent, 10**7),
+    "table": lambda path: tables._table("a table", None, path, lambda text: []),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_nothing_that_is_read_by_name_can_block_or_have_no_end(name, tmp_path):
+    def late(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(20)
+    try:
+        for path in special(tmp_path):
+            with pytest.raises((ReproError, OSError)):
+                READERS[name](path)
+        with suppress(ReproError, OSError):  # which says that it is a plain file, and blocks
+            READERS[name](Path("/proc/kmsg"))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_run_of_special_files_is_named_and_passed_over(folder, capsys):
+    open_run(find("bilevel-toy"), "smoke", {})
+    for name in ("params.json", "failure.txt", "metrics.jsonl", "result.json", "notebook.ipynb", "provenance.json"):
+        run = open_run(find("bilevel-toy"), "smoke", {"steps": 3 + len(name)})
+        (run.path / name).unlink(missing_ok=True)
+        os.mkfifo(run.path / name)
+    assert main(["list"]) == 0
+    assert main(["status"]) == 0
+    assert "not a plain file" in capsys.readouterr().out
+
+
+# ---- bombs
+
+
+def bomb(shape, kind="<f8", content=b""):
+    """An .npz whose one array claims a shape."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in images.ARRAYS:
+            file.writestr(f"{name}.npy", header.getvalue() + content)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("module", [images, reference])
+@pytest.mark.parametrize(
+    ("shape", "content"), [((50_000, 50_000), b""), ((2**62, 2**62), b""), ((2**18,), bytes(2**21))]
+)
+def test_an_archive_is_believed_no_more_than_it_holds(module, shape, content, tmp_path, monkeypatch):
+    (tmp_path / "bomb.npz").write_bytes(bomb(shape, content=content))
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("memory was taken"))
+    monkeypatch.setattr(module, "MOST", 2**20)
+    with pytest.raises(ReproError, match="cannot"):
+        (images._read if module is images else reference.read)(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize("read", [checkpoints.read, released_recurrent.read_model])
+def test_a_compressed_checkpoint_is_none(read, tmp_path):
+    torch.save({"weight": torch.zeros(2**20)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as there, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as here:
+        for member in there.infolist():
+            here.writestr(member.filename, there.read(member), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "bomb.pt").stat().st_size < 2**16
+    with pytest.raises(ReproError, match="damaged"):
+        read(tmp_path / "bomb.pt")
+
+
+def test_a_picture_is_judged_by_its_header(tmp_path):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    claimed = struct.pack(">IIBBBBB", 13_000, 13_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + claimed + struct.pack(">I", zlib.crc32(b"IHDR" + claimed))
+    data = zlib.compress(bytes(9))
+    chunk += struct.pack(">I", len(data)) + b"IDAT" + data + struct.pack(">I", zlib.crc32(b"IDAT" + data))
+    (tmp_path / "val" / "a" / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    os.mkfifo(tmp_path / "val" / "a" / "fifo.png")
+    batch = image_loader._Files(image_folder.scan(tmp_path / "val"), lambda picture: picture)[[(0, 0), (1, 0)]]
+    assert "13000 x 13000 pixels" in batch.unreadable[0]
+    assert "not a plain file" in batch.unreadable[1]
+
+
+def test_a_corpus_of_one_line_is_not_read(tmp_path):
+    (tmp_path / "ptb").mkdir()
+    with open(tmp_path / "ptb" / "ptb.train.txt", "wb") as file:
+        file.truncate(2**32)
+    with pytest.raises(ReproError, match=r"ptb.train.txt cannot be read \(it has more than the"):
+        text.load_corpus("ptb", tmp_path)
+
+
+# ---- what machines lack
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EMFILE, "Too many open files"),
+        RuntimeError("unable to mmap: Too many open files (24)"),
+        MemoryError(),
+        RuntimeError("can't allocate memory"),
+    ],
+    ids=repr,
+)
+def test_what_a_machine_lacks_is_one_line_and_the_next_run_is_tried(error, folder, monkeypatch, capsys):
+    tried = []
+
+    def execute(job, command, execution):
+        tried.append(job.run.name)
+        raise error
+
+    monkeypatch.setattr(runner, "execute", execute)
+    assert main(["run", "bilevel-toy", "cifar10-search", "--jobs", "1"]) == 1
+    assert len(tried) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("repro: ")]
+    assert len(said) == 2
+    if getattr(error, "errno", 0) == errno.ENOSPC:
+        assert f"No space left on device in {folder}" in said[0]
+    monkeypatch.setattr(
+        recipe, "find", lambda name: execute(runner.Job(None, {}, open_run(find("bilevel-toy"), "smoke", {})), "", None)
+    )
+    assert recipe.main(["bilevel-toy"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("genotype", ["nothing", "DARTS_V2_RNN", "{}/missing.json", "{}/empty.json", "/dev/zero"])
+def test_a_refused_genotype_leaves_no_folder(genotype, folder, tmp_path, capsys):
+    (tmp_path / "empty.json").write_text("{}")
+    pair = f"genotype={genotype.format(tmp_path)}"
+    assert main(["run", "cifar10-eval", "-p", pair]) in (1, 2)
+    assert recipe.main(["imagenet-eval", pair]) in (1, 2)
+    assert recipe.main(["ptb-eval", "genotype=DARTS_V2"]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+    assert not folder.exists()
