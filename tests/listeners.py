@@ -3,6 +3,8 @@
 import ipaddress
 import os
 import struct
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def listeners(pid: int) -> set[tuple[str, int]]:
                 with suppress(OSError):
                     found.add(os.readlink(entry.path))
     return {sockets[name] for name in found & sockets.keys()}
+
+
+def watched(process: subprocess.Popen) -> set[tuple[str, int]]:
+    """Address and port of each socket at which a process or a descendant listens before it ends, which it does well."""
+    found = set()
+    while process.poll() is None:
+        found |= listeners(process.pid)
+        time.sleep(0.3)
+    assert process.returncode == 0, process.args
+    return found
 
 
 def beyond_loopback(found: set[tuple[str, int]]) -> set[tuple[str, int]]:

@@ -11,17 +11,17 @@ import ssl
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import doors
 import numpy as np
 import pytest
 import torch
 from hostile import malicious
-from listeners import beyond_loopback, listeners
+from listeners import beyond_loopback, listeners, watched
 
 from repro import (
     checkpoints,
@@ -49,8 +49,6 @@ from repro.experiments import find
 from repro.runs import lock, open_run
 from repro.settings import ROOT
 
-SMALL = {"images": 32, "batch": 16, "channels": 1, "nodes": 1, "epochs": 1, "device": "cpu"}
-
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -59,21 +57,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
-def watched(*command):
-    """Every address and port at which a command or what it starts listens before it ends, which it must do well."""
-    process, found = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL), set()
-    while process.poll() is None:
-        found |= listeners(process.pid)
-        time.sleep(0.3)
-    assert process.returncode == 0
-    return found
-
-
 # ---- several processes
 
 
 def test_a_group_of_processes_listens_on_loopback_alone():
-    found = watched("repro.recipe", "cifar10-search", *(f"{k}={v}" for k, v in SMALL.items()), "processes=2")
+    command = [sys.executable, "-m", *doors.KINDS["recipe in two processes"]]
+    found = watched(subprocess.Popen(command, stdout=subprocess.DEVNULL))
     assert found
     assert not beyond_loopback(found)
 
@@ -84,7 +73,7 @@ def test_a_group_meets_where_only_its_user_may_go(tmp_path, monkeypatch):
     script.chmod(0o755)
     monkeypatch.setattr(launcher.sys, "executable", str(script))
     with pytest.raises(ReproError):
-        launcher.compute(open_run(find("cifar10-search"), "smoke", {**SMALL, "processes": 2}))
+        launcher.compute(open_run(find("cifar10-search"), "smoke", {**doors.SMALL, "processes": 2}))
     assert (tmp_path / "mode").read_text() == "700\n"
 
 
