@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, plan, run, claims, worker, certificates, merge, report, data,
+"""The command line `repro`: list, show, status, plan, run, claims, publish, worker, certificates, merge, report, data,
 verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
@@ -152,6 +152,22 @@ def merge_runs(options: argparse.Namespace) -> int:
     return int(any(word in merge.BAD for word in found))
 
 
+def publish_runs(options: argparse.Namespace) -> int:
+    """Publish finished runs; 1 if one is refused."""
+    from repro import publish
+
+    found = []
+    for outcome in publish.publish(options.runs_to_publish):
+        found.append(outcome.word)
+        if outcome.word == "refused":
+            print(f"repro: {outcome.name} not published: {outcome.why}", file=sys.stderr)
+        else:
+            print(f"{outcome.word:13} {outcome.name} {outcome.why}".rstrip(), flush=True)
+    counts = ", ".join(f"{count} {word}" for word, count in Counter(found).items())
+    print(f"{counts}; {publish.size() / 1e6:.2f} of {publish.LIMIT / 1e6:g} MB")
+    return int("refused" in found)
+
+
 def verify_files(options: argparse.Namespace) -> int:
     """Compare this package with reference files; 1 if an array does not hold, 2 if a file cannot be read."""
     from repro import verify
@@ -284,6 +300,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name")
     merge = add("merge", merge_runs, "copy the runs of other machines' runs folders into this one")
     merge.add_argument("folders", nargs="+", metavar="DIR")
+    publish = add("publish", publish_runs, "copy finished runs, without checkpoints, to the published ones")
+    publish.add_argument("runs_to_publish", nargs="+", metavar="RUN", help="EXPERIMENT/NAME, or a run's folder")
     verify = add("verify", verify_files, "compare with reference vectors")
     verify.add_argument("files", nargs="+", metavar="FILE.npz")
     verify.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")

@@ -54,8 +54,8 @@ def in_words(run: Run) -> pd.DataFrame:
 def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
-    commit = (facts.get("commit") or "unknown") + (", with changes" if facts.get("dirty") else "")
-    lines = {"run": run.name, "commit": commit, "device": provenance.device(run.path)}
+    commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
     lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     for place, session in enumerate(facts.get("sessions", []), start=1):

@@ -25,6 +25,10 @@ class UsageError(ReproError):
     status = 2
 
 
+class Diverged(ReproError):
+    """The numbers of a training are finite no more: another try would end alike."""
+
+
 def line(error: BaseException | str) -> str:
     """Return an error as one line of bounded length: what a terminal would act on is shown, not sent to it."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -44,12 +44,13 @@ def caption(group: Group) -> str:
     """Say in one line of Markdown which runs a picture is of."""
     run = group.first
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
-    epochs = run.params.values().get("epochs")
+    epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
     parts = [
         f"**{run.experiment}, {group.label()}**",
         f"data: {group.data}" if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
+        f"{published} of {len(group.runs)} published" if published else "",
         ", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision])),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)

@@ -48,4 +48,5 @@ def _facts(row: dict[str, Any]) -> str:
     words = {"spread between units": "spread between units {}", "spread between trainings": "between trainings {}"}
     words |= {"effect in the paper": "in the paper {}", "Holm's p": "Holm's p {}"}
     numbers = [text.format(number(row[name])) for name, text in words.items() if row[name] is not None]
-    return "; ".join([f"n {row['n']} (of {row['looks']}), m {row['m']}", *numbers])
+    published = f" ({row['published']} published)" if row["published"] else ""
+    return "; ".join([f"n {row['n']}{published} (of {row['looks']}), m {row['m']}", *numbers])

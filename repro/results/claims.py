@@ -1,15 +1,16 @@
 """The claims of both papers, and what finished runs say of them: a verdict for each size, never pooled."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from repro import profiles
 from repro.errors import UsageError, unknown
 from repro.results import effects, intervals, verdicts
-from repro.results.arms import Request, Runs, Units, requests, units
+from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
-from repro.results.verdicts import Answer
+from repro.results.verdicts import Answer, Verdict
 
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
@@ -32,9 +33,15 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        judged = [verdicts.judge(line, size, arms(runs, line), p) for line in lines]
+        judged = [_told(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
         found |= {each.line.id: each for each in verdicts.adjusted(judged)}
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
+
+
+def _told(verdict: Verdict, runs: Runs) -> Verdict:
+    """Return a verdict with how many of its units are published runs."""
+    counts = zip(verdict.line.arms, verdict.n, strict=True)
+    return replace(verdict, published=tuple(published(runs, arm, n) for arm, n in counts))
 
 
 def headlines() -> list[Answer]:
