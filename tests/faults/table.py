@@ -91,7 +91,8 @@ def page(results: dict[str, Any]) -> str:
     refused = sum(times for _, outcome, times in inputs if outcome == "refused")
     parts = [HEAD, RUNS.format(total=sum(row[-1] for row in runs), seeds=seeds["runs"]), _runs(runs), BEYOND]
     parts += [INPUTS.format(total=refused, seeds=seeds["inputs"]), _inputs(inputs), GROWTH, _growth(results["growth"])]
-    parts += [DOORS, _rows(("command", "on loopback", "beyond it"), results["doors"])]
+    if "doors" in results:
+        parts += [DOORS, _rows(("command", "on loopback", "beyond it"), results["doors"])]
     return "\n".join([*(part.strip("\n") + "\n" for part in parts), NOTES])
 
 
