@@ -44,11 +44,13 @@ def is_memory(error: BaseException) -> bool:
 
 def told(error: BaseException) -> str:
     """Return as one line an error that is no fault of the code: a ReproError, or one of the machine. Else nothing."""
+    if isinstance(error, ReproError):
+        return line(error)
     if "Too many open files" in str(error):
         return "too many files are open at a time: raise the limit by `ulimit -n 4096`, or run fewer at a time"
     if is_memory(error):
         return "the memory of this machine is used up: end other programs, or take smaller sizes"
-    return line(error) if isinstance(error, ReproError | OSError) else ""
+    return line(error) if isinstance(error, OSError) else ""
 
 
 def unreadable(error: BaseException, kind: str) -> str:

@@ -64,7 +64,8 @@ def aside(path: Path) -> Iterator[BinaryIO]:
     stem = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     for name in os.listdir(path.parent):  # of processes that were killed
         if name.startswith(f"{stem}.") and name.endswith(PARTIAL):
-            (path.parent / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (path.parent / name).unlink()
     partial = path.with_name(f"{stem}.{secrets.token_hex(8)}{PARTIAL}")
     try:
         with open(partial, "xb", opener=own) as file:

@@ -1,5 +1,6 @@
 """What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
 
+import errno
 import time
 import traceback
 from collections.abc import Iterable, Mapping
@@ -93,9 +94,9 @@ def attempt(job: Job, command: str, execution: engine.Execution) -> None:
 
 def reason(error: Exception) -> str:
     """Say why a run failed, in words of its own where they are: of a full disk also the folder."""
-    if isinstance(error, OSError) and error.strerror and not error.filename:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
         return f"{error.strerror} in {runs_folder()}"
-    return str(error) if isinstance(error, ReproError) else told(error) or f"{type(error).__name__}: {error}"
+    return told(error) or f"{type(error).__name__}: {error}"
 
 
 def execute(job: Job, command: str, execution: engine.Execution) -> None:

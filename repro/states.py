@@ -111,11 +111,13 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock at `path`."""
     if not path.exists():
         return False
-    with open(path, "rb", opener=own) as file:
-        try:
+    try:
+        with open(path, "rb", opener=own) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError:  # a link or no plain file, which nobody of ours holds
+        return False
     return False
 
 

@@ -283,7 +283,7 @@ READERS = {
     "arrays": images._read,
     "notebook": engine.read,
     "corpus": lambda path: text._read(path, "ptb", path.parent, 10**7),
-    "table": lambda path: tables._table("a table", None, path, lambda text: []),
+    "table": lambda path: tables._table("a table", tables.MACRO_SPACE, path, lambda text: []),
 }
 
 
@@ -307,7 +307,15 @@ def test_nothing_that_is_read_by_name_can_block_or_have_no_end(name, tmp_path):
 
 def test_a_run_of_special_files_is_named_and_passed_over(folder, capsys):
     open_run(find("bilevel-toy"), "smoke", {})
-    for name in ("params.json", "failure.txt", "metrics.jsonl", "result.json", "notebook.ipynb", "provenance.json"):
+    for name in (
+        "params.json",
+        "failure.txt",
+        "metrics.jsonl",
+        "result.json",
+        "notebook.ipynb",
+        "provenance.json",
+        ".lock",
+    ):
         run = open_run(find("bilevel-toy"), "smoke", {"steps": 3 + len(name)})
         (run.path / name).unlink(missing_ok=True)
         os.mkfifo(run.path / name)
