@@ -84,7 +84,9 @@ def private(path: Path) -> Iterator[Path]:
     """Make a folder of mode 0700 beside `path`, for what is made in it and moved to `path`; gone with the block."""
     for stale in path.parent.glob(f".{path.name}{PARTIAL}.*"):  # of processes that were killed
         shutil.rmtree(stale, ignore_errors=True)
-    with TemporaryDirectory(prefix=f".{path.name}{PARTIAL}.", dir=path.parent, ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(
+        prefix=f".{path.name}{PARTIAL}.", dir=make_folder(path.parent), ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 

@@ -26,6 +26,7 @@ ASIDE = ".merging"  # below the runs folder, deeper than any run: no report sees
 LOCKS = (".lock", ".notebook.lock", ".processes.lock")
 WORDS = {word: word for word in ("copied", "replaced", "kept", "refused", "damaged")}
 WORDS |= {"same": "the same", "conflict": "in conflict"}
+DEEPEST = 9  # folders in each other below a run's
 BAD = ("conflict", "refused", "damaged")
 
 
@@ -64,8 +65,8 @@ def _merge_run(path: Path, target: Path) -> Merged:
     name, place = f"{path.parent.name}/{path.name}", target / path.parent.name / path.name
     try:
         refuse_odd_files(path)
-    except ReproError as error:
-        return Merged(name, "refused", str(error))
+    except (ReproError, OSError) as error:
+        return Merged(name, "refused", line(error))
     try:
         run = read_whole(path)
     except (ReproError, ValueError, OSError) as error:
@@ -197,7 +198,11 @@ def _clear(target: Path) -> None:
 
 def refuse_odd_files(path: Path) -> None:
     """ReproError where a run's folder holds a symbolic link, or what is no plain file."""
-    found = [Path(folder, name) for folder, names, files in os.walk(path) for name in (*names, *files)]
+    found = []
+    for folder, names, files in os.walk(path):
+        found += [Path(folder, name) for name in (*names, *files)]
+        if len(Path(folder).parts) - len(path.parts) > DEEPEST:
+            raise ReproError(f"{path.name} holds folders that lie more than {DEEPEST} deep in each other")
     for each in (path.parent, path, *found):
         mode = os.lstat(each).st_mode
         if stat.S_ISREG(mode) and os.lstat(each).st_size > LARGEST:

@@ -177,6 +177,14 @@ def test_merge_refuses_files_of_absurd_sizes_and_a_link_in_its_way(folder, tmp_p
         file.truncate(files.LARGEST + 1)
     assert [merged.word for merged in merge.merge(tmp_path / "there")] == ["refused"]
     (run.path / "program").unlink()
+    deep = os.open(run.path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=deep)
+        deep, above = os.open("d", os.O_RDONLY, dir_fd=deep), deep
+        os.close(above)
+    os.close(deep)
+    assert [merged.word for merged in merge.merge(tmp_path / "there")] == ["refused"]
+    subprocess.run(["rm", "-rf", run.path / "d"], check=True)  # deeper than Python follows
     (tmp_path / "elsewhere" / "old" / "bilevel-toy" / "smoke").mkdir(parents=True)
     (folder / merge.ASIDE).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="is a symbolic link, and merge would write there"):
