@@ -101,7 +101,7 @@ def show_claims(options: argparse.Namespace) -> int:
     from repro.results import claims
 
     found = claims.headlines() if options.profile is None else claims.answers(options.profile)
-    print(*listing_claims.claims(found), sep="\n")
+    print(*(listing_claims.markdown if options.markdown else listing_claims.claims)(found), sep="\n")
     return 0
 
 
@@ -286,7 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
     plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
-    add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
+    claims = add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
+    claims.add_argument("--markdown", action="store_true", help="as the README's table")
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
     for command in (run, worker):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from repro import layout, profiles, typeset
+from repro import layout, plots, plots_others, profiles, typeset
 from repro.drawing import show
-from repro.results import compare, published
+from repro.results import compare, others, published
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
 from repro.runs import Run
@@ -71,6 +71,27 @@ def candidates(run: Run) -> dict[str, pd.DataFrame]:
     """Return every candidate of a search of SPOS in the order of evaluation, as rows for `plots_spos`."""
     parts = {"evolution": "evolution", "random search": "random"}
     return {name: pd.DataFrame(run.child(part).metrics()) for name, part in parts.items()}
+
+
+def evolution_of_others() -> dict[str, pd.DataFrame]:
+    """Return the networks that others' evolution on ImageNet judged, as rows for `plots_spos`."""
+    return {"evolution, as others measured it": pd.DataFrame({"accuracy": others.evolution()})}
+
+
+def beside_others(folder: Path) -> None:
+    """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
+    for anchor in others.ANCHORS:
+        curves = anchor.curves()
+        plots.save(plots_others.errors(curves, anchor.title), folder / "others" / anchor.file, None)
+        epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
+        cells = [
+            {"training error (%) after": curve.name}
+            | {f"epoch {epoch}": curve.errors[epoch - 1] if epoch <= len(curve.errors) else None for epoch in epochs}
+            for curve in curves
+        ]
+        typeset.show(pd.DataFrame(cells))
+        if not any(curve.ours for curve in curves):
+            say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
 
 
 def table(name: str, profile: str, folder: Path) -> None:

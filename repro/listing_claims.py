@@ -20,6 +20,27 @@ def claims(answers: Sequence[Answer]) -> list[str]:
     return [*told, "", *scales(answers), "; ".join(f"{count} {word}" for word, count in counts.items())]
 
 
+def markdown(answers: Sequence[Answer]) -> list[str]:
+    """Return the verdicts as a Markdown table, a row for each claim that was looked at, and what was not."""
+    looked = [answer for answer in answers if any(verdict.estimate for verdict in answer.lines)]
+    cells = [
+        f"| {answer.claim.id}: {answer.claim.words} | {answer.claim.paper}, {answer.claim.place} | **{answer.word}** | "
+        f"{answer.size.name} | {'<br>'.join(map(_in_short, rows([answer])))} |"
+        for answer in looked
+    ]
+    rest = ", ".join(f"{answer.claim.id} ({answer.word})" for answer in answers if answer not in looked)
+    head = ["| claim | where | verdict | size | lines: effect, 97 % interval, units |", "|---|---|---|---|---|"]
+    return [*(head if cells else []), *cells, *([""] if cells else []), f"Not looked at yet: {rest}."]
+
+
+def _in_short(row: dict[str, Any]) -> str:
+    """Return a line's verdict with its effect, interval and units."""
+    if row["effect"] is None:
+        return f"{row['line']} {row['verdict']}"
+    effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
+    return f"{row['line']} {row['verdict']}: {effect} [{low}, {high}] {row['unit']}, n {row['n']}"
+
+
 def claim(answer: Answer) -> list[str]:
     """Return what is claimed, with the verdict and the size that made it, and its lines."""
     claim, word = answer.claim, paint(answer.word, KINDS[answer.word])

@@ -10,6 +10,7 @@ from repro.plots import FAINT, INK, styled
 
 # Line of each search: told apart without colour
 SEARCHES = {"evolution": ("#0072b2", "-", "o"), "random search": ("#d55e00", "--", "s")}
+SEARCHES["evolution, as others measured it"] = (INK, ":", "v")
 
 
 @styled

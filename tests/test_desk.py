@@ -1,4 +1,4 @@
-"""What the profile `desk` is made of: halved images, held-out images, snapshots, Eq. 8, equal costs."""
+"""What the profile `desk` is made of: halved and held-out images, snapshots, comparisons with Eq. 8, equal costs."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from finished import run
 from scipy.stats import kendalltau
 from tiny import make_data, small_data
 
-from repro import failure, profiles
+from repro import ending, failure, profiles
 from repro.errors import Diverged, UsageError
 from repro.experiments import find
 from repro.identity import as_text, describe, identity, resolve
@@ -160,11 +160,25 @@ def test_a_training_that_diverged_is_counted_as_guessing_from_its_failure(folder
     assert failure.diverged(opened.path)
     assert failure.read(opened.path) == "train_loss is nan in epoch 3"
     arm = arms.Arm("training", "cifar10-eval", {"genotype": "DARTS_V2"}, own=True)
-    assert arms.Runs("desk").arm("cifar10-eval", arm.changes) == {1: {1: None}}
+    assert arms.Runs("desk").arm("cifar10-eval", arm.changes) == {1: {1: arms.Training(None, False)}}
     with pytest.raises(ZeroDivisionError), opened.session():
         raise ZeroDivisionError
     assert not failure.diverged(opened.path)
     assert arms.Runs("desk").arm("cifar10-eval", arm.changes) == {}
+
+
+def test_a_notebook_ends_with_the_verdicts_that_its_run_counts_for(folder):
+    trained = open_run(
+        find("cifar10-eval"), "desk", {"genotype": "run:cifar10-joint/strategy=coordinate,seed=2", "seed": 1}
+    )
+    assert claims.asking(trained) == ["D4a", "D9"]
+    assert claims.asking(open_run(find("bilevel-toy"), "smoke", {})) == []
+    assert claims.asking(open_run(find("ptb-eval"), "desk", {"genotype": "DARTS_V1_RNN"})) == []
+    toy = open_run(find("bilevel-toy"), "desk", {})
+    toy.finish(find("bilevel-toy").compute(toy.params, toy))
+    (row,) = ending.of_claims(toy, claims.asking(toy)).to_dict("records")
+    assert (row["line"].split(":")[0], row["verdict"], row["units"]) == ("D1", "holds", "1")
+    assert row["effect, with its 97 % interval"].startswith("0.01 [0.01, 0.01] (distance")
 
 
 def test_the_plan_holds_every_run_that_the_first_wave_s_verdicts_need(folder):

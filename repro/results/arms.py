@@ -80,6 +80,10 @@ class Arm:
         widths = self.width.at.get(profile, ()) if self.width else ()
         return [{**changes, self.width.parameter: width} for width in widths] if self.width else [changes]
 
+    def identities(self, profile: str) -> list[dict[str, Any]]:
+        """Return what its runs in a profile have in common, of each width: their identities without seeds."""
+        return [_common(self.experiment, profile, changes) for changes in self.variants(profile)]
+
 
 class Runs:
     """The finished runs of one profile, in the runs folder and published; of one that is in both, one's own."""
@@ -92,9 +96,7 @@ class Runs:
         """Return the trainings of an arm: seed of the needs (its own without needs) -> own seed -> training."""
         if experiment not in self._held:
             self._held[experiment] = self._read(experiment)
-        kind = find(experiment)
-        asked = identity(describe(kind, self.profile, resolve(kind, self.profile, changes)))
-        return self._held[experiment].get(as_text(unseeded(asked)), {})
+        return self._held[experiment].get(as_text(_common(experiment, self.profile, changes)), {})
 
     def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Training]]]:
         found: dict[str, dict[int, dict[int, Training]]] = {}
@@ -107,6 +109,12 @@ class Runs:
                 training = Training(None if result.get("diverged") else result, run.published)
                 arm.setdefault(behind.pop(), {}).setdefault(own, training)
         return found
+
+
+def _common(experiment: str, profile: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the runs of an arm have in common: their identity without seeds."""
+    kind = find(experiment)
+    return unseeded(identity(describe(kind, profile, resolve(kind, profile, changes))))
 
 
 def _finished(experiment: str, profile: str) -> Iterator[tuple[Run, Result]]:

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 from repro import profiles
 from repro.errors import UsageError, unknown
+from repro.experiments import find
+from repro.identity import describe, identity, unseeded
 from repro.results import effects, intervals, verdicts
 from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
 from repro.results.verdicts import Answer, Verdict
+from repro.runs import Run
 
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
@@ -60,6 +63,15 @@ def gate(runs: Runs) -> float | None:
 def arms(runs: Runs, line: Line) -> list[Units]:
     """Return the units of each arm of a line."""
     return [units(runs, arm, line.measures, line.m) for arm in line.arms]
+
+
+def asking(run: Run) -> list[str]:
+    """Return the ids of the lines that a run is compared in; none where its size decides nothing."""
+    if run.profile not in {size.name for size in sizes()}:
+        return []
+    held = unseeded(identity(describe(find(run.experiment), run.profile, run.params)))
+    lines = [line for claim in CLAIMS for line in claim.at(run.profile)]
+    return [line.id for line in lines if any(held in arm.identities(run.profile) for arm in line.arms)]
 
 
 def wanted(name: str, profile: str) -> Iterator[Request]:
