@@ -261,6 +261,7 @@ def test_no_file_is_opened_but_by_the_functions_that_are_safe():
         "drawing": 1,
         "engine": 1,
         "launcher": 4,
+        "others": 1,
         "published": 1,
         "tls": 1,
     }
