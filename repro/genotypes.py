@@ -5,6 +5,7 @@ An edge names an operation and the state it reads. This module also holds the pu
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,8 @@ def load(name: str | Path) -> Genotype:
     if str(name) in PUBLISHED:
         return PUBLISHED[str(name)]
     path = Path(name)
-    path = path / "genotype.json" if path.is_dir() else path
-    if path.suffix != ".json" and not path.exists():
+    path = path / "genotype.json" if os.path.isdir(path) else path
+    if path.suffix != ".json" and not os.path.exists(path):  # names of any length and bytes
         raise unknown("genotype", str(name), [*PUBLISHED, "a JSON file", "a run directory"], ReproError)
     try:
         return from_json(json.loads(read_text(path)))

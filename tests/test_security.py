@@ -426,7 +426,9 @@ def test_what_a_machine_lacks_is_one_line_and_the_next_run_is_tried(error, folde
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("genotype", ["nothing", "DARTS_V2_RNN", "{}/missing.json", "{}/empty.json", "/dev/zero"])
+@pytest.mark.parametrize(
+    "genotype", ["nothing", "x" * 300, "DARTS_V2_RNN", "{}/missing.json", "{}/empty.json", "/dev/zero"]
+)
 def test_a_refused_genotype_leaves_no_folder(genotype, folder, tmp_path, capsys):
     (tmp_path / "empty.json").write_text("{}")
     pair = f"genotype={genotype.format(tmp_path)}"
