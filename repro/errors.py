@@ -42,6 +42,17 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(each in str(error) for each in words)
 
 
+def told(error: BaseException) -> str:
+    """Return as one line an error that is no fault of the code: a ReproError, or one of the machine. Else nothing."""
+    if isinstance(error, ReproError):
+        return line(error)
+    if "Too many open files" in str(error):
+        return "too many files are open at a time: raise the limit by `ulimit -n 4096`, or run fewer at a time"
+    if is_memory(error):
+        return "the memory of this machine is used up: end other programs, or take smaller sizes"
+    return line(error) if isinstance(error, OSError) else ""
+
+
 def unreadable(error: BaseException, kind: str) -> str:
     """Say why a file cannot be read as a `kind`; the words of the library that tried would advise to trust it."""
     if isinstance(error, OSError) and error.strerror:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.errors import UsageError
+from repro.genotypes import ConvGenotype
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -199,6 +200,8 @@ class CellTraining(ImageTraining):
 class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
+    CELL: ClassVar = ConvGenotype
+
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
@@ -271,6 +274,7 @@ class ImageNetEval(Accelerated, Divided):
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
+    CELL: ClassVar = ConvGenotype
 
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"

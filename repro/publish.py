@@ -18,7 +18,7 @@ import nbformat
 from repro import datasets, engine, failure, pages, provenance, text
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
-from repro.files import as_json, make_folder, sha256, write_bytes
+from repro.files import as_json, make_folder, read_bytes, sha256, write_bytes
 from repro.merge import read_whole, refuse_odd_files
 from repro.results import compare, standing
 from repro.runs import Run, held_identity, holding, published_run
@@ -84,7 +84,7 @@ def _publish(run: Run) -> Outcome:
         raise ReproError(f"it names the machine it was made on: {named}")
     place = published_folder() / run.experiment / run.path.name
     if there := holding(place.parent, held_identity(run.path)):
-        held = {name: (there / name).read_bytes() for name in _names(there)}
+        held = {name: read_bytes(there / name) for name in _names(there)}
         if other := [name for name in sorted({*files, *held}) if files.get(name) != held.get(name)]:
             raise ReproError(f"it is published already, with another {other[0]}: delete {there} to replace it")
         return Outcome(run.name, "there already")
@@ -154,7 +154,7 @@ def contents(run: Run) -> dict[str, bytes]:
     """
     store = run.path.parent.parent
     places = {store: "runs"} | ({store.parent: "."} if (store.parent / "notebooks").is_dir() else {})
-    files = {name: (run.path / name).read_bytes() for name in _names(run.path)}
+    files = {name: read_bytes(run.path / name) for name in _names(run.path)}
     if failure.diverged(run.path):
         told = {failure.NAME: b"".join(files[failure.NAME].splitlines(keepends=True)[:2])}
         files.pop("notebook.ipynb", None)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 from repro import failure, profiles, provenance
 from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, find, typed
-from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
+from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.identity import Description, as_text, describe, identity, identity_of, name_of, parameters_of, resolve
 from repro.parameters import Parameters
 from repro.references import Reference, Source, parse_reference
@@ -259,7 +259,7 @@ def holding(folder: Path, wanted: str) -> Path | None:
 def held_identity(path: Path) -> str | None:
     """Return the identity of the run in a folder, as text; None where there is none."""
     try:
-        return identity_of((path / "params.json").read_text(encoding="utf-8"))
+        return identity_of(read_text(path / "params.json"))
     except (OSError, ValueError):
         return None
 
@@ -316,7 +316,7 @@ def find_needed(reference: Source, profile: str) -> Run:
 @contextmanager
 def lock(path: Path, wait: float) -> Iterator[None]:
     """Hold `path` as a lock; wait at most `wait` seconds, then ReproError names the process that holds it."""
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace", opener=own) as file:
         end = time.monotonic() + wait
         while True:
             try:
@@ -330,7 +330,7 @@ def lock(path: Path, wait: float) -> Iterator[None]:
                     ) from error
                 if time.monotonic() > end:
                     file.seek(0)
-                    holder = file.read().strip() or "another process"
+                    holder = file.read(200).strip() or "another process"
                     raise ReproError(f"{path.parent} is in use by {holder}; wait for it or stop it") from None
                 time.sleep(0.1)
         file.truncate(0)

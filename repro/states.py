@@ -10,7 +10,7 @@ from typing import NamedTuple
 from repro import failure, provenance
 from repro.costs import trainings
 from repro.errors import ReproError, line
-from repro.files import read_json
+from repro.files import own, read_json
 from repro.runs import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
 from repro.settings import published_folder, runs_folder
 
@@ -111,11 +111,13 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock at `path`."""
     if not path.exists():
         return False
-    with open(path, "rb") as file:
-        try:
+    try:
+        with open(path, "rb", opener=own) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError:  # a link or no plain file, which nobody of ours holds
+        return False
     return False
 
 

@@ -11,6 +11,7 @@ import pytest
 from repro import identity, listing, profiles, runner, runs, states
 from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
+from repro.genotypes import PUBLISHED, to_json
 from repro.parameters import Parameters, parameter
 from repro.references import parse_reference, reference
 from repro.results import compare, standing
@@ -144,21 +145,30 @@ FILES = [
 ]
 
 
+def contents(experiment, name):
+    """Three contents of a file that a parameter may name: a cell is read at once."""
+    if name != "genotype":
+        return "[1]", "[2]", "[3]"
+    kind = find(experiment).parameters.CELL
+    return [json.dumps(to_json(cell)) for cell in PUBLISHED.values() if isinstance(cell, kind)][:3]
+
+
 @pytest.mark.parametrize(("experiment", "name"), FILES)
 def test_a_file_counts_by_its_content(experiment, name, tmp_path, monkeypatch):
+    one, two, three = contents(experiment, name)
     own = Path("it.json")
-    own.write_text("[1]")
+    own.write_text(one)
     first = finished(experiment, {name: "it.json"})
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path == first.path
-    own.write_text("[2]")
+    own.write_text(two)
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path != first.path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "it.json").write_text("[3]")
+    (elsewhere / "it.json").write_text(three)
     monkeypatch.chdir(elsewhere)
     third = runs.open_run(find(experiment), "smoke", {name: "it.json"})
     assert third.result is None
-    (elsewhere / "it.json").write_text("[1]")
+    (elsewhere / "it.json").write_text(one)
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path == first.path
 
 
