@@ -10,7 +10,7 @@ from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import Run
 from repro.states import duration
-from repro.typeset import heading
+from repro.typeset import heading, verbatim
 from repro.typeset import show as show_table
 
 
@@ -18,7 +18,7 @@ def show(run: Run) -> None:
     """Show a finished run beside the rows of the paper that its experiment re-creates, and its provenance."""
     show_table(beside_paper(run))
     if mark := standing.mark(run):
-        show_bundle({"text/markdown": f"> {mark}. Not the paper's protocol on its data: no reproduction."})
+        show_bundle({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
     show_table(sources(run))
 
 

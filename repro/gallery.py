@@ -15,6 +15,7 @@ from repro.results.compare import Group
 from repro.results.rows import Counterpart
 from repro.runs import Run
 from repro.states import duration, state, survey
+from repro.typeset import verbatim
 
 
 def shown(experiment: str, profile: str) -> Iterator[tuple[Group, str]]:
@@ -29,7 +30,7 @@ def shown(experiment: str, profile: str) -> Iterator[tuple[Group, str]]:
         yield group, Path(compare.page_of(group.first)).stem
     for run in survey()[0]:
         if run.experiment == experiment and run.result is None:
-            say(f"{run.path.name}: {state(run)}.")
+            say(verbatim(f"{run.path.name}: {state(run)}."))
     if profile not in {group.first.profile for group in groups}:
         say(f"No {profile} run yet; make it with: `{command(experiment, profile)}`")
 
@@ -46,11 +47,11 @@ def caption(group: Group) -> str:
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
     epochs = run.params.values().get("epochs")
     parts = [
-        f"**{run.experiment}, {group.label()}**",
-        f"data: {group.data}" if group.data else "",
+        f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
+        verbatim(f"data: {group.data}") if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
-        ", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision])),
+        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
