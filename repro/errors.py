@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 1500  # characters of a message
+LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
 AGAIN = "the same command goes on from the last checkpoint"  # where a run was ended early
 
 
@@ -23,6 +24,15 @@ class UsageError(ReproError):
     """The command or a parameter is wrong; nothing was started; exit status 2."""
 
     status = 2
+
+
+# What reading may raise where another wrote: files missing or damaged, names, types and sizes that are not expected
+FOREIGN = (ReproError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number of a size that can be computed with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def line(error: BaseException | str) -> str:

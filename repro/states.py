@@ -2,19 +2,21 @@
 
 import fcntl
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from repro import failure, provenance
 from repro.costs import trainings
-from repro.errors import ReproError, line
-from repro.files import read_json
+from repro.errors import FOREIGN, ReproError, is_number, line
+from repro.files import read_end, read_json
 from repro.runs import Run, given_name, held_identity, misnamed, read_run
 from repro.settings import runs_folder
+from repro.snapshot import once
 
 WORDS = ("done", "running", "stopped", "failed")
+PACE = 5  # epochs whose median is the time of those to come
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class State:
         return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
 
 
+OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # what tells that a folder without params.json is a run's
+
+
 class Survey(NamedTuple):
     """The runs in the runs folder, in order of their names, and for each folder that is passed over the reason."""
 
@@ -42,22 +47,24 @@ class Survey(NamedTuple):
     uncounted: dict[str, str]  # they hold a run that is counted elsewhere, or under a name that is not theirs
 
 
+@once
 def survey() -> Survey:
     """Return the runs in the runs folder, each once."""
     runs, damaged, uncounted, seen = [], {}, {}, {}
-    for path in _own_first(runs_folder().glob("*/*/params.json")):
-        name = "/".join(path.parts[-2:])
+    files = {file.parent: file for name in (*OTHERS, "params.json") for file in runs_folder().glob(f"*/*/{name}")}
+    for path in _own_first(files.values()):
+        name = line("/".join(path.parts[-2:]))
         try:
             run = read_run(path)
             _check(run)
-        except (ReproError, OSError) as error:
+        except FOREIGN as error:
             damaged[name] = line(error).replace(f"{runs_folder()}/", "")
             continue
         what = held_identity(path)
         if what in seen:
             uncounted[name] = f"holds the same run as {seen[what]}: delete one of both"
         elif wrong := misnamed(run):
-            uncounted[name] = wrong
+            uncounted[name] = line(wrong)
         else:
             seen[what] = name
             runs.append(run)
@@ -71,31 +78,34 @@ def _own_first(files: Iterable[Path]) -> list[Path]:
 
 
 def _check(run: Run) -> None:
-    """Read what every face reads of a run, so that ReproError names what is damaged."""
+    """Read what every face reads of a run, so that an error says what is damaged."""
+    if not run.name.isprintable():
+        raise ReproError("its folder's name is no text: rename it")
     run.result  # noqa: B018
     provenance.read(run.path)
-    for part in _parts(run):
-        part.metrics()
+    _epochs(run.path)
 
 
-def _parts(run: Run) -> list[Run]:
-    """Return the run and the parts of it that have metrics of their own."""
-    found = [path for pattern in ("metrics.jsonl", "*/metrics.jsonl") for path in run.path.glob(pattern)]
-    return [replace(run, path=path.parent) for path in sorted(found)]
+@once
+def _epochs(path: Path) -> tuple[int, list[float]]:
+    """Return how many epochs a run has done, in all its parts, and the seconds of the last ones."""
+    files = [file for pattern in ("metrics.jsonl", "*/metrics.jsonl") for file in path.glob(pattern)]
+    ends = [read_end(file, PACE) for file in sorted(files)]
+    rows = [row for _, last in ends for row in last]
+    seconds = [row["seconds"] for row in rows if is_number(row.get("seconds"))]
+    return sum(count for count, _ in ends), seconds[-PACE:]
 
 
 def state(run: Run) -> State:
     """Return how far a run is."""
     if run.result is not None:
         return State("done")
-    rows = [row for part in _parts(run) for row in part.metrics()]
-    of = expected_epochs(run)
-    seconds = [row["seconds"] for row in rows if "seconds" in row]
-    left = median(seconds[-5:]) * max(of - len(rows), 0) if of and seconds else None
+    (done, seconds), of = _epochs(run.path), expected_epochs(run)
+    left = median(seconds) * max(of - done, 0) if of and seconds else None
     if is_held(run.path / ".lock"):
-        return State("running", len(rows), of, left)
+        return State("running", done, of, left)
     message = failure.read(run.path) or _error_in_notebook(run.path)
-    return State("failed" if message else "stopped", len(rows), of, left, message)
+    return State("failed" if message else "stopped", done, of, left, message)
 
 
 def expected_epochs(run: Run) -> int | None:
@@ -116,6 +126,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
+@once
 def _error_in_notebook(path: Path) -> str:
     """Return the error in the notebook, where failure.txt is not kept; empty if a session has begun since."""
     if not (path / "notebook.ipynb").exists():
@@ -127,9 +138,9 @@ def _error_in_notebook(path: Path) -> str:
         executed = notebook["metadata"].get("papermill", {}).get("end_time")
         if executed and sessions and sessions[-1]["start"] > executed:
             return ""  # ended before it could write its notebook
-    except (ReproError, KeyError, TypeError, AttributeError):
+    except FOREIGN:
         return "its notebook cannot be read"
-    return next((error.splitlines()[0] for error in errors if not error.startswith("KeyboardInterrupt")), "")
+    return next((line(error.splitlines()[0]) for error in errors if not error.startswith("KeyboardInterrupt")), "")
 
 
 def duration(seconds: float) -> str:

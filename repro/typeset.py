@@ -74,7 +74,7 @@ def _latex(text: str) -> str:
 
 def verbatim(text: str) -> str:
     """Return Markdown that shows a text as it is, in one line, also within a table: none of it is markup."""
-    return re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", LINES.sub(" ", text))
+    return re.sub(r"([\\`*_<>|~$&]|\](?=[(\[:]))", r"\\\1", LINES.sub(" ", text))
 
 
 FORMATS = {

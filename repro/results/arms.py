@@ -12,7 +12,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-from repro.errors import ReproError, line
+from repro.errors import FOREIGN, LARGEST, is_number, line
 from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
@@ -39,7 +39,11 @@ class Measure:
     def of(self, result: Result | None, profile: str) -> float:
         """Return the value of a finished training; one that diverged counts as guessing."""
         value = nan if result is None else self.read(result)
-        return value if isfinite(value) else self.guess_at.get(profile, self.guess)
+        if not isfinite(value):
+            return self.guess_at.get(profile, self.guess)
+        if abs(value) > LARGEST:
+            raise ValueError("no number that can be computed with")
+        return value
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
             run = read_run(path.parent)
             if not misnamed(run) and (result := run.result) is not None:
                 yield run.path, result
-        except (ReproError, OSError) as error:
+        except FOREIGN as error:
             note_once(f"{line(error)}; left out")
 
 
@@ -145,7 +149,7 @@ def _trainings(
             break
         try:
             values.append(measure.of(results[seed], profile))
-        except (LookupError, TypeError, ValueError):
+        except FOREIGN:
             note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: result.json lacks what is compared; left out")
             break
     return values
@@ -154,7 +158,8 @@ def _trainings(
 def _parameters(found: Mapping[int, Mapping[int, Result | None]]) -> float | None:
     """Return the number of parameters (millions) of an arm's networks, None where no run of it is finished."""
     results = (result for trainings in found.values() for result in trainings.values() if result)
-    return next((result["parameters_millions"] for result in results), None)
+    counts = (result.get("parameters_millions") for result in results)
+    return next(filter(is_number, counts), None)
 
 
 def requests(arm: Arm, profile: str, n: int, m: int) -> Iterator[Request]:
