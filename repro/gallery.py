@@ -50,23 +50,29 @@ def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
 
 def _show(group: Group, draw: Draw, folder: Path) -> None:
     """Draw a group or, where that fails, what of it can be drawn, and say which runs cannot and why."""
-    output, reason = _tried(group, draw, folder)
+    output, reason = _tried(group.runs, draw, folder)
+    if reason and (rest := _drawable(group.runs, draw, folder)):
+        output, reason = _tried(rest, draw, folder)
+        if reason:
+            say(verbatim(f"These cannot be shown together: {reason}"))
     if not reason:
         output.show()
-        return
-    alone = {run.path: reason if len(group.runs) == 1 else _tried(Group((run,)), draw, folder)[1] for run in group.runs}
-    for path, why in alone.items():
-        if why:
-            say(verbatim(f"{path.name} cannot be shown: {why}"))
-    rest = tuple(run for run in group.runs if not alone[run.path])
-    if rest and len(rest) < len(group.runs):
-        _show(Group(rest), draw, folder)
-    elif rest:
-        say(verbatim(f"These cannot be shown together: {reason}"))
 
 
-def _tried(group: Group, draw: Draw, folder: Path) -> tuple[CapturedIO, str]:
-    """Draw a group; return what it shows, and why it fails, as whatever a run's files hold may make it."""
+def _drawable(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[Run, ...]:
+    """Return the runs that can be drawn, and say of each other one why not; few draws where few are at fault."""
+    if not (reason := _tried(runs, draw, folder)[1]):
+        return runs
+    if len(runs) == 1:
+        say(verbatim(f"{runs[0].path.name} cannot be shown: {reason}"))
+        return ()
+    half = len(runs) // 2
+    return (*_drawable(runs[:half], draw, folder), *_drawable(runs[half:], draw, folder))
+
+
+def _tried(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[CapturedIO, str]:
+    """Draw runs as a group; return what that shows, and why it fails, as whatever their files hold may make it."""
+    group = Group(runs)
     with capture_output() as output:
         try:
             draw(group, folder / Path(compare.page_of(group.first)).stem)
