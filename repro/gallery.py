@@ -13,7 +13,7 @@ from IPython.utils.capture import CapturedIO, capture_output
 
 from repro import drawing, film, layout, plots, plots_alpha, plots_spos, profiles, typeset
 from repro.drawing import show
-from repro.errors import ReproError, line
+from repro.errors import ReproError, is_number, line
 from repro.genotypes import from_json
 from repro.results import compare, published
 from repro.results.compare import Group
@@ -22,6 +22,7 @@ from repro.runs import Run
 from repro.states import duration, state, survey
 from repro.typeset import verbatim
 
+MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
 Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
 # Experiment -> the half of Figure 3 that it is, the entry of snapshots.json, and what it measures
 FIGURE_3 = {
@@ -54,7 +55,9 @@ def _show(group: Group, draw: Draw, folder: Path) -> None:
     if reason and (rest := _drawable(group.runs, draw, folder)):
         output, reason = _tried(rest, draw, folder)
         if reason:
-            say(verbatim(f"These cannot be shown together: {reason}"))
+            say(verbatim(f"The others cannot be shown together, but each alone: {reason}"))
+            for run in rest:
+                _tried((run,), draw, folder)[0].show()
     if not reason:
         output.show()
 
@@ -115,10 +118,14 @@ def say(text: str) -> None:
 
 
 def rows(run: Run, part: str = "") -> list[dict[str, Any]]:
-    """Return the metrics of a run, or of a part of it; ReproError where there are none."""
-    if found := replace(run, path=run.path / part).metrics():
-        return found
-    raise ReproError(f"{Path(part) / 'metrics.jsonl'} is missing or empty")
+    """Return the metrics of a run, or of a part of it; ReproError where there are none, or no numbers."""
+    found, file = replace(run, path=run.path / part).metrics(), Path(part) / "metrics.jsonl"
+    if not found:
+        raise ReproError(f"{file} is missing or empty")
+    for name, value in (entry for row in found for entry in row.items() if entry[0].endswith(MEASURED)):
+        if not (value is None or is_number(value)):
+            raise ReproError(f"{file} is damaged: {name!r} is no number, or too large")
+    return found
 
 
 def toy(group: Group, stem: Path) -> None:

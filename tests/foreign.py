@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from repro import drawing, film, gallery, gallery_claims, pages, plots, report, typeset
-from repro.files import make_folder
+from repro import drawing, film, gallery, gallery_claims, marks, pages, plots, report, typeset
+from repro.files import make_folder, write_bytes
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, without the files of which the report makes figures
 CURVE = [{"epoch": epoch, "accuracy": 40.0 + epoch, "gene": [epoch]} for epoch in range(3)]
@@ -25,7 +25,7 @@ def whole(folder):
         "bilevel-toy/smoke/trajectories.json": [path],
         "cifar10-progress/smoke/snapshots.json": [{**row, "valid_error": 9.0} for row in judged],
         "ptb-progress/smoke/snapshots.json": [{**row, "valid_perplexity": 9.0} for row in judged],
-        "spos-correlation/smoke/networks.json": [{"gene": [0], "inherited": n, "stand_alone": 2 * n} for n in (1, 2, 3)],
+        "spos-correlation/smoke/networks.json": [{"inherited": n, "stand_alone": 2 * n} for n in (1, 2, 3)],
     }
     for name, value in made.items():
         (folder / name).write_text(json.dumps(value))
@@ -56,7 +56,8 @@ def files(run):
 
 def places(value, depth=4):
     """The places of all entries of a JSON value, of a list the first two."""
-    entries = [*value.items()] if isinstance(value, dict) else [*enumerate(value)][:2] if isinstance(value, list) else []
+    entries = [*value.items()] if isinstance(value, dict) else []
+    entries += [*enumerate(value)][:2] if isinstance(value, list) else []
     for key, entry in entries:
         yield (key,)
         if depth > 1:
@@ -77,8 +78,8 @@ def put(new):
 
 
 def rename(new):
-    """A change of a key, or of an entry of a list."""
-    return lambda holder, key: holder.__setitem__(new if isinstance(holder, dict) else key, holder.pop(key))
+    """A change of the name of an entry."""
+    return lambda holder, key: holder.update({new: holder.pop(key)}) if isinstance(holder, dict) else None
 
 
 def drop(holder, key):
@@ -97,11 +98,16 @@ def copied(run, number):
 
 
 def shown(patch):
-    """A list of the outputs that are shown from now on; figures are small, and graphs are not laid out."""
+    """A list of the outputs that are shown from now on; figures are not rendered, and graphs are not laid out."""
     outputs = []
 
     def show(bundle, **metadata):
         outputs.append(nbformat.v4.new_output("display_data", data=bundle, metadata=metadata))
+
+    def save(figure, stem, run):
+        write_bytes(make_folder(stem.parent) / f"{stem.name}.png", b"")
+        marks.in_figure(figure, run)
+        show({"image/png": ""}, **{"image/png": {"alt": marks.in_words(figure.get_label(), run)}})
 
     def render(source, stem, formats):
         make_folder(stem.parent)
@@ -113,9 +119,8 @@ def shown(patch):
     patch.setattr(drawing, "show", show)
     patch.setattr(drawing, "render", render)
     patch.setattr(film, "show", show)
-    patch.setattr(plots, "NO_DATES", {"png": {"Software": None}})
-    patch.setattr(plots, "STYLE", {**plots.STYLE, "savefig.dpi": 20})
     patch.setattr(film, "DPI", 20)
+    patch.setattr(plots, "save", save)
     return outputs
 
 
