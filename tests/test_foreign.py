@@ -145,7 +145,8 @@ class Browser:
             f"<iframe srcdoc=\"<script>parent.{run}</script>\"></iframe><iframe src='{fetch}'></iframe>"
             f"<img src='{fetch}'><b style='background:url({fetch})'>b</b><style>@import '{fetch}';</style>"
             f"<link rel=stylesheet href='{fetch}'><object data='{fetch}'></object><video src='{fetch}'></video>"
-            f'<a href="javascript:{run}">a</a> [l](javascript:{run.replace(" ", "")}) ![i]({fetch}) <javascript:{number}>'
+            f'<a href="javascript:{run}">a</a> [l](javascript:{run.replace(" ", "")}) ![i]({fetch})'
+            f"<javascript:{number}>"
             f'<form action="javascript:{run}"><button>f</button></form> `c` $\\\\x$ $$<b>$$ {{{{7*7}}}}'
         )
 
@@ -181,7 +182,8 @@ def hostile(runs, attack):
         failed = foreign.copied(run, next(numbers))
         (failed / "result.json").unlink()
         (failed / "failure.txt").write_text(attack(next(numbers)))
-        foreign.copied(run, next(numbers)).rename(run.with_name("<img src=x onerror=document.title+='RAN0'>"))
+        named = run.with_name(f"<img src=x onerror=document.title+='RAN{next(numbers)}'>")
+        foreign.copied(run, next(numbers)).rename(named)
     return next(numbers)
 
 
