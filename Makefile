@@ -20,7 +20,7 @@ OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SE
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo '  PROFILE=smoke|short|paper, EXPERIMENT=name, PARAMS="name=value ...", SEEDS=0,1,2, VENV=folder; for example'
+	@echo '  PROFILE=smoke|desk|short|paper, EXPERIMENT=name, PARAMS="name=value ...", SEEDS=0,1,2, VENV=folder; for example'
 	@echo '  make run EXPERIMENT=cifar10-search PARAMS="order=1 seed=3" PROFILE=paper'
 
 setup: $(STAMP) ## make the environment in .venv (VENV= names another): a minute or two, 6 GB

@@ -11,7 +11,7 @@ one. Weights, buffers and optimizers are only read.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,24 @@ class Functional:
 
 
 def architecture_gradient(
+    order: Order, train_loss: Loss, valid_loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], **how: Any
+) -> tuple[Tensor, ...]:
+    """Return the gradient of the validation loss over `alphas`, one tensor for each.
+
+    order: 1 takes the weights as they are (xi = 0); 2 takes the mixed second derivative as a central difference with
+        step eps / ||grad_w' L_val|| (Eq. 8); "exact" takes it by double backward.
+    how: of the virtual step, see `unrolled_terms`.
+    """
+    if order not in (1, 2, "exact"):
+        raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
+    if order == 1:
+        weights = [weight.detach() for weight in weights]
+        return torch.autograd.grad(valid_loss(weights, alphas), alphas, materialize_grads=True)
+    direct, implicit = unrolled_terms(order, train_loss, valid_loss, weights, alphas, **how)
+    return tuple(d - i for d, i in zip(direct, implicit, strict=True))
+
+
+def unrolled_terms(
     order: Order,
     train_loss: Loss,
     valid_loss: Loss,
@@ -54,22 +72,16 @@ def architecture_gradient(
     weight_decay: float = 0.0,
     clip: float | None = None,
     precise_loss: Loss | None = None,
-) -> tuple[Tensor, ...]:
-    """Return the gradient of the validation loss over `alphas`, one tensor for each.
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return both terms of Eq. 7, one tensor for each of `alphas`: the second, with its xi, is subtracted.
 
-    order: 1 takes the weights as they are (xi = 0); 2 takes the mixed second derivative as a central difference with
-        step eps / ||grad_w' L_val|| (Eq. 8); "exact" takes it by double backward.
+    order: 2 for the finite difference of Eq. 8, "exact" for double backward.
     xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
         `weight_decay` enter that step as they enter SGD's.
     clip: largest norm of the virtual step's gradient and of grad_w' L_val (the recurrent search's released code).
     precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
     """
-    if order not in (1, 2, "exact"):
-        raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
-    weights = [weight.detach() for weight in weights]
-    if order == 1:
-        return torch.autograd.grad(valid_loss(weights, alphas), alphas, materialize_grads=True)
-    weights = [weight.requires_grad_() for weight in weights]
+    weights = [weight.detach().requires_grad_() for weight in weights]
     exact = order == "exact"
     held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
     with differentiated_twice() if exact else nullcontext():
@@ -84,7 +96,7 @@ def architecture_gradient(
         else:
             implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
-    return tuple(d - xi * coefficient * i for d, i in zip(direct, implicit, strict=True))
+    return tuple(direct), tuple(xi * coefficient * term for term in implicit)
 
 
 def virtual_step(

@@ -1,4 +1,4 @@
-"""The command line `repro`: list, show, status, plan, run, claims, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, claims, publish, worker, merge, report, data, verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -98,7 +98,7 @@ def show_claims(options: argparse.Namespace) -> int:
     from repro.results import claims
 
     found = claims.headlines() if options.profile is None else claims.answers(options.profile)
-    print(*listing_claims.claims(found), sep="\n")
+    print(*(listing_claims.markdown if options.markdown else listing_claims.claims)(found), sep="\n")
     return 0
 
 
@@ -139,6 +139,22 @@ def merge_runs(options: argparse.Namespace) -> int:
             print(f"{merged.word:9} {merged.name}{f' ({merged.why})' if merged.why else ''}", flush=True)
     print(", ".join(f"{count} {merge.WORDS[word]}" for word, count in Counter(found).items()))
     return int(any(word in merge.BAD for word in found))
+
+
+def publish_runs(options: argparse.Namespace) -> int:
+    """Publish finished runs; 1 if one is refused."""
+    from repro import publish
+
+    found = []
+    for outcome in publish.publish(options.runs_to_publish):
+        found.append(outcome.word)
+        if outcome.word == "refused":
+            print(f"repro: {outcome.name} not published: {outcome.why}", file=sys.stderr)
+        else:
+            print(f"{outcome.word:13} {outcome.name} {outcome.why}".rstrip(), flush=True)
+    counts = ", ".join(f"{count} {word}" for word, count in Counter(found).items())
+    print(f"{counts}; {publish.size() / 1e6:.2f} of {publish.LIMIT / 1e6:g} MB")
+    return int("refused" in found)
 
 
 def verify_files(options: argparse.Namespace) -> int:
@@ -259,7 +275,8 @@ def _parser() -> argparse.ArgumentParser:
     plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
     plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
     plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
-    add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
+    claims = add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
+    claims.add_argument("--markdown", action="store_true", help="as the README's table")
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
     report = add("report", make_report, "write the report of all runs")
@@ -269,6 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name")
     merge = add("merge", merge_runs, "copy the runs of other machines' runs folders into this one")
     merge.add_argument("folders", nargs="+", metavar="DIR")
+    publish = add("publish", publish_runs, "copy finished runs, without checkpoints, to the published ones")
+    publish.add_argument("runs_to_publish", nargs="+", metavar="RUN", help="EXPERIMENT/NAME, or a run's folder")
     verify = add("verify", verify_files, "compare with reference vectors")
     verify.add_argument("files", nargs="+", metavar="FILE.npz")
     verify.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")

@@ -8,7 +8,7 @@ alpha are ordered by node, then by source.
 import torch
 from torch import Tensor
 
-from repro.errors import ReproError
+from repro.errors import Diverged, ReproError
 from repro.genotypes import (
     EDGES_PER_NODE,
     INPUTS,
@@ -57,4 +57,4 @@ def _check(alphas: Tensor, operations: tuple[str, ...], inputs: int) -> None:
             f"expected {inputs} + {inputs + 1} + ... rows and {len(operations)} columns"
         )
     if not torch.isfinite(alphas).all():
-        raise ReproError("alphas hold a value that is not finite: the search has diverged; lower its learning rates")
+        raise Diverged("alphas hold a value that is not finite: the search has diverged; lower its learning rates")

@@ -1,11 +1,13 @@
 """How every notebook ends: its run beside the paper, and where its numbers come from."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from repro import costs, layout, provenance
+from repro import costs, gallery_claims, layout, provenance
 from repro.drawing import show as show_bundle
 from repro.experiments import find
-from repro.results import compare, published, standing
+from repro.results import claim_rows, claims, compare, published, standing
 from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import Run
@@ -15,10 +17,13 @@ from repro.typeset import show as show_table
 
 
 def show(run: Run) -> None:
-    """Show a finished run beside the rows of the paper that its experiment re-creates, and its provenance."""
+    """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
     show_table(beside_paper(run))
     if mark := standing.mark(run):
         show_bundle({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
+    if asked := claims.asking(run):
+        show_bundle({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
+        show_table(of_claims(run, asked))
     show_table(sources(run))
 
 
@@ -34,6 +39,19 @@ def beside_paper(run: Run) -> pd.DataFrame:
     frame = pd.DataFrame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
     cells = layout.comparison(table, frame.assign(**{name: None for name in compare.FACTS if name not in frame}))
     return cells.drop(columns=[name for name in cells if name[:8] == "executed" or name == "runs"])
+
+
+def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:
+    """Return the verdicts on lines of claims at the run's size, by their ids, with effect, interval and units."""
+    lines = [row for row in claim_rows.rows(claims.answers(run.profile)) if row["line"] in asked]
+    return pd.DataFrame(
+        {
+            "line": [f"{row['line']}: {row['effect of']}" for row in lines],
+            "verdict": [row["verdict"] for row in lines],
+            "effect, with its 97 % interval": [gallery_claims.effect(row) for row in lines],
+            "units": [row["n"] for row in lines],
+        }
+    )
 
 
 def in_words(run: Run) -> pd.DataFrame:
@@ -54,8 +72,8 @@ def in_words(run: Run) -> pd.DataFrame:
 def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
-    commit = (facts.get("commit") or "unknown") + (", with changes" if facts.get("dirty") else "")
-    lines = {"run": run.name, "commit": commit, "device": provenance.device(run.path)}
+    commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
     lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     for place, session in enumerate(facts.get("sessions", []), start=1):

@@ -26,6 +26,10 @@ class UsageError(ReproError):
     status = 2
 
 
+class Diverged(ReproError):
+    """The numbers of a training are finite no more: another try would end alike."""
+
+
 # What reading may raise where another wrote: files missing or damaged, names, types and sizes that are not expected
 FOREIGN = (ReproError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 

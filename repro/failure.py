@@ -6,10 +6,11 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from repro.errors import ReproError, line
+from repro.errors import Diverged, ReproError, line
 from repro.files import write_bytes
 
 NAME = "failure.txt"
+DIVERGED = "The training diverged."  # the second line, where that is so
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -17,7 +18,8 @@ def keep(path: Path, error: Exception) -> None:
     """Write why the run in the folder `path` failed, if that is possible: the error itself is the one to be shown."""
     reason = str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
     trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
-    text = f"{line(reason)}\n\n{COLOURS.sub('', trace).rstrip()}\n"
+    kind = f"{DIVERGED}\n" if isinstance(error, Diverged) else ""
+    text = f"{line(reason)}\n{kind}\n{COLOURS.sub('', trace).rstrip()}\n"
     with suppress(ReproError, OSError):
         write_bytes(path / NAME, text.encode(errors="backslashreplace"))
 
@@ -28,6 +30,14 @@ def clear(path: Path) -> None:
         (path / NAME).unlink(missing_ok=True)
     except OSError as error:
         raise ReproError(f"cannot remove {path / NAME}: {error.strerror}; remove it, then run again") from error
+
+
+def diverged(path: Path) -> bool:
+    """Return whether the run failed because its numbers were finite no more."""
+    try:
+        return (path / NAME).read_text(encoding="utf-8", errors="replace").split("\n")[1:2] == [DIVERGED]
+    except OSError:
+        return False
 
 
 def read(path: Path) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from repro import checkpoints, devices, parallel, progress
-from repro.errors import ReproError
+from repro.errors import Diverged, ReproError
 from repro.runs import Run
 
 T = TypeVar("T")
@@ -259,7 +259,7 @@ def _is_finite(process: Mapping[str, Any]) -> bool:
 def _refuse_non_finite(run: Run, index: int, row: Mapping[str, Any]) -> None:
     for name, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise ReproError(
+            raise Diverged(
                 f"{run.path.name}: {name} is {value} in epoch {index}; the checkpoint before it is kept: "
                 "take a smaller learning rate or a smaller clip"
             )

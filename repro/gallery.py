@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 from IPython.utils.capture import CapturedIO, capture_output
 
-from repro import drawing, film, layout, plots, plots_alpha, plots_spos, profiles, typeset
+from repro import drawing, film, layout, plots, plots_alpha, plots_others, plots_spos, profiles, typeset
 from repro.drawing import show
 from repro.errors import ReproError, is_number, line
 from repro.genotypes import from_json
-from repro.results import compare, published
+from repro.results import compare, others, published
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
 from repro.runs import Run
@@ -100,12 +100,13 @@ def caption(group: Group) -> str:
     """Say in one line of Markdown which runs a picture is of."""
     run = group.first
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
-    epochs = run.params.values().get("epochs")
+    epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
     parts = [
         f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
         verbatim(f"data: {group.data}") if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
+        f"{published} of {len(group.runs)} published" if published else "",
         verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
@@ -177,8 +178,29 @@ def candidates(group: Group, stem: Path) -> None:
 
 def rankings(group: Group, stem: Path) -> None:
     """Draw the agreement of two rankings."""
-    networks = pd.DataFrame(group.first.load("networks.json"))
-    plots.save(plots_spos.rankings(networks, group.first.result["kendall_tau"]), stem, group.first)
+    networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
+    plots.save(plots_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run)
+
+
+def evolution_of_others() -> dict[str, pd.DataFrame]:
+    """Return the networks that others' evolution on ImageNet judged, as rows for `plots_spos`."""
+    return {"evolution, as others measured it": pd.DataFrame({"accuracy": others.evolution()})}
+
+
+def beside_others(folder: Path) -> None:
+    """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
+    for anchor in others.ANCHORS:
+        curves = anchor.curves()
+        plots.save(plots_others.errors(curves, anchor.title), folder / "others" / anchor.file, None)
+        epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
+        cells = [
+            {"training error (%) after": curve.name}
+            | {f"epoch {epoch}": curve.errors[epoch - 1] if epoch <= len(curve.errors) else None for epoch in epochs}
+            for curve in curves
+        ]
+        typeset.show(pd.DataFrame(cells))
+        if not any(curve.ours for curve in curves):
+            say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
 
 
 def table(name: str, profile: str, folder: Path) -> None:

@@ -48,7 +48,7 @@ def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
             "effect, with its 97 % interval": effect(row),
             ("bounds", "L"): f"{row['L']:g}",
             ("bounds", "U"): None if row["U"] is None else f"{row['U']:g}",
-            ("units", "n"): row["n"],
+            ("units", "n"): f"{row['n']} ({row['published']} published)" if row["published"] else row["n"],
             ("units", "at the looks"): row["looks"],
             ("units", "m"): row["m"],
             ("spread between", "units"): number(row["spread between units"]),

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from repro.errors import UsageError
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
 
 ImageData = Literal["cifar10", "digits"]
+Pixels = Literal[0, 16]
+PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 
 
@@ -79,10 +82,21 @@ class ImageTraining(Accelerated, Trained):
 
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
+    pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
     lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
     momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
     weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
     grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+def refuse_halved(pixels: int, dataset: str) -> None:
+    """UsageError where images are to be halved that are not CIFAR-10's."""
+    if pixels and dataset != "cifar10":
+        raise UsageError(f"pixels={pixels} with dataset={dataset}: only cifar10 is halved; take pixels=0")
 
 
 @dataclass(frozen=True)
@@ -108,9 +122,12 @@ class SearchNetworkTraining(ImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
+    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps", "compare_every"), "exact": ("eps", "compare_every")}}
 
     order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    compare_every: int = parameter(
+        0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
+    )
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w", low=0)
@@ -157,8 +174,27 @@ class CifarEval(CellTraining, Divided):
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
+    snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
+    valid_images: int = parameter(
+        0,
+        "last training images, held out: they give a validation error",
+        low=0,
+        kind="data",
+        before=0,
+    )
     epochs: int = parameter(600, "passes over the training images", low=1)
     weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train", file="content")
+
+    def check(self) -> None:
+        """Refuse a snapshot of what is no search."""
+        super().check()
+        refuse_snapshot(self.snapshot, self.genotype)
+
+
+def refuse_snapshot(snapshot: int, genotype: Source) -> None:
+    """UsageError where an epoch of something is asked for that is no run."""
+    if snapshot and not isinstance(genotype, Reference):
+        raise UsageError(f"snapshot={snapshot} of genotype={genotype}: only a search has epochs; take run:EXPERIMENT")
 
 
 @dataclass(frozen=True)
@@ -195,6 +231,7 @@ class CifarProgress(ShortTraining):
 
     def check(self) -> None:
         """Refuse a data set on which the width of the published cells is not known."""
+        super().check()
         reference_cells(self.dataset)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from repro.hyperparameters import Accelerated, Precision, Trained
+from repro.hyperparameters import PIXELS, Accelerated, Pixels, Precision, Trained, refuse_halved
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -29,6 +29,7 @@ class PathTraining(SinglePathNetworks, Trained):
         "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
     )
     images: int = parameter(0, "training images used; 0 for all", low=0, kind="data")
+    pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
     folder: str = parameter(
         "imagenet",
         "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
@@ -49,6 +50,10 @@ class PathTraining(SinglePathNetworks, Trained):
     weight_decay: float = parameter(4e-5, "SGD's weight decay, for weights of more than one dimension", low=0)
     label_smoothing: float = parameter(0.1, "share of the label spread over all classes", low=0, below=1)
     dropout: float = parameter(0.1, "dropout before the classifier, in the spaces blocks and channels", low=0, below=1)
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
 
 
 @dataclass(frozen=True)

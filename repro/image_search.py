@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from repro import parallel
 from repro.acceleration import autocast, without_tf32
-from repro.bilevel import Functional, architecture_gradient
+from repro.bilevel import Functional, architecture_gradient, unrolled_terms
 from repro.discretise import conv_genotype
 from repro.fit import Epoch
 from repro.genotypes import to_json
@@ -59,15 +59,25 @@ class ImageSearch:
 
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
+        with without_tf32() if self.order == 2 else nullcontext():
+            return architecture_gradient(self.order, **self._unrolled(train, valid))
+
+    def cosine(self, train: Batch, valid: Batch) -> float:
+        """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
+        with without_tf32():
+            terms = [unrolled_terms(order, **self._unrolled(train, valid))[1] for order in (2, "exact")]
+        one, other = (torch.cat([part.flatten().double() for part in term]) for term in terms)
+        return torch.cosine_similarity(one, other, dim=0).item()
+
+    def _unrolled(self, train: Batch, valid: Batch) -> dict[str, Any]:
+        """Return what the architecture gradient takes."""
         group = self.weight_optimizer.param_groups[0]
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = self._loss(train), self._loss(valid)
-        with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(
-                self.order, *losses, self.weights, self.alphas, precise_loss=self._loss(train, precise=True), **options
-            )
+        losses = {"train_loss": self._loss(train), "valid_loss": self._loss(valid)}
+        losses["precise_loss"] = self._loss(train, precise=True)
+        return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
         """One step of clipped SGD on w; return the loss and the logits (N, classes)."""
@@ -127,13 +137,41 @@ class SimultaneousSearch(ImageSearch):
         return loss, logits
 
 
-def search_epoch(step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch) -> dict[str, float]:
-    """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error."""
+class Comparison:
+    """Watches a search of second order: compares Eq. 8 with the exact derivative in every so-manieth step."""
+
+    def __init__(self, search: ImageSearch, every: int) -> None:
+        self.search, self.every = search, every
+        self.cosines: list[float] = []
+
+    def __call__(self, step: int, train: Batch, valid: Batch) -> None:
+        """Compare both in the step of that index, before it is taken."""
+        if step % self.every == 0:
+            self.cosines.append(self.search.cosine(train, valid))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cosines of this epoch."""
+        return {"cosines": self.cosines}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from those in `state`."""
+        self.cosines = list(state["cosines"])
+
+
+def search_epoch(
+    step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Comparison
+) -> dict[str, float]:
+    """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error.
+
+    observers: see both batches before each step.
+    """
     average = Average()
-    for images, labels in epoch.steps("train", train, average=average):
+    for images, labels in epoch.steps("train", train, average=average, **observers):
         valid_images, valid_labels = valid.next()
         batch = (parallel.mine(prepare(images)), parallel.mine(labels))
         valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
+        for observe in observers.values():
+            observe(epoch.index * len(train) + epoch.done("train"), batch, valid_batch)
         average.add(*step(batch, valid_batch), batch[1])
     return average.row("train")
 

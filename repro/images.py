@@ -66,11 +66,23 @@ class Images:
         """Return the number of colour channels C."""
         return self.x_train.shape[1]
 
-    def head(self, count: int) -> "Images":
-        """Return the same data with the first `count` training images only; 0 keeps all."""
-        if count > len(self.x_train):
-            raise UsageError(f"images={count}, but {self.name} has {len(self.x_train)} for training: take fewer, or 0")
-        return replace(self, x_train=self.x_train[: count or None], y_train=self.y_train[: count or None])
+    def head(self, count: int, last: int = 0) -> "Images":
+        """Return the same data with the first `count` and the `last` training images only; a count of 0 keeps all."""
+        total = len(self.x_train)
+        if count + last > total or last >= total:
+            held = f" and {last} held out" if last else ""
+            raise UsageError(f"images={count}{held}, but {self.name} has {total} for training: take fewer, or 0")
+        kept = [*range(count), *range(total - last, total)] if count else slice(None)
+        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+
+    def halved(self) -> "Images":
+        """Return the same data at half the height and width: each pixel is the mean of four, rounded half up.
+
+        Mean and deviation are those of the halved training images; the checksum stays that of what was read.
+        """
+        x_train, x_test = _halved(self.x_train), _halved(self.x_test)
+        mean, std = _moments(x_train)
+        return replace(self, x_train=x_train, x_test=x_test, mean=mean, std=std)
 
     def to(self, device: torch.device | str) -> "Images":
         """Return the same images on `device`, still as uint8 (CIFAR-10: 184 MB)."""
@@ -265,9 +277,20 @@ def _images(name: str, arrays: Arrays, source: Source) -> Images:
     tensors |= {key: tensors[key].permute(0, 3, 1, 2) for key in ("x_train", "x_test")}
     mean, std = source.mean, source.std
     if mean is None:
-        pixels = tensors["x_train"].double() / 255
-        mean, std = (tuple(f(dim=(0, 2, 3)).tolist()) for f in (pixels.mean, pixels.std))
+        mean, std = _moments(tensors["x_train"])
     return Images(name, **tensors, classes=source.classes, mean=mean, std=std, checksum=checksum(arrays))
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Return the mean of every square of four pixels of x (N, C, H, W) uint8: (N, C, H / 2, W / 2) uint8."""
+    rows = x[:, :, ::2].to(torch.int16) + x[:, :, 1::2]
+    return ((rows[..., ::2] + rows[..., 1::2] + 2) // 4).to(torch.uint8)
+
+
+def _moments(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of the pixels of x (N, C, H, W) uint8, in 0..1, per channel."""
+    pixels = x.double() / 255
+    return tuple(pixels.mean(dim=(0, 2, 3)).tolist()), tuple(pixels.std(dim=(0, 2, 3)).tolist())
 
 
 def _what_to_put(folder: Path) -> str:

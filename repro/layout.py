@@ -28,7 +28,8 @@ def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     cells |= _measure(rows, first, units.pop(first), about=True)
     source = {"executed notebook, or the command that makes it": [_source(row) for row in rows]}
     if ran := frame["runs"].notna().any():
-        cells |= {name: [row[name] for row in rows] for name in ("runs", "profile", "data", "epochs")}
+        cells |= {"runs": [_runs(row) for row in rows]}
+        cells |= {name: [row[name] for row in rows] for name in ("profile", "data", "epochs")}
         cells |= {"time": [_time(row) for row in rows], **source}
     for column, heading in units.items():
         cells |= _measure(rows, column, heading)
@@ -117,6 +118,14 @@ def _difference(row: dict[str, Any], column: str) -> str | None:
     if not _given(row.get("difference")):
         return None if row["as_published"] else "other protocol" if row["comparable"] else "other data"
     return f"{row['difference']:+.{DECIMALS.get(column, 1)}f}".replace("-", "−")
+
+
+def _runs(row: dict[str, Any]) -> Any:
+    """Return how many runs a row is of, with a mark where some of them are published ones."""
+    if not _given(row.get("published")) or row["published"] == 0:
+        return row["runs"]
+    some = "" if row["published"] == row["runs"] else f"{row['published']:g} "
+    return f"{row['runs']:g} ({some}published)"
 
 
 def _time(row: dict[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from repro.runs import Run
 from repro.states import WORDS, State, duration, state, survey
 
 COLOURS = {"done": "32", "running": "36", "stopped": "33", "failed": "31", "damaged": "31", "name": "1", "faint": "2"}
+COLOURS["published"] = COLOURS["done"]
 
 
 def paint(text: str, kind: str) -> str:
@@ -27,7 +28,7 @@ def experiments() -> list[str]:
     """Return two or three lines for every experiment: what it is, what it needs and cost, and the state of its runs."""
     width, counts = max(map(len, EXPERIMENTS)), defaultdict(Counter)
     for run in survey()[0]:
-        counts[run.experiment][state(run).word] += 1
+        counts[run.experiment]["published" if run.published else state(run).word] += 1
     lines = []
     for experiment in EXPERIMENTS.values():
         needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
@@ -36,7 +37,7 @@ def experiments() -> list[str]:
         lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
         if found := counts[experiment.name]:
-            runs = [paint(f"{found[word]} {word}", word) for word in WORDS if found[word]]
+            runs = [paint(f"{found[word]} {word}", word) for word in (*WORDS, "published") if found[word]]
             lines.append(f"{'':{width}}  runs: {', '.join(runs)}")
     return lines
 
@@ -75,9 +76,12 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def status() -> list[str]:
-    """Return one line for every run directory: how far it is, about how long the rest takes, how long it took."""
+    """Return one line for every run directory: how far it is, about how long the rest takes, how long it took.
+
+    The published runs, which are done, are only counted.
+    """
     runs, damaged, uncounted = survey()
-    states = {run.name: (run, state(run)) for run in runs}
+    states = {run.name: (run, state(run)) for run in runs if not run.published}
     width = max(map(len, [*states, *damaged, *uncounted]), default=0)
     order = ("running", "failed", "stopped", "done")
     lines = [
@@ -87,9 +91,11 @@ def status() -> list[str]:
     lines += [f"{paint('damaged ', 'damaged')}  {name:{width}}  {reason}" for name, reason in damaged.items()]
     lines += [f"{paint('not counted', 'damaged')}  {name:{width}}  {reason}" for name, reason in uncounted.items()]
     counts = Counter([found.word for _, found in states.values()] + ["damaged"] * len(damaged))
-    counts += Counter({"not counted": len(uncounted)})
+    counts += Counter({"not counted": len(uncounted), "published": sum(run.published for run in runs)})
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return [*lines, "", total] if lines else ["no run yet; begin with: repro run bilevel-toy"]
+    if not lines:
+        return ["; ".join(filter(None, ["no run yet", total, "begin with: repro run bilevel-toy"]))]
+    return [*lines, "", total]
 
 
 def _rest(run: Run, found: State) -> str:

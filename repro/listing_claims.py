@@ -20,6 +20,27 @@ def claims(answers: Sequence[Answer]) -> list[str]:
     return [*told, "", *scales(answers), "; ".join(f"{count} {word}" for word, count in counts.items())]
 
 
+def markdown(answers: Sequence[Answer]) -> list[str]:
+    """Return the verdicts as a Markdown table, a row for each claim that was looked at, and what was not."""
+    looked = [answer for answer in answers if any(verdict.estimate for verdict in answer.lines)]
+    cells = [
+        f"| {answer.claim.id}: {answer.claim.words} | {answer.claim.paper}, {answer.claim.place} | **{answer.word}** | "
+        f"{answer.size.name} | {'<br>'.join(map(_in_short, rows([answer])))} |"
+        for answer in looked
+    ]
+    rest = ", ".join(f"{answer.claim.id} ({answer.word})" for answer in answers if answer not in looked)
+    head = ["| claim | where | verdict | size | lines: effect, 97 % interval, units |", "|---|---|---|---|---|"]
+    return [*(head if cells else []), *cells, *([""] if cells else []), f"Not looked at yet: {rest}."]
+
+
+def _in_short(row: dict[str, Any]) -> str:
+    """Return a line's verdict with its effect, interval and units."""
+    if row["effect"] is None:
+        return f"{row['line']} {row['verdict']}"
+    effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
+    return f"{row['line']} {row['verdict']}: {effect} [{low}, {high}] {row['unit']}, n {row['n']}"
+
+
 def claim(answer: Answer) -> list[str]:
     """Return what is claimed, with the verdict and the size that made it, and its lines."""
     claim, word = answer.claim, paint(answer.word, KINDS[answer.word])
@@ -48,4 +69,5 @@ def _facts(row: dict[str, Any]) -> str:
     words = {"spread between units": "spread between units {}", "spread between trainings": "between trainings {}"}
     words |= {"effect in the paper": "in the paper {}", "Holm's p": "Holm's p {}"}
     numbers = [text.format(number(row[name])) for name, text in words.items() if row[name] is not None]
-    return "; ".join([f"n {row['n']} (of {row['looks']}), m {row['m']}", *numbers])
+    published = f" ({row['published']} published)" if row["published"] else ""
+    return "; ".join([f"n {row['n']}{published} (of {row['looks']}), m {row['m']}", *numbers])

@@ -60,11 +60,11 @@ def merge(source: Path) -> Iterator[Merged]:
 def _merge_run(path: Path, target: Path) -> Merged:
     name, place = f"{path.parent.name}/{path.name}", target / path.parent.name / path.name
     try:
-        _refuse_odd_files(path)
+        refuse_odd_files(path)
     except ReproError as error:
         return Merged(name, "refused", str(error))
     try:
-        run = _read(path)
+        run = read_whole(path)
     except (ReproError, ValueError, OSError) as error:
         return Merged(name, "damaged", line(error))
     try:
@@ -83,8 +83,8 @@ def _compare(run: Run, place: Path) -> tuple[str, str]:
     if not os.path.lexists(place):
         return "copied", ""
     try:
-        _refuse_odd_files(place)
-        here = _read(place)
+        refuse_odd_files(place)
+        here = read_whole(place)
     except (ReproError, ValueError, OSError) as error:
         return "refused", f"the run here is damaged ({line(error)}); delete it and merge again"
     if held_identity(place) != held_identity(run.path):
@@ -108,7 +108,7 @@ def _compare_results(theirs: dict, ours: dict) -> tuple[str, str]:
     return "conflict", f"both are finished: {names[0]} is {here} here and {there} there{more}; delete one of both"
 
 
-def _read(path: Path) -> Run:
+def read_whole(path: Path) -> Run:
     """Return the run at `path`; ReproError unless its folder bears its name and all numbers are whole."""
     run = read_run(path)
     if wrong := misnamed(run):
@@ -171,7 +171,8 @@ def _clear(target: Path) -> None:
     shutil.rmtree(target / ASIDE, ignore_errors=True)
 
 
-def _refuse_odd_files(path: Path) -> None:
+def refuse_odd_files(path: Path) -> None:
+    """ReproError where a run's folder holds a symbolic link, or what is no plain file."""
     found = [Path(folder, name) for folder, names, files in os.walk(path) for name in (*names, *files)]
     for each in (path.parent, path, *found):
         mode = os.lstat(each).st_mode

@@ -23,7 +23,7 @@ from pygments.formatters import HtmlFormatter
 
 from repro import formulas
 from repro.files import make_folder, write_bytes
-from repro.settings import ROOT, data_folder, runs_folder
+from repro.settings import ROOT, data_folder, published_folder, runs_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -81,7 +81,7 @@ def _without_paths(value: Any, places: Mapping[Path, str]) -> Any:
 def unplaced(text: str, places: Mapping[Path, str] = {}) -> str:
     """Return a text with the folders of this machine named for what they are."""
     known = {Path(tempfile.gettempdir()): "tmp", Path.home(): "~", ROOT: "."}
-    known |= {data_folder(): "data", runs_folder(): "runs", **places}
+    known |= {published_folder(): "published", data_folder(): "data", runs_folder(): "runs", **places}
     text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "a cell", text)
     for folder, name in sorted(known.items(), key=lambda item: -len(str(item[0]))):
         if folder != Path(folder.anchor):  # not within a longer path, nor in a picture's base64

@@ -41,17 +41,22 @@ def estimates(jobs: list[Job]) -> dict[Path, Estimate]:
 
 
 def _estimate(job: Job, finished: list[Run]) -> Estimate:
-    """Return what is measured of the run itself, of runs that differ by the seed, of its experiment; or published."""
-    params = job.run.params
+    """Return what is measured of the run itself, of runs that differ by the seed, of its experiment; or published.
+
+    Published runs count where there are no others; what they took of the disk is not known.
+    """
+    params, finished = job.run.params, [run for run in finished if not run.published] or finished
     own = [run for run in finished if run.path == job.run.path]
     alike = [run for run in finished if _without_seed(run) == _without_seed(job.run)]
     if like := own or alike or finished:
         hours = median(provenance.seconds(run.path) for run in like) / 3600
         memory = [run_memory for run in like if (run_memory := provenance.memory(run.path))]
-        size = median(_size(run.path) for run in like)
+        published = like[0].published
+        size = None if published else median(_size(run.path) for run in like)
         if own and runner.is_done(job.run):
             return Estimate(0.0, "done", f"took {duration(3600 * hours)}", size, max(memory, default=None))
-        source = f"{len(like)} finished run{'s' * (len(like) > 1)} of this experiment"
+        kind = "published" if published else "finished"
+        source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
     if job.run.profile == "smoke":  # on other data: what the papers paid says nothing of it
         return Estimate(None, "unknown", "no run of this experiment is finished here")

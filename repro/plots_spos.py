@@ -10,6 +10,7 @@ from repro.plots import FAINT, INK, styled
 
 # Line of each search: told apart without colour
 SEARCHES = {"evolution": ("#0072b2", "-", "o"), "random search": ("#d55e00", "--", "s")}
+SEARCHES["evolution, as others measured it"] = (INK, ":", "v")
 
 
 @styled
@@ -74,10 +75,11 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 @styled
-def rankings(networks: pd.DataFrame, tau: float | None) -> Figure:
+def rankings(networks: pd.DataFrame, tau: float | None, of_cost: float | None) -> Figure:
     """Accuracy with inherited weights against that of training from scratch, one point a network.
 
-    networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties.
+    networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties;
+    of_cost: that of multiply-adds with the accuracy from scratch, which a supernet has to beat.
     """
     figure = Figure(figsize=(5.2, 4.4))
     axes = figure.subplots()
@@ -86,10 +88,13 @@ def rankings(networks: pd.DataFrame, tau: float | None) -> Figure:
         slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
         ends = np.array([networks["stand_alone"].min(), networks["stand_alone"].max()])
         axes.plot(ends, start + slope * ends, color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
-    agreement = "undefined" if tau is None else f"{tau:.2f}"
+    agreement, cost = ("undefined" if value is None else f"{value:.2f}" for value in (tau, of_cost))
     axes.set(
         xlabel="accuracy trained from scratch (%)", ylabel="accuracy with inherited weights (%)",
-        title=rf"Kendall's $\tau$ = {agreement}, {len(networks)} networks",
+        title=rf"Kendall's $\tau$ = {agreement}, {len(networks)} networks; cost alone: {cost}",
     )  # fmt: skip
-    figure.set_label(f"Accuracy with inherited weights against that from scratch; Kendall's tau is {agreement}")
+    figure.set_label(
+        f"Accuracy with inherited weights against that from scratch; Kendall's tau is {agreement}, "
+        f"that of multiply-adds alone {cost}"
+    )
     return figure

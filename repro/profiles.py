@@ -1,6 +1,7 @@
-"""One experiment, three sizes: a profile only changes parameters, and this is the whole table.
+"""One experiment, four sizes: a profile only changes parameters, and this is the whole table.
 
-`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `smoke` is a first look on
+`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `desk` tests the claims on
+real data in an evening on a laptop (`profile_desk`). `smoke` is a first look on
 data that ships inside dependencies: minutes on a laptop; its numbers say that the path works, never what the papers
 found.
 """
@@ -8,6 +9,7 @@ found.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from repro import profile_desk
 from repro.errors import unknown
 from repro.experiments import Experiment, find
 from repro.widths import WIDTHS, reference_width
@@ -54,6 +56,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "iterations": 40,
         },
     },
+    "desk": profile_desk.CHANGES,
     "short": {
         "cifar10-search": {"epochs": 25},
         "cifar10-select": {"epochs": 10},
@@ -130,6 +133,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
         ("spos-correlation", {}, (0,)),
     ),
+    "desk": profile_desk.PLAN,
     "short": (
         ("bilevel-toy", {}, ()),
         ("cifar10-search", {"order": 1}, (0, 1)),

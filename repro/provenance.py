@@ -27,10 +27,10 @@ def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
-    facts = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty(), "versions": _versions()}
-    sessions = [*held.get("sessions", []), session]
+    code = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
+    sessions = [*held.get("sessions", []), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
-    write_json(path / "provenance.json", {**held, **facts, "sessions": sessions})
+    write_json(path / "provenance.json", {**held, **code, "versions": _versions(), "sessions": sessions})
 
 
 def command() -> str:
@@ -72,6 +72,19 @@ def end(path: Path) -> None:
 def seconds(path: Path) -> float:
     """Return the seconds that all sessions on the run took together."""
     return sum(session["seconds"] for session in read(path).get("sessions", []))
+
+
+def commits(held: dict[str, Any]) -> dict[str, bool]:
+    """Return the commits of the sessions in a provenance.json, each with whether its tree had changes; or `unknown`.
+
+    Sessions that do not say, as older ones, are taken for those of the last one's commit.
+    """
+    found: dict[str, bool] = {}
+    for session in held.get("sessions") or [held]:
+        code = {"commit": held.get("commit"), "dirty": held.get("dirty"), **session}
+        commit = code["commit"] or "unknown"
+        found[commit] = found.get(commit, False) or bool(code["dirty"])
+    return found
 
 
 def memory(path: Path) -> float | None:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     """Read the command line and run; return the exit status."""
     try:
         if not arguments or arguments[0].startswith("-"):
-            raise UsageError("usage: python -m repro.recipe NAME [key=value ...] [profile=smoke|short|paper]")
+            raise UsageError("usage: python -m repro.recipe NAME [key=value ...] [profile=smoke|desk|short|paper]")
         name, *pairs = arguments
         if bad := next((pair for pair in pairs if "=" not in pair), None):
             raise UsageError(f"{bad!r} is not of the form key=value")

@@ -21,8 +21,8 @@ from repro.progress import note
 from repro.references import reference
 from repro.results import standing
 from repro.results.compare import page_of
-from repro.runs import Run, needed_run
-from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.runs import Run, shown_run
+from repro.settings import NOTEBOOKS, data_folder, published_folder, runs_folder
 from repro.states import survey
 from repro.typeset import verbatim
 
@@ -32,6 +32,7 @@ PAGE = "report.html"
 LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
 BANNERS = {
     "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
+    "desk": "the claims of both papers on real data, at a size for two cores; no number is the paper's protocol's",
     "short": "trends on real data; its numbers are not made by the paper's protocol",
 }
 
@@ -95,7 +96,7 @@ def fingerprint(profile: str) -> str:
     sources = [SOURCE, *package.rglob("*.py"), *package.rglob("templates/*/*"), *package.rglob("*.csv")]
     for root, files in (
         (package.parent, sources),
-        (runs_folder(), [f for glob in READ for f in runs_folder().glob(glob)]),
+        *((store, [f for glob in READ for f in store.glob(glob)]) for store in (runs_folder(), published_folder())),
     ):
         for file in sorted(set(files)):
             name = str(file.relative_to(root)) if file != SOURCE else ""
@@ -151,7 +152,7 @@ def _lead(run: Run, folder: Path, notebook: str) -> str | None:
         references = find(run.experiment).needs(run.params)
         own = [each for each in references if each.experiment == experiment.name]
         for each in [*own, reference(experiment.name)]:
-            needed = needed_run(each, run.profile)
+            needed = shown_run(each, run.profile)
             if (needed.path / "notebook.ipynb").exists():
                 return Path(page_of(needed)).name
     return None

@@ -8,6 +8,9 @@ runs/cifar10-search/smoke,order=1,seed=3/    the profile, then what differs from
   notebook.ipynb    as executed
   failure.txt       why it failed, until it goes on
   result.json       headline numbers; written last: it exists = done
+
+Published runs have the same layout in a folder of their own. Tables, claims and the report read them beside those of
+the runs folder (`folders`, `shown_run`); nothing is computed from them, and nothing written into them.
 """
 
 import fcntl
@@ -19,7 +22,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,11 +43,13 @@ from repro.identity import (
 )
 from repro.parameters import Parameters
 from repro.references import Reference, Source, parse_reference
-from repro.settings import leads, runs_folder
+from repro.settings import leads, published_folder, runs_folder
 from repro.snapshot import once
 
 # Of the rows in a run's files: the name in older runs -> today's
 FORMER_ENTRIES = {"shares": "softmax_alpha", "alone": "stand_alone"}
+
+PUBLISHED = " (published)"  # marks the name of a published run
 
 
 @dataclass
@@ -59,8 +64,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's name for people: experiment and folder."""
-        return f"{self.experiment}/{self.path.name}"
+        """The run's name for people: experiment and folder, and a mark where it is a published one."""
+        return f"{self.experiment}/{self.path.name}{PUBLISHED * self.published}"
+
+    @property
+    def published(self) -> bool:
+        """Whether it is one of the published runs, which are read and never written."""
+        return is_published(self.path)
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -125,7 +135,7 @@ class Run:
                 f"{self.name}: {', '.join(other)} changed since the run began: restore the data, "
                 "or delete the run's folder and run again"
             )
-        provenance.update(self.path, **facts)
+        provenance.update(self.path, **facts | ({"data": {**held, **facts["data"]}} if "data" in facts else {}))
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -203,8 +213,13 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
 
 @once
 def read_run(path: Path) -> Run:
-    """Open an existing run directory for reading; ReproError says what is wrong in its parameters."""
+    """Open an existing run directory for reading; a published run must be finished, or have diverged.
+
+    ReproError says what is wrong in its parameters.
+    """
     held = described(path)
+    if is_published(path) and not (path / "result.json").exists() and not failure.diverged(path):
+        raise ReproError(f"{path / 'result.json'} does not exist, and published runs are finished: restore it")
     try:
         experiment, params = find(held["experiment"]), parameters_of(held)
         profiles.changes(held["profile"], experiment)
@@ -223,6 +238,20 @@ def existing_runs(experiment: str = "*") -> list[Run]:
     return [read_run(path.parent) for path in sorted(runs_folder().glob(f"{experiment}/*/params.json"))]
 
 
+def folders(experiment: str = "*") -> list[Path]:
+    """Return the folders of all runs, of one experiment or of all: first those of the runs folder, then published ones.
+
+    Where both hold one run, the reader takes the first finished one.
+    """
+    stores = dict.fromkeys((runs_folder(), published_folder()))
+    return [path.parent for store in stores for path in sorted(store.glob(f"{experiment}/*/params.json"))]
+
+
+def is_published(path: Path) -> bool:
+    """Whether a run's folder is one of the published ones."""
+    return path.parent.parent == published_folder() != runs_folder()
+
+
 def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
     """Return the run's folder: the one that holds it, whatever it is called, else the one that it is to have."""
     return _place(experiment, params, describe(experiment, profile, params))
@@ -233,10 +262,15 @@ def _place(experiment: Experiment, params: Parameters, asked: Description) -> Pa
     usual = folder / name_of(experiment, asked["profile"], params, asked.get("contents", {}))
     if held_identity(usual) == wanted or not folder.exists():
         return usual
-    if found := _places(folder).get(wanted):
-        return found
+    if place := holding(folder, wanted):
+        return place
     taken = (usual / "params.json").exists()  # by a run that had this name when its profile had other values
     return folder / f"{usual.name}~{hashlib.sha256(wanted.encode()).hexdigest()[:8]}" if taken else usual
+
+
+def holding(folder: Path, wanted: str) -> Path | None:
+    """Return which of the runs in an experiment's folder has this identity; None where none has."""
+    return _places(folder).get(wanted)
 
 
 @once
@@ -277,6 +311,20 @@ def needed_run(reference: Reference, profile: str) -> Run:
     experiment, changes = typed(reference)
     params = resolve(experiment, profile, changes)
     return Run(locate(experiment, profile, params), experiment.name, profile, params)
+
+
+def shown_run(reference: Reference, profile: str) -> Run:
+    """Return the run that tables show for `reference`: the published one where one's own is not finished."""
+    run = needed_run(reference, profile)
+    return run if run.result is not None else published_run(reference, profile) or run
+
+
+def published_run(reference: Reference, profile: str) -> Run | None:
+    """Return the published run that `reference` names; None where it is not published."""
+    run = needed_run(reference, profile)
+    wanted = as_text(identity(describe(find(run.experiment), profile, run.params)))
+    place = holding(published_folder() / run.experiment, wanted)
+    return replace(run, path=place) if place else None
 
 
 def find_needed(reference: Source, profile: str) -> Run:

@@ -1,4 +1,4 @@
-"""Where things are: the runs folder, the data folder, the notebooks, the cores; which process of several this is."""
+"""Where things are: runs, published runs, data, the notebooks, the cores; which process of several this is."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,11 @@ NOTEBOOKS = ROOT / "notebooks"
 def runs_folder() -> Path:
     """Return the folder of run directories: REPRO_RUNS (set by --runs), else the repository's `runs/`."""
     return Path(os.environ.get("REPRO_RUNS") or ROOT / "runs").absolute()
+
+
+def published_folder() -> Path:
+    """Return the folder of published runs: REPRO_PUBLISHED, else the repository's `published/`; there may be none."""
+    return Path(os.environ.get("REPRO_PUBLISHED") or ROOT / "published").absolute()
 
 
 def data_folder() -> Path:

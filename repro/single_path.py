@@ -137,7 +137,8 @@ class Judge:
     """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
 
     calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with
-    `bf16` the network computes in bfloat16 where autocast does.
+    `bf16` the network computes in bfloat16 where autocast does. Without `recalibrates` the statistics stay those of the
+    training, of all paths together.
     """
 
     network: SinglePath
@@ -147,11 +148,13 @@ class Judge:
     prepare: Prepare
     bf16: bool = False
     batch: int = 256
+    recalibrates: bool = True
 
     def __call__(self, gene: Gene = ()) -> float:
         """Recalibrate the network for `gene` and return its accuracy."""
         with autocast(self.bf16, self.labels.device):
-            recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
+            if self.recalibrates:
+                recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
             return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
 
 

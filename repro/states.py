@@ -11,8 +11,8 @@ from repro import failure, provenance
 from repro.costs import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
 from repro.files import read_end, read_json
-from repro.runs import Run, given_name, held_identity, misnamed, read_run
-from repro.settings import runs_folder
+from repro.runs import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
+from repro.settings import published_folder, runs_folder
 from repro.snapshot import once
 
 WORDS = ("done", "running", "stopped", "failed")
@@ -40,7 +40,7 @@ OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # what tells that 
 
 
 class Survey(NamedTuple):
-    """The runs in the runs folder, in order of their names, and for each folder that is passed over the reason."""
+    """All runs, published ones last, in order of their names, and for each folder that is passed over the reason."""
 
     runs: list[Run]
     damaged: dict[str, str]
@@ -49,32 +49,40 @@ class Survey(NamedTuple):
 
 @once
 def survey() -> Survey:
-    """Return the runs in the runs folder, each once."""
-    runs, damaged, uncounted, seen = [], {}, {}, {}
-    files = {file.parent: file for name in (*OTHERS, "params.json") for file in runs_folder().glob(f"*/*/{name}")}
-    for path in _own_first(files.values()):
-        name = line("/".join(path.parts[-2:]))
+    """Return the runs in the runs folder and the published ones, each finished one once: the user's own counts."""
+    damaged, uncounted, seen = {}, {}, {}
+    for path in _own_first([*folders(), *_unnamed()]):
+        name = line("/".join(path.parts[-2:]) + PUBLISHED * is_published(path))
         try:
             run = read_run(path)
             _check(run)
         except FOREIGN as error:
-            damaged[name] = line(error).replace(f"{runs_folder()}/", "")
+            damaged[name] = line(error).replace(f"{runs_folder()}/", "").replace(f"{published_folder().parent}/", "")
             continue
-        what = held_identity(path)
+        what = held_identity(path), run.published
+        own = seen.get((what[0], False))
+        if run.published and own and own.result is not None:
+            continue
         if what in seen:
-            uncounted[name] = f"holds the same run as {seen[what]}: delete one of both"
+            uncounted[name] = f"holds the same run as {seen[what].name}: delete one of both"
         elif wrong := misnamed(run):
             uncounted[name] = line(wrong)
         else:
-            seen[what] = name
-            runs.append(run)
-    return Survey(sorted(runs, key=lambda run: run.path), damaged, uncounted)
+            seen[what] = run
+    runs = sorted(seen.values(), key=lambda run: (run.published, run.path))
+    return Survey(runs, damaged, uncounted)
 
 
-def _own_first(files: Iterable[Path]) -> list[Path]:
-    """Return the folders of params.json files, those first that bear the name they were given, and are no links."""
-    folders = [file.parent for file in files]
-    return sorted(folders, key=lambda path: (path.is_symlink() or given_name(path) not in (None, path.name), path))
+def _unnamed() -> list[Path]:
+    """Return folders that hold files of a run and do not say of which."""
+    held = {file.parent for name in OTHERS for file in runs_folder().glob(f"*/*/{name}")}
+    return [path for path in held if not (path / "params.json").exists()]
+
+
+def _own_first(paths: Iterable[Path]) -> list[Path]:
+    """Return runs' folders, a user's own first and of these those that bear the name they were given, and no links."""
+    moved = {path: path.is_symlink() or given_name(path) not in (None, path.name) for path in paths}
+    return sorted(moved, key=lambda path: (is_published(path), moved[path], path))
 
 
 def _check(run: Run) -> None:

@@ -7,15 +7,17 @@ cells of 6 edges with 5 operations, on three data sets.
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
-from repro.search_space import Gene, Space
+from repro.files import sha256
+from repro.search_space import Cost, Gene, Space
 
 MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
 MACRO_SPACE = Space(8, {"block": tuple(MACRO_BLOCKS)})
@@ -26,6 +28,9 @@ COLUMNS_201 = {
     "cifar100": "CIFAR100TestAccuracy200Epochs",
     "imagenet16": "ImageNetTestAccuracy200Epochs",
 }
+
+
+NEAR = 0.02  # two costs are equal where the higher is above the lower by at most this share
 
 
 class Row(NamedTuple):
@@ -43,11 +48,20 @@ class Table:
     name: str
     space: Space
     rows: dict[Gene, Row]
+    checksums: Mapping[str, str] = field(default_factory=dict)  # of its file, by its place in the data folder
 
     def accuracy(self, gene: Sequence[int]) -> float:
         """Return the mean test accuracy of a network in percent: stand-in for an evaluation in a search."""
         accuracies = self.rows[self.space.check(gene)].accuracies
         return sum(accuracies) / len(accuracies)
+
+
+def equal_cost(space: Space, cost: Cost, gene: Gene, count: int, seed: int) -> list[Gene]:
+    """Return `count` other networks of the space, drawn at random, whose cost is within 2 % of a network's."""
+    wanted = cost(gene)
+    near = [other for other in space.genes() if abs(cost(other) - wanted) <= NEAR * wanted and other != gene]
+    chosen = np.random.default_rng(seed).permutation(len(near))[:count]
+    return [near[index] for index in chosen]
 
 
 def nas_bench_macro(folder: Path) -> Table:
@@ -70,6 +84,19 @@ def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float | None:
     return tau if tau == tau else None
 
 
+def kendall_tau_equal_cost(one: Sequence[float], other: Sequence[float], costs: Sequence[float]) -> float | None:
+    """Return Kendall's tau (tau-b) over the pairs of networks whose costs differ by at most 2 % of the lower one.
+
+    None where there is no such pair, or a ranking is all ties among them.
+    """
+    first, second = np.triu_indices(len(costs), 1)
+    x, y, cost = (np.asarray(values, dtype=float) for values in (one, other, costs))
+    near = np.maximum(cost[first], cost[second]) <= (1 + NEAR) * np.minimum(cost[first], cost[second])
+    signs = [np.sign(values[first] - values[second])[near] for values in (x, y)]
+    untied = np.prod([float(np.count_nonzero(sign)) for sign in signs])
+    return float((signs[0] * signs[1]).sum() / untied**0.5) if untied else None
+
+
 def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[tuple[Gene, Row]]]) -> Table:
     try:
         rows = dict(read(path.read_text(encoding="utf-8")))
@@ -84,7 +111,7 @@ def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[t
         raise ReproError(
             f"{path} has {len(rows):,} of {space.count:,} networks, and not {list(missing)} ({what}): fetch it again"
         )
-    return Table(name, space, rows)
+    return Table(name, space, rows, {f"{path.parent.name}/{path.name}": sha256(path)})
 
 
 def _macro_rows(text: str) -> Iterator[tuple[Gene, Row]]:

@@ -11,8 +11,9 @@ settings.load_profile("repro")
 
 
 def pytest_configure(config):
-    """Hide GPUs, since tests compare runs bit by bit; but not from the tests of what a GPU computes."""
+    """Hide published runs; and GPUs, since tests compare runs bit by bit, but not from tests of what a GPU computes."""
     config.addinivalue_line("markers", "gpu: needs a GPU; run by `make gpu`")
+    os.environ["REPRO_PUBLISHED"] = os.devnull
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

@@ -354,7 +354,10 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
         (["run", "--claim", "D2a"], "runs of the profile smoke decide no claim: take --profile"),
         (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
         (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
-        (["run", "--claim", "D10", "--profile", "short"], "D10 cannot be run at short: no search records it"),
+        (
+            ["run", "--claim", "S5", "--profile", "short"],
+            "S5 cannot be run at short: no run searches channels on found",
+        ),
         (["run", "--claim", "D2a", "--all"], "one of the three"),
         (["run", "--claim", "D2a", "cifar10-eval"], "one of the three"),
         (["run", "--claim", "D2a", "--profile", "short", "-p", "epochs=1"], "-p and --seeds go with experiments"),

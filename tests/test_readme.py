@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro import cli, costs, datasets, engine, notebooks, pages, pool, profiles, runner
+from repro import cli, costs, datasets, engine, listing_claims, notebooks, pages, pool, profiles, runner
 from repro.experiments import EXPERIMENTS, find
 from repro.image_folder import pictures
-from repro.results import published
+from repro.results import claims, published
 from repro.runs import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -236,10 +236,14 @@ def test_what_is_recalled_is_marked_and_nothing_else():
         assert (line[2].endswith(r"\*")) == ("recalled" in costs.told(experiment)), line
 
 
-def test_our_own_number_is_the_one_that_was_measured():
-    measured = json.loads((ROOT / "figures" / "spos-correlation-cifar10" / "result.json").read_text())
-    assert f"{measured['kendall_tau']:.2f} on a" in RESULTS
-    assert f"over {measured['networks']} networks" in RESULTS
+def test_the_verdicts_are_those_of_the_published_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    monkeypatch.setenv("REPRO_PUBLISHED", str(ROOT / "published"))
+    (block,) = re.findall(r"<!-- verdicts.*-->\n(.*)<!-- end of verdicts -->", README, re.DOTALL)
+    assert block.splitlines() == listing_claims.markdown(claims.headlines())
+
+
+def test_every_link_leads_to_a_file():
     for file in re.findall(r"\]\((?!http)([^)#]+)\)|src=\"([^\"]+)\"", README):
         assert (ROOT / "".join(file)).exists(), file
 

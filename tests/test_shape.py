@@ -13,6 +13,7 @@ from papermill import inspect_notebook
 from repro import listing
 from repro.experiments import EXPERIMENTS
 from repro.notebooks import parameters_of
+from repro.publish import machines
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "repro"
@@ -98,25 +99,6 @@ def test_links_between_notebooks_lead_somewhere():
         for cell in nbformat.read(path, as_version=4).cells:
             for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
-
-
-FOLDERS = "home|Users|root|mnt|media|opt|private|scratch|srv|tmp|var|work|workspace|Volumes"
-PUBLIC = r"(?:(?:test\.)?pypi|files\.pythonhosted|download\.pytorch|conda\.anaconda)\.org(?![\w-]|\.\w)"
-MACHINE = [  # each begins with a literal, which is what a search over all files is fast at
-    rf"/(?<![\w.~$}}/-]/)(?:{FOLDERS})/[\w.$-]+",  # no part of a relative path or of an address
-    r":[\\/]+Users[\\/]\w+",
-    r"file:/+\w+",
-    rf"--(?:extra-)?(?:index-url|find-links)[ =]+(?!https://{PUBLIC})\S+",
-    rf"://(?!{PUBLIC})[\w.:-]*(?:artifact|conda|mirror|nexus|pypi|registry)[\w.:-]*",
-    rf"://(?!{PUBLIC})[\w.:/-]+/simple\b",
-    r"://[\w.-]+\.(?:corp|internal|intranet|lan|local)\b",
-]
-
-
-def machines(text: str) -> list[str]:
-    """What in a text names one machine: folders of a user, and hosts that are not public, of package registries say."""
-    text = text.replace("\\n", "\n")  # as JSON escapes it
-    return [match.group() for pattern in MACHINE for match in re.finditer(pattern, text)]
 
 
 def test_nothing_tracked_names_a_machine():

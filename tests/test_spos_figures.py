@@ -52,10 +52,10 @@ def test_nothing_beats_the_front_and_the_front_beats_the_rest(candidates):
 
 def test_rankings_name_tau_even_where_there_is_none():
     networks = pd.DataFrame({"inherited": [1.0, 2, 3], "stand_alone": [10.0, 30, 20]})
-    (axes,) = plots_spos.rankings(networks, 1 / 3).axes
+    (axes,) = plots_spos.rankings(networks, 1 / 3, 0.5).axes
     assert axes.collections[0].get_offsets().tolist() == [[10, 1], [30, 2], [20, 3]]
-    assert "0.33, 3 networks" in axes.get_title()
-    ties = plots_spos.rankings(networks.assign(stand_alone=1.0), None).axes[0]
+    assert "0.33, 3 networks; cost alone: 0.50" in axes.get_title()
+    ties = plots_spos.rankings(networks.assign(stand_alone=1.0), None, None).axes[0]
     assert "undefined" in ties.get_title()
     assert not ties.lines
 

@@ -24,9 +24,10 @@ from repro.runs import Run
 
 def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     """Train a cell from scratch; return its test error (percent) after the last epoch, and its size."""
-    genotype = find_genotype(params.genotype, run.profile)
+    genotype = find_genotype(params.genotype, run.profile, snapshot=params.snapshot)
     run.keep("genotype.json", to_json(genotype))
-    images = load(params, run)
+    held = params.valid_images
+    images = load(params, run, last=held)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)
     parallel.synchronise(network)
@@ -34,9 +35,11 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
         load_released(network, read_state_dict(params.weights))
     else:
         order = devices.mixed_seed(params.seed, "order")
-        batches = Batches(images.x_train, images.y_train, params.batch, seed=order)
+        batches = Batches(images.x_train[: -held or None], images.y_train[: -held or None], params.batch, seed=order)
         train_cell(params, run, network, batches, augment)
+    valid = (images.x_train[-held:], images.y_train[-held:], augment.normalise, "valid")
     return {
+        **(evaluate(network, *valid) if held else {}),
         **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),
         "parameters_millions": count_parameters(network) / 1e6,
         "mult_adds_millions": count_mult_adds(network, *images.x_train.shape[1:]) / 1e6,

@@ -1,6 +1,7 @@
 """The searches for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1), and the alternatives to them (Sect. 3.3)."""
 
 from collections.abc import Iterable
+from statistics import median
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from repro.augment import Augment
 from repro.capture import captured
 from repro.fit import Epoch, fit
 from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
-from repro.image_search import ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
+from repro.image_search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
 from repro.recipes.image_data import augmentation, halves, load, uses_bf16
 from repro.runs import Run
@@ -71,7 +72,11 @@ def run_search(
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        row = search_epoch(step, train, valid, prepare, epoch)
+        every = getattr(params, "compare_every", 0) if epoch.index else 0
+        compared = {"compared": Comparison(searcher, every)} if every and params.order == 2 else {}
+        row = search_epoch(step, train, valid, prepare, epoch, **compared)
+        if compared:
+            row["cosines"] = compared["compared"].cosines
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
         return {"lr": rate, **row, **architecture(network)}
@@ -81,7 +86,9 @@ def run_search(
     fit(run, parts, params.epochs, search_once)
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
-    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs}
+    cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", ())]
+    compared = {"cosine": median(cosines)} if cosines else {}
+    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
 
 
 def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwork:

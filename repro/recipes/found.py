@@ -1,17 +1,31 @@
 """The genotype that a parameter names: a published cell, a JSON file, or what a finished run found."""
 
+from typing import Any
+
 from repro.errors import UsageError
 from repro.genotypes import ConvGenotype, Genotype, RecurrentGenotype, from_json, load
 from repro.references import Reference, Source
-from repro.runs import find_needed
+from repro.runs import Run, find_needed
 
 
-def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotype) -> Genotype:
-    """Return the cell of a `kind` called `name` (see `hyperparameters`); ReproError if it is none of the three."""
-    is_run = isinstance(name, Reference)
-    found = from_json(find_needed(name, profile).load("genotype.json")) if is_run else load(name)
+def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotype, snapshot: int = 0) -> Genotype:
+    """Return the cell of a `kind` called `name` (see `hyperparameters`); ReproError if it is none of the three.
+
+    snapshot: the epoch of a search, from 1, whose cell it is; 0 for the last.
+    """
+    found = from_json(_held(find_needed(name, profile), snapshot)) if isinstance(name, Reference) else load(name)
     if not isinstance(found, kind):
         words = ("convolutional", "recurrent")
         is_a, needed = words if kind is RecurrentGenotype else reversed(words)
         raise UsageError(f"genotype={name} is a {is_a} cell, and a {needed} one is needed")
     return found
+
+
+def _held(run: Run, snapshot: int) -> Any:
+    """Return the cell that a run found, or held after the epoch `snapshot`."""
+    if not snapshot:
+        return run.load("genotype.json")
+    held = {row["epoch"] + 1: row.get("genotype") for row in run.metrics() if "epoch" in row}
+    if not held.get(snapshot):
+        raise UsageError(f"snapshot={snapshot}: {run.name} holds no cell of that epoch; it has {len(held)} epochs")
+    return held[snapshot]

@@ -9,17 +9,21 @@ from repro.hyperparameters import Accelerated, ImageTraining
 from repro.images import Batches, Images, load_images, split
 from repro.runs import Run
 
-# Digits are not mirrored, and 8x8 images leave room for a shift of one pixel.
-AUGMENTATION = {"cifar10": {"padding": 4, "flip": True}, "digits": {"padding": 1, "flip": False}}
+# Digits are not mirrored. Images shift by up to an eighth of their side: CIFAR-10's by 4 of 32 pixels.
+FLIP = {"cifar10": True, "digits": False}
 
 
-def load(params: ImageTraining, run: Run) -> Images:
-    """Seed everything and return the images on the run's device, `params.images` of them for training (0: all)."""
+def load(params: ImageTraining, run: Run, last: int = 0) -> Images:
+    """Seed everything and return the images on the run's device, `params.images` of them for training (0: all).
+
+    last: so many of the data set's last training images come behind them.
+    """
     device = devices.pick(params.device, params.threads)
     devices.seed_everything(params.seed)
     images = load_images(params.dataset)
     run.record(device=devices.describe(device), data={params.dataset: images.checksum})
-    return images.head(params.images).to(device)
+    images = images.halved() if params.pixels else images
+    return images.head(params.images, last).to(device)
 
 
 def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:
@@ -31,10 +35,9 @@ def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:
 
 def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:
     """Return the published augmentation for these images, seeded by the run."""
-    options = AUGMENTATION[params.dataset]
-    device = images.x_train.device
+    options = {"padding": images.x_train.shape[-1] // 8, "flip": FLIP[params.dataset], "cutout": cutout}
     seed = devices.mixed_seed(params.seed, "augmentation")
-    return Augment(images.mean, images.std, seed=seed, cutout=cutout, device=device, **options)
+    return Augment(images.mean, images.std, seed=seed, device=images.x_train.device, **options)
 
 
 def halves(images: Images, fraction: float, batch: int, seed: int) -> tuple[Batches, Batches]:

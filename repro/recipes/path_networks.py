@@ -66,20 +66,21 @@ def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
     """Return the layout of `params.space` for the data set; UsageError if there is none."""
     if params.space == "bits":
         layout = RESIDUAL[params.dataset]
-        return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params.width)
+        return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params)
     if params.space == "macro":
         if params.dataset not in MACRO:
             raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
-        return _scaled(MACRO[params.dataset], params.width)
-    return replace(_scaled(CHOICES[params.dataset], params.width), dropout=params.dropout)
+        return _scaled(MACRO[params.dataset], params)
+    return replace(_scaled(CHOICES[params.dataset], params), dropout=params.dropout)
 
 
-def _scaled(layout: AnyLayout, factor: float) -> AnyLayout:
-    """Return the layout with all its numbers of channels times `factor`, even and at least 2."""
+def _scaled(layout: AnyLayout, params: PathTraining) -> AnyLayout:
+    """Return the layout for images of `params.pixels`, its numbers of channels times `params.width`, even, from 2."""
+    factor, size = params.width, params.pixels or layout.size
     scale = lambda channels: max(2, 2 * round(channels * factor / 2))
     single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
     stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
-    return replace(layout, **single, **stages)
+    return replace(layout, size=size, **single, **stages)
 
 
 def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, list[str]]]:

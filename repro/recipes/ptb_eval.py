@@ -22,7 +22,7 @@ VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
 
 def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
     """Train a cell from scratch, take the weights of the best validation and return both perplexities."""
-    genotype = find_genotype(params.genotype, run.profile, RecurrentGenotype)
+    genotype = find_genotype(params.genotype, run.profile, RecurrentGenotype, params.snapshot)
     run.keep("genotype.json", to_json(genotype))
     corpus, device = load(params, run)
     if params.weights:

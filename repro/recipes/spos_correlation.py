@@ -1,5 +1,6 @@
 """Does the supernet rank networks as training from scratch does? Kendall's tau (SPOS Sect. 4, correlation)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from repro.runs import Run
 from repro.search_space import Gene, Space
 from repro.settings import data_folder
 from repro.single_path import accuracy
-from repro.tables import kendall_tau, nas_bench_macro
+from repro.tables import kendall_tau, kendall_tau_equal_cost, nas_bench_macro
 
 
 def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
@@ -29,14 +30,43 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
             "take a supernet with space=macro and dataset=cifar10, or benchmark=trained"
         )
     data = load(supernet, run)
+    run.record(data=table.checksums if table else {})
     genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
     score = judge(supernet, run, network, data, params.bn_images)
+    # before any is recalibrated: from then on the training's statistics are gone
+    as_trained = [*map(recorded(run.child("not-recomputed"), replace(score, recalibrates=False), {}), genes)]
     inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
     alone = [table.accuracy(gene) if table else from_scratch(changed, run, data, gene) for gene in genes]
-    rows = zip(genes, inherited, alone, strict=True)
-    run.save("networks.json", [{"gene": gene, "inherited": one, "stand_alone": other} for gene, one, other in rows])
-    return {"kendall_tau": kendall_tau(inherited, alone), "networks": len(genes), "of": network.space.count}
+    cost = network.costs()["multiply-adds"]
+    found = {"inherited": inherited, "not_recomputed": as_trained, "stand_alone": alone}
+    found["mult_adds_millions"] = [cost(gene) / 1e6 for gene in genes]
+    rows = {"gene": genes, **found}
+    run.save("networks.json", [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)])
+    return {**correlations(**found), "networks": len(genes), "of": network.space.count}
+
+
+def correlations(
+    inherited: Sequence[float],
+    not_recomputed: Sequence[float],
+    stand_alone: Sequence[float],
+    mult_adds_millions: Sequence[float],
+) -> dict[str, float | None]:
+    """Return Kendall's tau of each ranking with that of training from scratch, and accuracies in percent.
+
+    The tau that cost alone gives stands beside them. Of pairs whose ranking is all ties, tau is None.
+    """
+    best = int(np.argmax(inherited))
+    return {
+        "kendall_tau": kendall_tau(inherited, stand_alone),
+        "kendall_tau_cost": kendall_tau(mult_adds_millions, stand_alone),
+        "kendall_tau_equal_cost": kendall_tau_equal_cost(inherited, stand_alone, mult_adds_millions),
+        "kendall_tau_not_recomputed": kendall_tau(not_recomputed, stand_alone),
+        "accuracy": float(np.mean(inherited)),
+        "accuracy_not_recomputed": float(np.mean(not_recomputed)),
+        "best_accuracy": inherited[best],
+        "best_true_accuracy": stand_alone[best],
+    }
 
 
 def draw(space: Space, count: int, seed: int) -> list[Gene]:

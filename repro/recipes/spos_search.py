@@ -4,18 +4,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from repro import devices, progress
-from repro.errors import UsageError
+from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, Settings, State, search
-from repro.hyperparameters_spos import SposSearch
+from repro.hyperparameters_spos import SposSearch, SposSupernet
 from repro.paths import SinglePath, laid_out
 from repro.quantise import GIGA
 from repro.recipes.path_data import accelerate, judge, load, recorded
 from repro.recipes.spos_supernet import load_supernet
 from repro.runs import Run
 from repro.search_space import Budget, Cost, Gene, Space
+from repro.settings import data_folder
 from repro.single_path import measure_latency
+from repro.tables import Table, equal_cost, nas_bench_macro
 
+BESIDE = 20  # random networks of the winner's cost
 # Cost -> the parameter that limits it, its unit, and its name in a result
 LIMITS = {
     "multiply-adds": ("mult_adds", 1e6, "mult_adds_millions"),
@@ -33,17 +38,20 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
     supernet, network = load_supernet(run)
     costs = measure_costs(params, run, network)
-    budgets = limits(params, costs)
+    budgets, table = limits(params, costs), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
+    run.record(data=table.checksums if table else {})
     seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
     run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
+    looked_up = look_up(table, costs["multiply-adds"], best, devices.mixed_seed(params.seed, "equal-cost"))
     return {
         "accuracy": evolved,
         "random_accuracy": drawn,
+        **looked_up,
         "candidates": len(explored["evolution"].scores),
         **{LIMITS[name][2]: cost(best["evolution"]) / LIMITS[name][1] for name, cost in costs.items()},
         "choices": network.space.names(best["evolution"]),
@@ -69,6 +77,29 @@ def explore(
             return remembers(gene)
 
         return search(space, follow, seed=seed, settings=settings, budgets=budgets)
+
+
+def truth(supernet: SposSupernet) -> Table | None:
+    """Return the table that has the true accuracy of every network of the supernet's space, where there is one."""
+    if (supernet.space, supernet.dataset) != ("macro", "cifar10"):
+        return None
+    try:
+        return nas_bench_macro(data_folder())
+    except ReproError as error:
+        progress.note_once(f"true accuracies are left out: {error}")
+        return None
+
+
+def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int) -> dict[str, float]:
+    """Return the true accuracy (percent) of both winners, and the mean of 20 random networks of evolution's cost."""
+    if table is None:
+        return {}
+    beside = equal_cost(table.space, cost, best["evolution"], BESIDE, seed)
+    return {
+        "true_accuracy": table.accuracy(best["evolution"]),
+        "random_true_accuracy": table.accuracy(best["random"]),
+        "equal_cost_true_accuracy": float(np.mean([table.accuracy(gene) for gene in beside])),
+    }
 
 
 def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str, Cost]:

@@ -9,21 +9,30 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from repro import failure
 from repro.errors import FOREIGN, LARGEST, is_number, line
 from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
 from repro.references import Reference
 from repro.results.intervals import matched
-from repro.runs import held_identity, misnamed, read_run
-from repro.settings import runs_folder
+from repro.runs import Run, folders, held_identity, misnamed, read_run
 
 Result = Mapping[str, Any]  # what a result.json holds
 Request = tuple[Experiment, dict[str, Any]]  # a run to be made: its changes to the profile, seeds included
 Units = Mapping[int, list[float]]  # unit -> the values of its trainings 0, 1, ...
+
+
+class Training(NamedTuple):
+    """A finished training: its result, None where it diverged, and whether it is one of the published runs."""
+
+    result: Result | None
+    published: bool
+
+
+Trainings = Mapping[int, Mapping[int, Training]]  # unit -> own seed -> training
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Arm:
     own: bool = False  # its own seed is the unit's; otherwise it counts the trainings of a unit
     at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # profile -> further changes
     width: Width | None = None
+    reads: Measure | None = None  # where it is another than the line's
 
     def variants(self, profile: str) -> list[Mapping[str, Any]]:
         """Return the changes in a profile, of both widths where there are two; none where the profile has no query."""
@@ -74,41 +84,54 @@ class Arm:
         widths = self.width.at.get(profile, ()) if self.width else ()
         return [{**changes, self.width.parameter: width} for width in widths] if self.width else [changes]
 
+    def identities(self, profile: str) -> list[dict[str, Any]]:
+        """Return what its runs in a profile have in common, of each width: their identities without seeds."""
+        return [_common(self.experiment, profile, changes) for changes in self.variants(profile)]
+
 
 class Runs:
-    """The finished runs of one profile in the runs folder."""
+    """The finished runs of one profile, in the runs folder and published; of one that is in both, one's own."""
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
-        self._held: dict[str, dict[str, dict[int, dict[int, Result | None]]]] = {}  # experiment -> arm -> as `arm` says
+        self._held: dict[str, dict[str, dict[int, dict[int, Training]]]] = {}  # experiment -> arm -> its trainings
 
-    def arm(self, experiment: str, changes: Mapping[str, Any]) -> Mapping[int, Mapping[int, Result | None]]:
-        """Return seed of the needs (its own without needs) -> own seed -> result; None for a training that diverged."""
+    def arm(self, experiment: str, changes: Mapping[str, Any]) -> Trainings:
+        """Return the trainings of an arm: seed of the needs (its own without needs) -> own seed -> training."""
         if experiment not in self._held:
             self._held[experiment] = self._read(experiment)
-        kind = find(experiment)
-        asked = identity(describe(kind, self.profile, resolve(kind, self.profile, changes)))
-        return self._held[experiment].get(as_text(unseeded(asked)), {})
+        return self._held[experiment].get(as_text(_common(experiment, self.profile, changes)), {})
 
-    def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Result | None]]]:
-        found: dict[str, dict[int, dict[int, Result | None]]] = {}
-        for path, result in _finished(experiment):
-            what = json.loads(held_identity(path))
+    def _read(self, experiment: str) -> dict[str, dict[int, dict[int, Training]]]:
+        found: dict[str, dict[int, dict[int, Training]]] = {}
+        for run, result in _finished(experiment, self.profile):
+            what = json.loads(held_identity(run.path))
             own = what["parameters"].get("seed", 0)
             behind = set(seeds(what)[1:]) or {own}
             if len(behind) == 1:
                 arm = found.setdefault(as_text(unseeded(what)), {})
-                arm.setdefault(behind.pop(), {})[own] = None if result.get("diverged") else result
+                training = Training(None if result.get("diverged") else result, run.published)
+                arm.setdefault(behind.pop(), {}).setdefault(own, training)
         return found
 
 
-def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
-    """Yield the finished runs that lie under the name they were given; what is damaged is named and left out."""
-    for path in sorted(runs_folder().glob(f"{experiment}/*/params.json")):
+def _common(experiment: str, profile: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the runs of an arm have in common: their identity without seeds."""
+    kind = find(experiment)
+    return unseeded(identity(describe(kind, profile, resolve(kind, profile, changes))))
+
+
+def _finished(experiment: str, profile: str) -> Iterator[tuple[Run, Result]]:
+    """Yield a profile's finished runs that lie under the name they were given, and those that diverged.
+
+    What is damaged is named and left out.
+    """
+    for path in folders(experiment):
         try:
-            run = read_run(path.parent)
-            if not misnamed(run) and (result := run.result) is not None:
-                yield run.path, result
+            run = read_run(path)
+            result = {"diverged": True} if failure.diverged(run.path) else run.result
+            if run.profile == profile and not misnamed(run) and result is not None:
+                yield run, result
         except FOREIGN as error:
             note_once(f"{line(error)}; left out")
 
@@ -116,10 +139,12 @@ def _finished(experiment: str) -> Iterator[tuple[Path, Result]]:
 def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
     """Return the values of every unit's trainings 0 to m - 1, up to the first that is missing.
 
-    measures: one for all trainings, or one for each. Where an arm has two widths, a training must have both.
+    measures: one for all trainings, or one for each, unless the arm has its own. Where an arm has two widths, a
+    training must have both.
     """
     variants = arm.variants(runs.profile)
     found = [runs.arm(arm.experiment, changes) for changes in variants]
+    measures = (arm.reads,) if arm.reads else measures
     read = [measures[training % len(measures)] for training in range(m)]
     values = [{unit: _trainings(arm, unit, each[unit], read, runs.profile) for unit in sorted(each)} for each in found]
     if arm.width is None:
@@ -139,25 +164,32 @@ def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
     return {unit: [matched(around, pair, count) for pair in pairs] for unit, pairs in both.items()}
 
 
+def published(runs: Runs, arm: Arm, n: int) -> int:
+    """Return how many of the first n units of an arm have a training among the published runs."""
+    found = [runs.arm(arm.experiment, changes) for changes in arm.variants(runs.profile)]
+    units = ([training for each in found for training in each.get(unit, {}).values()] for unit in range(n))
+    return sum(any(training.published for training in trainings) for trainings in units)
+
+
 def _trainings(
-    arm: Arm, unit: int, results: Mapping[int, Result | None], measures: Sequence[Measure], profile: str
+    arm: Arm, unit: int, held: Mapping[int, Training], measures: Sequence[Measure], profile: str
 ) -> list[float]:
     """Return the values of a unit's trainings, up to the first that is missing."""
     values = []
     for seed, measure in zip([unit] if arm.own else range(len(measures)), measures, strict=True):
-        if seed not in results:
+        if seed not in held:
             break
         try:
-            values.append(measure.of(results[seed], profile))
+            values.append(measure.of(held[seed].result, profile))
         except FOREIGN:
             note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: result.json lacks what is compared; left out")
             break
     return values
 
 
-def _parameters(found: Mapping[int, Mapping[int, Result | None]]) -> float | None:
+def _parameters(found: Trainings) -> float | None:
     """Return the number of parameters (millions) of an arm's networks, None where no run of it is finished."""
-    results = (result for trainings in found.values() for result in trainings.values() if result)
+    results = (training.result for trainings in found.values() for training in trainings.values() if training.result)
     counts = (result.get("parameters_millions") for result in results)
     return next(filter(is_number, counts), None)
 

@@ -42,7 +42,8 @@ def _found(verdict: Verdict) -> dict[str, Any]:
     return {
         "verdict": verdict.word,
         "reason": verdict.reason,
-        "n": " and ".join(map(str, verdict.n if len(set(verdict.n)) > 1 else verdict.n[:1])) or "0",
+        "n": _counts(verdict.n) or "0",
+        "published": _counts(verdict.published) if any(verdict.published) else "",
         "effect": effect,
         "low": low,
         "high": high,
@@ -53,6 +54,11 @@ def _found(verdict: Verdict) -> dict[str, Any]:
         "units": [point.value for point in verdict.points if point.used],
         "more units": [point.value for point in verdict.points if not point.used],
     }
+
+
+def _counts(arms: Sequence[int]) -> str:
+    """Return numbers of units as text: one where all arms have the same."""
+    return " and ".join(map(str, arms if len(set(arms)) > 1 else arms[:1]))
 
 
 def scales(answers: Sequence[Answer]) -> list[str]:

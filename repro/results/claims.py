@@ -1,15 +1,19 @@
 """The claims of both papers, and what finished runs say of them: a verdict for each size, never pooled."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from repro import profiles
 from repro.errors import UsageError, unknown
+from repro.experiments import find
+from repro.identity import describe, identity, unseeded
 from repro.results import effects, intervals, verdicts
-from repro.results.arms import Request, Runs, Units, requests, units
+from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
-from repro.results.verdicts import Answer
+from repro.results.verdicts import Answer, Verdict
+from repro.runs import Run
 
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
@@ -32,9 +36,15 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        judged = [verdicts.judge(line, size, arms(runs, line), p) for line in lines]
+        judged = [_told(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
         found |= {each.line.id: each for each in verdicts.adjusted(judged)}
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
+
+
+def _told(verdict: Verdict, runs: Runs) -> Verdict:
+    """Return a verdict with how many of its units are published runs."""
+    counts = zip(verdict.line.arms, verdict.n, strict=True)
+    return replace(verdict, published=tuple(published(runs, arm, n) for arm, n in counts))
 
 
 def headlines() -> list[Answer]:
@@ -53,6 +63,15 @@ def gate(runs: Runs) -> float | None:
 def arms(runs: Runs, line: Line) -> list[Units]:
     """Return the units of each arm of a line."""
     return [units(runs, arm, line.measures, line.m) for arm in line.arms]
+
+
+def asking(run: Run) -> list[str]:
+    """Return the ids of the lines that a run is compared in; none where its size decides nothing."""
+    if run.profile not in {size.name for size in sizes()}:
+        return []
+    held = unseeded(identity(describe(find(run.experiment), run.profile, run.params)))
+    lines = [line for claim in CLAIMS for line in claim.at(run.profile)]
+    return [line.id for line in lines if any(held in arm.identities(run.profile) for arm in line.arms)]
 
 
 def wanted(name: str, profile: str) -> Iterator[Request]:

@@ -19,14 +19,14 @@ from repro.errors import ReproError, is_number
 from repro.experiments import find
 from repro.results import published, standing
 from repro.results.rows import MEASURES, ROWS, Counterpart, answers
-from repro.runs import Run, held_identity, needed_run
+from repro.runs import Run, held_identity, shown_run
 from repro.snapshot import once
 from repro.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
 SEARCHES = ("cifar10-search", "cifar10-joint", "cifar10-random", "ptb-search", "ptb-random")
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
-FACTS += ("state", "command")
+FACTS += ("published", "state", "command")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def flaw(run: Run) -> str:
 
 def page_of(run: Run) -> str:
     """Return the place of a run's executed notebook, as a page, beside the report."""
-    return f"notebooks/{run.experiment}-{re.sub(r'[^A-Za-z0-9=,.+-]+', '-', run.path.name)}.html"
+    name = ("published-" if run.published else "") + run.path.name
+    return f"notebooks/{run.experiment}-{re.sub(r'[^A-Za-z0-9=,.+-]+', '-', name)}.html"
 
 
 def compare(table: str, profile: str) -> pd.DataFrame:
@@ -168,6 +169,7 @@ def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpa
         "difference": means[first] - paper[first] if row and group.as_published else None,
         "search_gpu_days here": search_days(run),
         "runs": len(group.runs),
+        "published": sum(run.published for run in group.runs),
         "profile": group.label(row.changes_in(run.profile) if row else {}),
         "data": group.data,
         "comparable": group.comparable,
@@ -193,25 +195,25 @@ def table_of(run: Run) -> str | None:
 
 
 def search_days(run: Run) -> float | None:
-    """Return the days that the searches behind a run took together, None where it needed none."""
-    needed = {other.path: other for other in _needed(run)}
+    """Return the days that the searches behind a run took together, None where it needed none, or one is damaged."""
+    needed = {other.path: other for other in needs(run)}
     try:
         seconds = [provenance.seconds(path) for path, other in needed.items() if other.experiment in SEARCHES]
-    except ReproError:  # told where it stands itself
+    except ReproError:
         return None
     return sum(seconds) / 86_400 if seconds else None
 
 
-def _needed(run: Run) -> Iterator[Run]:
+def needs(run: Run) -> Iterator[Run]:
     """Yield the runs that `run` needs, and those that they need."""
     for reference in find(run.experiment).needs(run.params):
-        needed = needed_run(reference, run.profile)
+        needed = shown_run(reference, run.profile)
         yield needed
-        yield from _needed(needed)
+        yield from needs(needed)
 
 
 def overview() -> pd.DataFrame:
-    """Return one row for every run directory: how far it is, on what data and device, and what went wrong."""
+    """Return one row for every run: how far it is, on what data and device, and what went wrong."""
     runs, damaged, uncounted = survey()
     rows: list[dict[str, Any]] = []
     for run in runs:
@@ -236,11 +238,11 @@ def provenance_table() -> pd.DataFrame:
     rows = []
     for run in survey()[0]:
         facts = provenance.read(run.path)
-        commit = (facts.get("commit") or "unknown")[:10] + (" with changes" if facts.get("dirty") else "")
+        commits = [commit[:10] + " with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
         rows.append(
             {
                 "run": run.name,
-                "commit": commit,
+                "commit": ", ".join(commits),
                 "versions": ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items()),
                 "device": provenance.device(run.path),
                 "data (checksum)": ", ".join(f"{name} {sum[:12]}" for name, sum in facts.get("data", {}).items()),

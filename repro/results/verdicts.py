@@ -30,6 +30,7 @@ class Verdict:
     word: str
     reason: str = ""  # why there is no other word
     n: tuple[int, ...] = ()  # finished units of each arm or, where there is an estimate, those that decided
+    published: tuple[int, ...] = ()  # how many of them are published runs
     estimate: Estimate | None = None
     points: tuple[Point, ...] = ()
     spread: float | None = None  # standard deviation between units, pooled over arms

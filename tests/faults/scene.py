@@ -48,7 +48,8 @@ def _work(folder: Path, name: str, parameters: dict[str, str], prepare: Prepare 
     with open(folder / "said", "ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    os.environ |= {"REPRO_RUNS": str(folder / "runs"), "REPRO_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"}
+    folders = {f"REPRO_{name.upper()}": str(folder / name) for name in ("runs", "data", "published")}
+    os.environ |= {**folders, "OMP_NUM_THREADS": "1"}
     torch.set_num_threads(1)
     with small_data():
         if prepare:

@@ -39,7 +39,7 @@ SEEDS = {"search_seeds": "0,1"}
 # Experiment -> its smallest parameters, as texts
 TINY: Mapping[str, Mapping[str, str]] = {
     "bilevel-toy": {"steps": "40", "xi": "0,0.5"},
-    "cifar10-search": SEARCH,
+    "cifar10-search": {**SEARCH, "compare_every": "2"},
     "cifar10-joint": SEARCH,
     "cifar10-select": {**TRAINING, **SEEDS, "epochs": "2", "search": SEARCHED},
     "cifar10-random": {**TRAINING, "epochs": "2", "samples": "2", "nodes": "1"},

@@ -106,8 +106,8 @@ EDITS = (
     Edit(
         "alpha on the training batch",
         "image_search.py",
-        "self._loss(train), self._loss(valid)",
-        "self._loss(train), self._loss(train)",
+        '"valid_loss": self._loss(valid)',
+        '"valid_loss": self._loss(train)',
         SEARCH,
     ),
     Edit(
@@ -124,8 +124,8 @@ EDITS = (
         'return average.row("train")',
         SEARCH,
     ),
-    Edit("the implicit term is added", "bilevel.py", "d - xi * coefficient * i", "d + xi * coefficient * i", SEARCH),
-    Edit("the implicit term without xi", "bilevel.py", "d - xi * coefficient * i", "d - coefficient * i", SEARCH),
+    Edit("the implicit term is added", "bilevel.py", "tuple(d - i for", "tuple(d + i for", SEARCH),
+    Edit("the implicit term without xi", "bilevel.py", "xi * coefficient * term", "coefficient * term", SEARCH),
     Edit("a forward difference", "bilevel.py", "shift, alpha=2)", "shift, alpha=1)", SEARCH),
     Edit("half the difference's step", "bilevel.py", "(p - m) / (2 * step)", "(p - m) / step", SEARCH),
     Edit(
@@ -398,8 +398,8 @@ EDITS = (
     Edit(
         "the same value for both rankings",
         "recipes/spos_correlation.py",
-        "kendall_tau(inherited, alone)",
-        "kendall_tau(alone, alone)",
+        '"kendall_tau": kendall_tau(inherited, stand_alone)',
+        '"kendall_tau": kendall_tau(stand_alone, stand_alone)',
         RANKS,
     ),
 )

@@ -1,0 +1,78 @@
+"""What another group measured with the authors' released code at the papers' settings: curves to lay our own beside.
+
+Never a target: nothing here is tuned until it fits.
+"""
+
+import csv
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from repro.errors import FOREIGN, is_number, line
+from repro.progress import note_once
+from repro.runs import Run
+from repro.states import survey
+
+FOLDER = Path(__file__).parent / "others"
+
+
+class Curve(NamedTuple):
+    """Error (percent) after each epoch, from 1, of one run; ours: whether it is this package's."""
+
+    name: str
+    errors: tuple[float, ...]
+    ours: bool = False
+
+
+class Anchor(NamedTuple):
+    """A training of the papers' size whose curve others have measured, and which runs of ours it is."""
+
+    title: str
+    file: str
+    experiment: str
+    alike: dict[str, Any]  # parameters, besides those of the profile `paper`
+
+    def curves(self) -> list[Curve]:
+        """Return the training error of theirs, then of ours as far as they have come."""
+        theirs: dict[str, list[float]] = {}
+        for row in rows(self.file):
+            theirs.setdefault(row["run"], []).append(100 - float(row["train_accuracy"]))
+        ours = [Curve(run.name, errors, True) for run in self.runs() if (errors := _errors(run))]
+        return [*(Curve(f"others, {name}", tuple(errors)) for name, errors in theirs.items()), *ours]
+
+    def runs(self) -> Iterator[Run]:
+        """Yield our runs, finished or not."""
+        for run in survey().runs:
+            if (run.experiment, run.profile) == (self.experiment, "paper"):
+                usual = {**type(run.params)().identity(), **self.alike}
+                values = run.params.identity()
+                if all(values[name] == usual[name] for name in usual if name not in ("seed", "genotype")):
+                    yield run
+
+
+ANCHORS = (
+    Anchor("Search of second order, 50 epochs", "darts_search_second_order", "cifar10-search", {"order": 2}),
+    Anchor("A cell trained for 600 epochs", "darts_evaluation_600_epochs", "cifar10-eval", {}),
+)
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of one file."""
+    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def evolution() -> list[float]:
+    """Return top-1 accuracy (percent, inherited weights) of the 1,050 networks that an evolution judged, in order."""
+    return [100 - 100 * float(row["top1_error"]) for row in rows("spos_search_record") if row["top1_error"]]
+
+
+def _errors(run: Run) -> tuple[float, ...]:
+    """Return a run's training errors, those before one that cannot be read."""
+    try:
+        errors = [row.get("train_error") for row in run.metrics()]
+    except FOREIGN as error:
+        note_once(f"{line(error)}; left out")
+        return ()
+    return tuple(takewhile(is_number, errors))
