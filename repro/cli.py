@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import costs, listing, profiles
+from repro import costs, listing, profiles, snapshot
 from repro.errors import AGAIN, UsageError, line, told
 from repro.experiments import Experiment, find
 
@@ -54,7 +54,8 @@ def _fail(message: str, status: int) -> int:
 
 def list_experiments(options: argparse.Namespace) -> int:
     """Print every experiment: what it reproduces, needs and cost its authors, and the state of its runs."""
-    print(*listing.experiments(), sep="\n")
+    with snapshot.taken():
+        print(*listing.experiments(), sep="\n")
     return 0
 
 
@@ -67,7 +68,8 @@ def show_experiment(options: argparse.Namespace) -> int:
 
 def show_status(options: argparse.Namespace) -> int:
     """Print how far every run is."""
-    print(*listing.status(), sep="\n")
+    with snapshot.taken():
+        print(*listing.status(), sep="\n")
     return 0
 
 

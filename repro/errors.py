@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 1500  # characters of a message
+LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
 AGAIN = "the same command goes on from the last checkpoint"  # where a run was ended early
 
 
@@ -27,6 +28,15 @@ class UsageError(ReproError):
 
 class Diverged(ReproError):
     """The numbers of a training are finite no more: another try would end alike."""
+
+
+# What reading may raise where another wrote: files missing or damaged, names, types and sizes that are not expected
+FOREIGN = (ReproError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number of a size that can be computed with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def line(error: BaseException | str) -> str:

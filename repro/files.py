@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -134,8 +135,11 @@ def read_object(path: Path, **kinds: Any) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Read JSON, in which every number must be finite: ValueError for NaN, Infinity and 1e999."""
-    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    """Read JSON: ValueError for NaN, Infinity and 1e999, and for text that no file can hold (half a character)."""
+    value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _finite(text: str) -> float:
@@ -164,8 +168,31 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         lines = read_text(path).split("\n")[:-1] if path.exists() else []
     except (OSError, ValueError) as error:
         raise ReproError(f"{path} is not readable ({error}); delete its folder and run again") from error
+    return _rows(path, lines, 1)
+
+
+def read_end(path: Path, last: int) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many lines a file has, as `read_lines` counts them, and the `last` of them; it may be of any size."""
+    count, end = 0, b""
+    try:
+        with open(path, "rb", opener=plain) as file:
+            for block in iter(lambda: file.read(2**20), b""):
+                count += block.count(b"\n")
+                end += block
+                if len(end) > 2**22 and end.count(b"\n") > last + 1:
+                    end = b"\n".join(end.split(b"\n")[-last - 2 :])
+        lines = end.decode(errors="replace").split("\n")[:-1][-last:]
+    except FileNotFoundError:
+        return 0, []
+    except OSError as error:
+        raise ReproError(f"{path} is not readable ({error}); delete its folder and run again") from error
+    return count, _rows(path, lines, count - len(lines) + 1)
+
+
+def _rows(path: Path, lines: list[str], first: int) -> list[dict[str, Any]]:
+    """Return the objects that lines hold; ReproError names the one that holds none."""
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         try:
             rows.append(_parsed(line))
         except (ValueError, RecursionError) as error:

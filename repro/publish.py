@@ -116,7 +116,6 @@ def check(run: Run) -> None:
     facts, about_data = provenance.read(run.path), bool(standing.data(run))
     lacking = [name for name in ("sessions", *(("device", "data") if about_data else ())) if not facts.get(name)]
     lacking += sorted(FACTS - {*facts.get("versions", {})})
-    lacking += [f"{name} of a session" for each in facts.get("sessions", []) for name in {"command", "start"} - {*each}]
     commits = provenance.commits(facts)
     lacking += ["commit"] if "unknown" in commits else []
     if lacking:

@@ -201,7 +201,7 @@ def test_copies_links_and_strangers_are_told_and_not_counted(folder):
         for kind in ("copy", "link")
     )
     assert "lies under cifar10-joint, but is a run of cifar10-search" in survey.uncounted["cifar10-joint/smoke"]
-    assert len(compare.groups()) == 1
+    assert len(compare.groups("cifar10-search")) == 1
     assert sum("not counted" in line for line in listing.status()) == 4  # three of them, and their number
     assert compare.overview()["state"].str.startswith("not counted: ").sum() == 3
     shutil.rmtree(run.path)  # what is left was made under another name
@@ -266,6 +266,6 @@ def test_a_value_whose_meaning_changed_is_read_as_what_it_was(old):
 
 def test_an_older_run_stands_in_tables_as_what_it_was(old):
     run = runs.read_run(old / "cifar10-joint" / "smoke,strategy=simultaneous")
-    assert standing.whole(standing.described(run))["strategy"] == "simultaneous-apart"
+    assert standing.whole(runs.described(run.path))["strategy"] == "simultaneous-apart"
     today = standing.stated(find("cifar10-joint"), "smoke", {"strategy": "simultaneous"})
     assert standing.whole(today)["strategy"] == "simultaneous"

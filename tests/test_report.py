@@ -381,7 +381,10 @@ ASK = """<script>onload = () => { const root = document.documentElement; documen
 def test_a_browser_loads_every_image_and_nothing_else(name, width, again, tmp_path):
     browser = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("needs Chromium")
     page = tmp_path / "page.html"
-    page.write_text(again.files[name].decode().replace("</body>", ASK + "</body>"))
+    source = again.files[name].decode()
+    assert f'content="{pages.POLICY}"' in source.split("<style>")[0]
+    source = source.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")  # for the question
+    page.write_text(source.replace("</body>", ASK + "</body>"))
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}/profile"]
     command += [f"--window-size={width},900", "--enable-logging=stderr", "--v=0", "--dump-dom", page.as_uri()]
