@@ -23,6 +23,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from repro.errors import AGAIN, ReproError, line
+from repro.files import private, read_text
 from repro.notebooks import parameters_of
 from repro.settings import own_package
 
@@ -94,8 +95,19 @@ def execute(
     """
     check(source, values)
     execution = execution or Execution()
-    aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
-    last_words = target.with_name("dead-kernel.log")
+    with private(target) as folder:
+        _execute(source, target, folder, values, environment, execution)
+
+
+def _execute(
+    source: Path,
+    target: Path,
+    folder: Path,
+    values: Mapping[str, Any],
+    environment: Mapping[str, str],
+    execution: Execution,
+) -> None:
+    aside, log, last_words = folder / target.name, folder / "kernel.log", target.with_name("dead-kernel.log")
     last_words.unlink(missing_ok=True)
     settings = tempfile.TemporaryDirectory(prefix="repro-")  # of IPython, none
     own = {**own_package(), "IPYTHONDIR": settings.name, "PYTHONSTARTUP": ""}
@@ -113,7 +125,7 @@ def execute(
     except RuntimeError as error:  # of nbclient
         if execution.stopped:
             raise KeyboardInterrupt from None
-        log.rename(last_words)
+        os.replace(log, last_words)
         why = "(out of memory, or killed)" if isinstance(error, DeadKernelError) else f"at its start ({error})"
         raise ReproError(
             f"the kernel died while executing {target} {why}; {last_words} holds its last words, and {AGAIN}"
@@ -124,7 +136,6 @@ def execute(
         trace = "\n".join(error.traceback) if error.traceback else str(error)
         raise NotebookError(_message(target, error), trace) from None
     finally:
-        log.unlink(missing_ok=True)
         settings.cleanup()
         if aside.exists():
             os.replace(aside, target)
@@ -158,7 +169,7 @@ def check(path: Path, values: Mapping[str, Any]) -> None:
 def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook; ReproError names the file if it is missing or damaged."""
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.reads(read_text(path), as_version=4)
         nbformat.validate(notebook)
         return notebook
     except Exception as error:  # nbformat raises its own, JSON's and attribute errors alike

@@ -17,7 +17,10 @@ POINTS = 12.5
 
 
 def drawn(text: str) -> str:
-    """Return Markdown with every formula as an image that has the formula's source as its alternative text."""
+    """Return Markdown with every formula as an image that has the formula's source as its alternative text.
+
+    What cannot be drawn stays as it is written.
+    """
     return FORMULA.sub(_drawn, text)
 
 
@@ -25,7 +28,10 @@ def _drawn(match: re.Match) -> str:
     if match["code"]:
         return match["code"]
     source = " ".join((match["display"] or match["inline"]).split())
-    depth, picture = _picture(source)
+    try:
+        depth, picture = _picture(source)
+    except (ValueError, RuntimeError, RecursionError):  # no formula, or one that cannot be drawn
+        return html.escape(match[0])
     image = (
         f'<img class="math" alt="{html.escape(source)}" style="vertical-align:-{depth:.1f}pt" '
         f'src="data:image/svg+xml;base64,{base64.b64encode(picture).decode()}">'

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.errors import UsageError
+from repro.genotypes import ConvGenotype
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -75,8 +76,8 @@ class Accelerated(Seeded):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated, Trained):
-    """What search and evaluation on small images share."""
+class SmallImages(Accelerated):
+    """What every experiment on small images has."""
 
     capture: Literal["auto", "off"] = parameter(
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
@@ -85,14 +86,20 @@ class ImageTraining(Accelerated, Trained):
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
     pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
-    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", above=0)
-    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
-    weight_decay: float = parameter(3e-4, "SGD's weight decay; 0: none", low=0)
-    grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
 
     def check(self) -> None:
         """Refuse to halve images that are not CIFAR-10's."""
         refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class ImageTraining(SmallImages, Trained):
+    """What search and evaluation on small images share."""
+
+    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", above=0)
+    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
+    weight_decay: float = parameter(3e-4, "SGD's weight decay; 0: none", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
 
 
 def refuse_halved(pixels: int, dataset: str) -> None:
@@ -102,16 +109,22 @@ def refuse_halved(pixels: int, dataset: str) -> None:
 
 
 @dataclass(frozen=True)
-class SearchNetworkTraining(ImageTraining, Divided):
-    """What every search on CIFAR-10 has (A.1.1)."""
+class SearchSteps(SmallImages):
+    """The network of a search on CIFAR-10 (A.1.1), and what its steps compute on."""
 
     # bfloat16 turns the gradient of alpha: its cosine with float32's is about 0.98, in second order 0.8 to 0.9
     precision: Precision = parameter("float32", "of the steps; auto takes bf16 (autocast) on a GPU that has it")
-    epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     channels: int = parameter(16, "channels of the first cell", low=1)
     cells: int = parameter(8, "cells; reductions at one and two thirds", low=1)
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
+
+
+@dataclass(frozen=True)
+class SearchNetworkTraining(SearchSteps, ImageTraining, Divided):
+    """What every search on CIFAR-10 has (A.1.1)."""
+
+    epochs: int = parameter(50, "passes over the images that train w", low=1)
     lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha; 0: none", low=0)
     recompute: bool = parameter(
@@ -153,6 +166,14 @@ class CifarJoint(SearchNetworkTraining):
 
 
 @dataclass(frozen=True)
+class CifarCost(SearchSteps):
+    """DARTS Table 1, search cost: steps of a search in first and in second order, timed in turn."""
+
+    steps: int = parameter(20, "steps of each order that are timed", low=1)
+    warm_up_steps: int = parameter(5, "steps of each order before those; 0: none", low=0)
+
+
+@dataclass(frozen=True)
 class CellTraining(ImageTraining):
     """A discrete network trained from scratch (A.2.1)."""
 
@@ -178,6 +199,8 @@ class CellTraining(ImageTraining):
 @dataclass(frozen=True)
 class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
+
+    CELL: ClassVar = ConvGenotype
 
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
@@ -251,6 +274,7 @@ class ImageNetEval(Accelerated, Divided):
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
+    CELL: ClassVar = ConvGenotype
 
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from repro.genotypes import RecurrentGenotype
 from repro.hyperparameters import Trained, refuse_snapshot
 from repro.parameters import parameter
 from repro.references import Reference, Source
@@ -67,6 +68,8 @@ class CellTraining(LanguageTraining):
 @dataclass(frozen=True)
 class PtbEval(CellTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
+
+    CELL: ClassVar = RecurrentGenotype
 
     genotype: Source = parameter(
         "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"

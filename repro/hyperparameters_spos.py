@@ -22,8 +22,8 @@ class SinglePathNetworks(Accelerated):
 
 
 @dataclass(frozen=True)
-class PathTraining(SinglePathNetworks, Trained):
-    """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
+class PathImages(SinglePathNetworks):
+    """The images that a supernet, or a network of its space, is trained on."""
 
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
         "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
@@ -39,6 +39,16 @@ class PathTraining(SinglePathNetworks, Trained):
     workers: int = parameter(
         4, "processes that decode imagenet's pictures; 0: the training one", identifies=False, low=0, high=1024
     )
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class PathTraining(PathImages, Trained):
+    """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
+
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
         "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
@@ -54,10 +64,6 @@ class PathTraining(SinglePathNetworks, Trained):
     dropout: float = parameter(
         0.1, "dropout before the classifier, in the spaces blocks and channels; 0: none", low=0, below=1
     )
-
-    def check(self) -> None:
-        """Refuse to halve images that are not CIFAR-10's."""
-        refuse_halved(self.pixels, self.dataset)
 
 
 @dataclass(frozen=True)
@@ -152,3 +158,14 @@ class SposCorrelation(SinglePathNetworks, Trained):
         20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
     )
     iterations: int = parameter(0, "training steps of each network trained here; 0 for the supernet's", low=0)
+
+
+@dataclass(frozen=True)
+class SposCost(PathImages):
+    """SPOS Table 7: a training step of the whole mixture beside one along a sampled path, of the same supernet."""
+
+    space: Literal["blocks", "macro"] = parameter("blocks", "choices: building blocks, or NAS-Bench-Macro's")
+    batch: int = parameter(256, "images in a step", low=2)
+    paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
+    steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)
+    warm_up_steps: int = parameter(5, "steps of either before those; 0: none", low=0)

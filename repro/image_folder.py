@@ -6,7 +6,6 @@ layout, cut from the photographs that ship with scikit-learn.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from repro.draws import divide
 from repro.errors import ReproError, UsageError
-from repro.files import make_folder
+from repro.files import make_folder, private
 from repro.progress import note
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision
@@ -149,18 +148,17 @@ def pictures(folder: Path) -> Path:
 
     if folder.exists():
         return folder
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     photographs = load_sample_images()
-    for path, photograph in zip(photographs.filenames, photographs.images, strict=True):
-        width = photograph.shape[1] // STRIPS
-        for strip in range(STRIPS):
-            across = photograph[:, strip * width : (strip + 1) * width]
-            for number, tile in enumerate(_tiles(across)):
-                part = "val" if number % EVERY == EVERY - 1 else "train"
-                place = make_folder(partial / part / f"{Path(path).stem}-{strip}")
-                Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
-    partial.rename(folder)
+    with private(folder) as aside:
+        for path, photograph in zip(photographs.filenames, photographs.images, strict=True):
+            width = photograph.shape[1] // STRIPS
+            for strip in range(STRIPS):
+                across = photograph[:, strip * width : (strip + 1) * width]
+                for number, tile in enumerate(_tiles(across)):
+                    part = "val" if number % EVERY == EVERY - 1 else "train"
+                    place = make_folder(aside / folder.name / part / f"{Path(path).stem}-{strip}")
+                    Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
+        (aside / folder.name).rename(folder)
     return folder
 
 

@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 
 from repro import devices, parallel
 from repro.errors import ReproError, UsageError
+from repro.files import plain
 from repro.image_folder import Part
 
 LONGEST = 70  # characters of a folder in which a socket can have a name of its own: 107 in all
@@ -80,8 +81,8 @@ class _Files(Dataset):
         began, images, unreadable = time.perf_counter(), [], {}
         for index, seed in keys:
             try:
-                with Image.open(self.part.path(index)) as file:
-                    picture = in_colour(file)
+                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as held:
+                    picture = in_colour(_small(held))
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
@@ -91,6 +92,13 @@ class _Files(Dataset):
         labels = self.part.labels[[index for index, _ in keys if index not in unreadable]]
         whole = torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8)
         return Batch(whole, labels, time.perf_counter() - began, list(unreadable.values()))
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    """Return a picture whose header, which alone has been read, claims no more pixels than Pillow deems harmless."""
+    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{picture.width} x {picture.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
+    return picture
 
 
 class _Order(Sampler):

@@ -18,14 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro import archives
 from repro.draws import divide
 from repro.errors import ReproError, UsageError, unknown, unreadable
-from repro.files import make_folder
+from repro.files import aside, make_folder
 from repro.progress import note
 from repro.settings import data_folder
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: (N, H, W, C) uint8; y_train, y_test: (N,) int64
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+MOST = 2**30  # bytes of a data set
 
 
 class Source(NamedTuple):
@@ -239,9 +241,9 @@ def _from_torchvision(folder: Path) -> Arrays:
 def _read(path: Path) -> Arrays:
     """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
     try:
-        with np.load(path) as archive:
-            stored = str(archive["checksum"]) if "checksum" in archive else None
-            arrays = {name: archive[name] for name in ARRAYS}
+        held = archives.read(path, MOST)
+        stored = str(held["checksum"]) if "checksum" in held else None
+        arrays = {name: held[name] for name in ARRAYS}
     except KeyError as error:
         raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -254,13 +256,8 @@ def _read(path: Path) -> Arrays:
 
 def _write(path: Path, arrays: Arrays) -> None:
     """Write the archive beside its place, then move it there, so that nobody ever reads half of one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with aside(path) as file:
+        np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
 
 
 def checksum(arrays: Arrays) -> str:

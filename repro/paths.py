@@ -4,11 +4,13 @@ An alternative is written down once, as chains of convolutions with their shapes
 their widest ("Channel Number Search"), parameters and multiply-adds follow from the chains. x is (N, C, H, W).
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -177,3 +179,27 @@ class Choices(nn.ModuleList):
     def used(self, choice: int, *rest: int) -> Iterator[tuple[nn.Parameter, Region]]:
         """Go through the parameters of alternative `choice`."""
         return self[choice].used(*rest)
+
+
+class Mixture(nn.Module):
+    """A supernet run as a whole, as relaxations do: each layer adds up its alternatives, weighted by softmax(alpha).
+
+    Alpha is learnt by the loss, with the weights. In a `single_path.PathTraining` it stands where one path would: any
+    gene is all of it. For spaces of one kind of choice.
+    """
+
+    def __init__(self, network: SinglePath) -> None:
+        super().__init__()
+        self.network = network
+        self.alphas = nn.Parameter(torch.zeros(len(network.features), *map(len, network.space.kinds.values())))
+
+    def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
+        """Map images (N, C, H, W) to logits (N, classes)."""
+        x = self.network.stem(laid_out(x))
+        for layer, weights in zip(self.network.features, self.alphas.softmax(dim=1), strict=True):
+            x = functools.reduce(torch.add, (weight * each(x) for weight, each in zip(weights, layer, strict=True)))
+        return self.network.head(x)
+
+    def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
+        """Return all parameters, the supernet's and alpha, whole."""
+        return [(p, region(p.shape)) for p in self.parameters()]

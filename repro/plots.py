@@ -206,7 +206,7 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
             table.index, values.median(axis=1), color=colour, linestyle=line, marker=marker, label=f"median, {label}"
         )
     for (name, value), line in zip(references.items(), itertools.cycle((":", "-.", (0, (1, 3))))):
-        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name))
+        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name.replace("$", r"\$")))
     axes.set(xlabel=cost, ylabel=measure)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     figure.legend(loc="outside right upper")

@@ -33,11 +33,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def under_torchrun() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+def grouped() -> bool:
+    """Whether this process is one of several that compute a run: started by `repro.launcher`, or by torchrun."""
+    return "REPRO_GROUP" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def leads() -> bool:
-    """Whether this process writes the run's files and messages: the first of torchrun's, or the only one."""
-    return not under_torchrun() or os.environ["RANK"] == "0"
+    """Whether this process writes the run's files and messages: the first of several, or the only one."""
+    return not grouped() or os.environ["RANK"] == "0"
