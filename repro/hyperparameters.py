@@ -210,7 +210,6 @@ class CifarEval(CellTraining, Divided):
         0,
         "last training images, held out: they give a validation error; 0: none",
         low=0,
-        kind="data",
         before=0,
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
