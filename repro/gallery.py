@@ -183,14 +183,13 @@ def rankings(group: Group, stem: Path) -> None:
 
 
 def orders(group: Group, stem: Path) -> None:
-    """Draw the seconds of a search step in both orders."""
+    """Draw the seconds of search steps of both orders."""
     plots.save(plots_cost.orders(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def one_path(group: Group, stem: Path) -> None:
-    """Draw memory and seconds of a step along each path, and of the whole mixture."""
-    figure = plots_cost.one_path(pd.DataFrame(rows(group.first)))
-    plots.save(figure, stem.with_name(f"cost-{stem.name}"), group.first)
+    """Draw what one path needs beside the whole mixture."""
+    plots.save(plots_cost.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def evolution_of_others() -> dict[str, pd.DataFrame]:
