@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.hyperparameters import Trained, refuse_snapshot
+from repro.hyperparameters import CELL, WEIGHTS, Trained, refuse_snapshot
 from repro.parameters import parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -66,12 +66,10 @@ class CellTraining(LanguageTraining):
 class PtbEval(CellTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
 
-    genotype: Source = parameter(
-        "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
-    )
+    genotype: Source = parameter("run:ptb-select", CELL, file="content")
     snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
     epochs: int = parameter(8000, "most passes over the training text; the paper trains until convergence", low=1)
-    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train", file="content")
+    weights: str = parameter("", WEIGHTS, file="content")
 
     def check(self) -> None:
         """Refuse a snapshot of what is no search."""
