@@ -12,13 +12,13 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from repro.errors import ReproError, unreadable
-from repro.files import write_bytes
+from repro.files import plain, write_bytes
 from repro.progress import note
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -56,12 +56,14 @@ def read(path: str | Path) -> Any:
     ReproError says what the file is where it is damaged or holds anything else.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # they advise other ways to read it
-            if zipfile.is_zipfile(path):  # files of today are: their CRC-32 sums notice any flipped bit
-                with zipfile.ZipFile(path) as archive:
+        with warnings.catch_warnings(action="ignore"), open(path, "rb", opener=plain) as file:  # they advise otherwise
+            if zipfile.is_zipfile(file):  # files of today are: their CRC-32 sums notice any flipped bit
+                with zipfile.ZipFile(file) as archive:
+                    refuse_bomb(file, archive)
                     if archive.testzip() is not None:
                         raise zipfile.BadZipFile
-            return torch.load(path, map_location="cpu", weights_only=True)
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         foreign = f"it is a pickle that names {named[1]}, and so could run code; {ALONE}" if named else ""
@@ -122,3 +124,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         what = f"{name!r} is of the class {type(value).__name__}"
         raise ReproError(f"{path} holds no state dict, a dictionary of tensors: {what}; {ALONE}")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def refuse_bomb(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Raise BadZipFile where the members of a file of tensors claim more bytes than it has: PyTorch compresses none."""
+    if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
+        raise zipfile.BadZipFile

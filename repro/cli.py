@@ -1,4 +1,5 @@
-"""The command line `repro`: list, show, status, plan, run, claims, publish, worker, merge, report, data, verify.
+"""The command line `repro`: list, show, status, plan, run, claims, publish, worker, certificates, merge, report, data,
+verify.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -6,33 +7,44 @@ Exit status: 0 all went well, 1 something failed, 2 the command or a parameter i
 import argparse
 import os
 import re
+import signal
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from repro import costs, listing, profiles
-from repro.errors import AGAIN, ReproError, UsageError, line
+from repro import costs, listing, profiles, snapshot
+from repro.errors import AGAIN, UsageError, line, told
 from repro.experiments import Experiment, find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     options = _parser().parse_args(arguments)
     options.line = " ".join(["repro", *arguments])
     for name in ("runs", "data"):
         if value := getattr(options, name, None):
             os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who reads has seen enough, as head does: what is left to be written goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail(f"stopped; {AGAIN}", 130)
-    except (ReproError, OSError) as error:
+    except Exception as error:
         if options.debug:
             traceback.print_exc()
-        return _fail(line(error), getattr(error, "status", 1))
+        if message := told(error):
+            return _fail(message, getattr(error, "status", 1))
+        raise
 
 
 def _fail(message: str, status: int) -> int:
@@ -42,7 +54,8 @@ def _fail(message: str, status: int) -> int:
 
 def list_experiments(options: argparse.Namespace) -> int:
     """Print every experiment: what it reproduces, needs and cost its authors, and the state of its runs."""
-    print(*listing.experiments(), sep="\n")
+    with snapshot.taken():
+        print(*listing.experiments(), sep="\n")
     return 0
 
 
@@ -55,7 +68,8 @@ def show_experiment(options: argparse.Namespace) -> int:
 
 def show_status(options: argparse.Namespace) -> int:
     """Print how far every run is."""
-    print(*listing.status(), sep="\n")
+    with snapshot.taken():
+        print(*listing.status(), sep="\n")
     return 0
 
 
@@ -74,7 +88,9 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.cluster is not None:
         from repro import cluster
 
-        cluster.run_all(jobs, options.line, options.cluster)
+        cluster.run_all(jobs, options.line, options.cluster, options.tls)
+    elif options.tls is not None:
+        raise UsageError("--tls goes with --cluster HOST:PORT")
     else:
         pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
@@ -104,7 +120,15 @@ def serve(options: argparse.Namespace) -> int:
     """Work for a Dask scheduler, one worker for each GPU of this machine."""
     from repro import workers
 
-    workers.serve(options.address)
+    workers.serve(options.address, options.tls)
+    return 0
+
+
+def make_certificates(options: argparse.Namespace) -> int:
+    """Make the certificate of a cluster, and print how its scheduler is started."""
+    from repro import tls
+
+    print(tls.make(Path(options.folder)))
     return 0
 
 
@@ -277,6 +301,10 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--markdown", action="store_true", help="as the README's table")
     worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
     worker.add_argument("address", metavar="HOST:PORT")
+    for command in (run, worker):
+        command.add_argument("--tls", metavar="FOLDER", help="certificate of the cluster, with a scheduler's HOST:PORT")
+    certificates = add("certificates", make_certificates, "make the certificate that the machines of a cluster share")
+    certificates.add_argument("folder", metavar="FOLDER")
     report = add("report", make_report, "write the report of all runs")
     report.add_argument("--to", metavar="FOLDER", help="where to write it (default: report/ in the runs folder)")
     data = add("data", handle_data, "fetch or check a data set")

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 from unicodedata import category
 
-from repro.errors import UsageError, unknown
+from repro.errors import LARGEST, UsageError, unknown
 from repro.progress import note_once
 from repro.references import MARK, Reference, Source, parse_reference
 
@@ -17,8 +17,6 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
     "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
-LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
-
 
 Kind = Literal["protocol", "data", "seed"]
 
@@ -75,6 +73,12 @@ class Parameters:
         """Refuse, with UsageError, values that do not go together though each of them is right."""
 
     @classmethod
+    def like(cls, other: "Parameters", **changes: Any) -> Self:
+        """Return the parameters with every value of `other` that they have too, then these changes."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls.build({**{name: value for name, value in other.values().items() if name in names}, **changes})
+
+    @classmethod
     def read(cls, values: Mapping[str, Any], *, older: bool = False) -> Self:
         """Make the parameters of a run on disk: former names are read, and what is lacking has its value from before.
 
@@ -128,7 +132,8 @@ class Parameters:
             for name in settings.get(getattr(self, switch), ()):
                 if name in changed:
                     value, setting = changed[name], getattr(self, switch)
-                    raise UsageError(f"{name}={value} has no effect with {switch}={setting}: leave it out, or change {switch}")
+                    what = f"{name}={value} has no effect with {switch}={setting}"
+                    raise UsageError(f"{what}: leave it out, or change {switch}")
 
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists and references as text: what params.json holds."""

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
-from repro.files import sha256
+from repro.files import read_text, sha256
 from repro.search_space import Cost, Gene, Space
 
 MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
@@ -99,10 +99,10 @@ def kendall_tau_equal_cost(one: Sequence[float], other: Sequence[float], costs: 
 
 def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[tuple[Gene, Row]]]) -> Table:
     try:
-        rows = dict(read(path.read_text(encoding="utf-8")))
+        rows = dict(read(read_text(path)))
     except FileNotFoundError as error:
         raise ReproError(f"{name} needs {path}, which is missing: put the file there or take another table") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
         raise ReproError(
             f"{path} is not the table of {name} ({type(error).__name__}: {error}): fetch it again"
         ) from error
