@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from IPython.utils.capture import CapturedIO, capture_output
 
-from repro import drawing, film, layout, plots, plots_alpha, plots_others, plots_spos, profiles, typeset
+from repro import drawing, film, layout, plots, plots_alpha, plots_cost, plots_others, plots_spos, profiles, typeset
 from repro.drawing import show
 from repro.errors import ReproError, is_number, line
 from repro.genotypes import from_json
@@ -180,6 +180,16 @@ def rankings(group: Group, stem: Path) -> None:
     """Draw the agreement of two rankings."""
     networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
     plots.save(plots_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run)
+
+
+def orders(group: Group, stem: Path) -> None:
+    """Draw the seconds of search steps of both orders."""
+    plots.save(plots_cost.orders(pd.DataFrame(rows(group.first))), stem, group.first)
+
+
+def one_path(group: Group, stem: Path) -> None:
+    """Draw what one path needs beside the whole mixture."""
+    plots.save(plots_cost.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def evolution_of_others() -> dict[str, pd.DataFrame]:

@@ -172,7 +172,7 @@ class CifarCost(SearchSteps):
     """DARTS Table 1, search cost: steps of a search in first and in second order, timed in turn."""
 
     steps: int = parameter(20, "steps of each order that are timed", low=1)
-    warm_up_steps: int = parameter(5, "steps of each order before those", low=0)
+    warm_up_steps: int = parameter(5, "steps of each order before those; 0: none", low=0)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,6 @@ class CifarEval(CellTraining, Divided):
         0,
         "last training images, held out: they give a validation error; 0: none",
         low=0,
-        kind="data",
         before=0,
     )
     epochs: int = parameter(600, "passes over the training images", low=1)

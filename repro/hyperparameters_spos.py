@@ -171,4 +171,4 @@ class SposCost(PathImages):
     batch: int = parameter(256, "images in a step", low=2)
     paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
     steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)
-    warm_up_steps: int = parameter(5, "steps of either before those", low=0)
+    warm_up_steps: int = parameter(5, "steps of either before those; 0: none", low=0)

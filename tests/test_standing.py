@@ -20,7 +20,7 @@ from repro.runs import open_run
 ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in rows.items()]
 SIZES = [*profiles.CHANGES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
-DATA = {"dataset", "corpus", "images", "tokens", "folder", "classes", "unreadable"}
+DATA = {"dataset", "corpus", "images", "pixels", "tokens", "folder", "classes", "unreadable"}
 NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
     "checkpoint_minutes"
 }
