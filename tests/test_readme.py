@@ -32,7 +32,6 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = README.split("## Results")[1].split("\n## ")[0]
 
-CLI = "import sys; from repro import cli; sys.exit(cli.main())"
 OWN = "dataset=mine"  # of commands that want the changes of the worked example
 FEW_IMAGES = {"images": 48, "batch": 16, "epochs": 1, "channels": 2}
 FEW_WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "hidden_size": 8}
@@ -310,11 +309,11 @@ def test_the_data_set_of_the_example_can_be_searched_on(tmp_path):
         arrays[f"x_{part}"] = random.integers(0, 256, (n, 16, 16, 3), np.uint8)
         arrays[f"y_{part}"] = np.arange(n) % 3
     np.savez(tmp_path / "mine.npz", **arrays)
-    shutil.copytree(ROOT / "notebooks", package / "notebooks")
     printed = [command for block in blocks("sh") for command in commands(block) if OWN in command]
     assert [command[2] for command in printed] == ["cifar10-search", "cifar10-eval"]
     for command in printed:
-        python(package, "-c", CLI, *command[1:], REPRO_DATA=str(tmp_path))
+        values = [word for word in command[3:] if word != "-p"]  # exactly as printed; without the notebook
+        python(package, "-m", "repro.recipe", command[2], *values, REPRO_DATA=str(tmp_path))
         assert list((tmp_path / "runs" / command[2]).glob("*/result.json"))
 
 
