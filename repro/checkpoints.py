@@ -9,10 +9,13 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor, nn
 
 from repro.errors import ReproError, unreadable
 from repro.files import plain, write_bytes
@@ -20,6 +23,7 @@ from repro.progress import note
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 KIND = "file of tensors"
+ALONE = "save the tensors alone: torch.save(network.state_dict(), PATH)"
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:
@@ -62,10 +66,64 @@ def read(path: str | Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it is a pickle that names {named[1]}, and so could run code" if named else unreadable(error, KIND)
+        foreign = f"it is a pickle that names {named[1]}, and so could run code; {ALONE}" if named else ""
+        what = foreign or unreadable(error, KIND)
     except Exception as error:  # of many kinds: file, zip, zlib, header, value
         what = unreadable(error, KIND)
     raise ReproError(f"cannot read {path}: {what}; accepted is what torch.save makes of a state dict or plain values")
+
+
+def of_run(path: str | Path) -> dict[str, Any] | None:
+    """Return the parts of the state that a run's checkpoint holds; None where `path` is a file of another kind.
+
+    path: the run's folder, or the checkpoint in it. ReproError where a folder holds none.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == NEWEST and (path.parent / "params.json").exists() else path
+    if not folder.is_dir():
+        return None
+    held = load(folder)
+    if held is None:
+        raise ReproError(f"{path} holds no checkpoint: name a run's folder, or a checkpoint of the released code")
+    return held["state"]
+
+
+def fill(network: nn.Module, path: str, released: Callable[[Any, Mapping[str, Tensor]], None]) -> dict[str, Any] | None:
+    """Give `network` the weights of a run, or by `released` those of an authors' checkpoint; return `of_run(path)`.
+
+    ReproError where they are another network's.
+    """
+    state = of_run(path)
+    if state is None:
+        released(network, read_state_dict(path))
+    else:
+        with fitting(path):
+            network.load_state_dict(state["network"])
+    return state
+
+
+@contextmanager
+def fitting(path: str | Path) -> Iterator[None]:
+    """Say in one line that the state of a run at `path` is that of another network."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ReproError(f"{path} is of another network ({reason}): give the parameters of its run") from error
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read a checkpoint of tensors, on its own or under "state_dict"; ReproError if it is anything else."""
+    state = read(path)
+    if isinstance(state, Mapping):
+        state = state.get("state_dict", state)
+    items = state.items() if isinstance(state, Mapping) else [("its content", state)]
+    foreign = [pair for pair in items if not (isinstance(pair[0], str) and isinstance(pair[1], Tensor))]
+    if foreign:
+        name, value = foreign[0]
+        what = f"{name!r} is of the class {type(value).__name__}"
+        raise ReproError(f"{path} holds no state dict, a dictionary of tensors: {what}; {ALONE}")
+    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def refuse_bomb(file: BinaryIO, archive: zipfile.ZipFile) -> None:

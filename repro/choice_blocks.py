@@ -170,7 +170,7 @@ def _initialise(module: nn.Module) -> None:
 def load_released(network: ChoiceNetwork, state: Mapping[str, Tensor]) -> None:
     """Copy the authors' weights (supernet, or the cell they released) into a network; ReproError if they do not fit.
 
-    `state` is what `repro.released.read_state_dict` returns; these weights want their images from `bgr_255`.
+    `state` is what `checkpoints.read_state_dict` returns; these weights want their images from `bgr_255`.
     """
     own = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
     state = {name: value for name, value in state.items() if "num_batches" not in name}

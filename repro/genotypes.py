@@ -1,4 +1,4 @@
-"""Genotypes: a cell as a value (DARTS Sect. 2.1, 2.4, Figures 4-6), written as JSON, parsed and never evaluated.
+"""Genotypes: a cell as a value (DARTS Sect. 2.1, 2.4, Figures 4-6), written as JSON.
 
 A convolutional cell is a list of edges, two for every intermediate node; the recurrent cell has one for every node.
 An edge names an operation and the state it reads. This module also holds the published cells; it needs no torch.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from repro import spelling
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import read_text
 
@@ -29,6 +30,11 @@ SEARCH_OPERATIONS = (
 CELL_OPERATIONS = tuple(dict.fromkeys((*SEARCH_OPERATIONS[1:], "sep_conv_7x7", "conv_7x1_1x7")))
 # The candidate activations of the recurrent search (Sect. 3.1.2)
 RECURRENT_OPERATIONS = ("none", "tanh", "relu", "sigmoid", "identity")
+
+EXPECTED = (
+    'expected JSON such as {"normal": [["sep_conv_3x3", 0], ["skip_connect", 1]], "normal_concat": [2], '
+    '"reduce": [["max_pool_3x3", 0], ["skip_connect", 1]], "reduce_concat": [2]}, or what DARTS prints, Genotype(...)'
+)
 
 INPUTS = 2  # a convolutional cell reads the two cells before it
 EDGES_PER_NODE = 2
@@ -108,19 +114,30 @@ def of_kind(genotype: Genotype, kind: type[Genotype], name: Any) -> Genotype:
 
 
 def load(name: str | Path) -> Genotype:
-    """Return a published cell by its name, or the one in a JSON file, or the one that a run directory found."""
+    """Return a published cell by its name, or the one that a text spells, a file holds, or a run directory found.
+
+    Text and file are JSON, as `to_json` returns it, or what DARTS prints, as `spelling` reads it.
+    """
     if str(name) in PUBLISHED:
         return PUBLISHED[str(name)]
-    path = Path(name)
-    path = path / "genotype.json" if os.path.isdir(path) else path
+    if spelling.MARK in str(name) or str(name).startswith("{"):
+        return _spelled("genotype", str(name))
+    path = Path(name, "genotype.json") if os.path.isdir(name) else Path(name)
     if path.suffix != ".json" and not os.path.exists(path):  # names of any length and bytes
-        raise unknown("genotype", str(name), [*PUBLISHED, "a JSON file", "a run directory"], ReproError)
+        raise unknown("genotype", str(name), [*PUBLISHED, "a file", "a text of a cell", "a run directory"], ReproError)
     try:
-        return from_json(json.loads(read_text(path)))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ReproError(f"cannot read the genotype file {path}: {error}") from error
+        return _spelled(path, read_text(path).removeprefix("\ufeff"))
+    except (OSError, ValueError) as error:
+        raise ReproError(f"cannot read the genotype file {path}: {error}; {EXPECTED}") from error
+
+
+def _spelled(where: str | Path, text: str) -> Genotype:
+    try:
+        return from_json(spelling.read(text) if spelling.MARK in text else json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ReproError(f"cannot read the genotype file {where}: {error}; {EXPECTED}") from error
     except ReproError as error:
-        raise ReproError(f"{path}: {error}") from error
+        raise ReproError(f"{where}: {error}; {EXPECTED}") from error
 
 
 def _freeze(genotype: Genotype, edges_name: str, concat_name: str) -> tuple[tuple[Edge, ...], tuple[int, ...]]:

@@ -12,6 +12,8 @@ from repro.widths import reference_cells
 ImageData = Literal["cifar10", "digits"]
 Pixels = Literal[0, 16]
 PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
+GENOTYPE = "a published cell, a file or text of one, or run:EXPERIMENT for what it found"
+WEIGHTS = "a run's folder or the authors' checkpoint, tested as it is; empty to train"
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 
 
@@ -202,9 +204,7 @@ class CifarEval(CellTraining, Divided):
 
     CELL: ClassVar = ConvGenotype
 
-    genotype: Source = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
-    )
+    genotype: Source = parameter("run:cifar10-select", GENOTYPE, file="content")
     snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
     valid_images: int = parameter(
         0,
@@ -213,7 +213,7 @@ class CifarEval(CellTraining, Divided):
         before=0,
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
-    weights: str = parameter("", "a checkpoint of the released code, tested as it is; empty to train", file="content")
+    weights: str = parameter("", WEIGHTS, file="content")
 
     def check(self) -> None:
         """Refuse a snapshot of what is no search."""
@@ -273,11 +273,10 @@ class ImageNetEval(Accelerated, Divided):
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
+    IDLE: ClassVar = {"dataset": {"pictures": ("folder",)}}
     CELL: ClassVar = ConvGenotype
 
-    genotype: Source = parameter(
-        "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
-    )
+    genotype: Source = parameter("run:cifar10-select", GENOTYPE, file="content")
     preset: Literal["published", "large-batch"] = parameter(
         "published", "other defaults; large-batch, for several GPUs, deviates from the paper"
     )
@@ -330,6 +329,4 @@ class ImageNetEval(Accelerated, Divided):
     compile: Literal["auto", "off"] = parameter(
         "off", "auto compiles the network on a GPU where that works", identifies=False
     )
-    weights: str = parameter(
-        "", "a run's folder or a checkpoint of the released code, tested as it is; empty to train", file="content"
-    )
+    weights: str = parameter("", WEIGHTS, file="content")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.genotypes import RecurrentGenotype
-from repro.hyperparameters import Trained, refuse_snapshot
+from repro.hyperparameters import GENOTYPE, WEIGHTS, Trained, refuse_snapshot
 from repro.parameters import parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -71,12 +71,10 @@ class PtbEval(CellTraining):
 
     CELL: ClassVar = RecurrentGenotype
 
-    genotype: Source = parameter(
-        "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
-    )
+    genotype: Source = parameter("run:ptb-select", GENOTYPE, file="content")
     snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
     epochs: int = parameter(8000, "most passes over the training text; the paper trains until convergence", low=1)
-    weights: str = parameter("", "the authors' checkpoint, tested as it is; empty to train", file="content")
+    weights: str = parameter("", WEIGHTS, file="content")
 
     def check(self) -> None:
         """Refuse a snapshot of what is no search."""

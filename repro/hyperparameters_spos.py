@@ -1,9 +1,9 @@
 """The parameters of the SPOS experiments; defaults are the paper's, or the released code's where that is silent."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from repro.hyperparameters import PIXELS, Accelerated, Pixels, Precision, Trained, refuse_halved
+from repro.hyperparameters import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
 from repro.parameters import parameter
 from repro.references import Reference, Source
 
@@ -25,6 +25,8 @@ class SinglePathNetworks(Accelerated):
 class PathImages(SinglePathNetworks):
     """The images that a supernet, or a network of its space, is trained on."""
 
+    IDLE: ClassVar = {"dataset": dict.fromkeys(("cifar10", "digits"), ("folder", "classes"))}
+
     dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
         "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
     )
@@ -36,6 +38,7 @@ class PathImages(SinglePathNetworks):
         kind="data",
         file="listing",
     )
+    classes: int = parameter(1000, "class folders expected in imagenet's", low=2, kind="data", before=1000)
     workers: int = parameter(
         4, "processes that decode imagenet's pictures; 0: the training one", identifies=False, low=0, high=1024
     )
@@ -80,7 +83,7 @@ class SposSupernet(PathTraining):
         20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
     )
     evaluated_paths: int = parameter(10, "random paths judged after the last step", low=1, formerly="judged")
-    weights: str = parameter("", "the authors' supernet checkpoint, taken as it is; empty to train", file="content")
+    weights: str = parameter("", WEIGHTS, file="content")
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class SposRetrain(PathTraining):
         330.0, "largest number of multiply-adds of a random network, in millions; 0: any", low=0
     )
     iterations: int = parameter(300_000, "training steps, before a pass at rate 0 for BatchNorm's statistics", low=1)
-    weights: str = parameter("", "a checkpoint of the authors, tested as it is; empty to train", file="content")
+    weights: str = parameter("", WEIGHTS, file="content")
 
 
 @dataclass(frozen=True)

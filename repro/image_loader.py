@@ -134,7 +134,8 @@ class Loader:
 
     size: pictures in a batch of all processes together.
     shuffled: in an order drawn for each epoch; else every picture once, in the order of the files.
-    skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it.
+    skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it. None: the same, where
+        the experiment can leave nothing out.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Loader:
         workers: int,
         device: torch.device,
         shuffled: bool,
-        skip: bool,
+        skip: bool | None,
     ) -> None:
         self.order, self.device, self.skip = _Order(len(part.names), size, seed, shuffled), device, skip
         self.workers, self.images, self.seconds, self.unreadable = max(1, workers), 0, 0.0, set()
@@ -211,8 +212,9 @@ class Loader:
         self.unreadable.update(batch.unreadable)
         count, whole = len(batch.unreadable), len(batch.unreadable) + len(batch.labels)
         if count and not self.skip:
-            what_to_do = "replace such pictures, or leave them out by unreadable=skip"
-            return f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: {what_to_do}"
+            leave_out = ", or leave them out by unreadable=skip" if self.skip is False else ""
+            what = f"{count} of {whole} in its batch: replace such pictures{leave_out}"
+            return f"{batch.unreadable[0]} cannot be read, {what}"
         if self.order.shuffled and count and len(batch.labels) < 1 + (parallel.size() == 1):  # BatchNorm needs two
             left = "nor any other" if count == whole else "and all but one"
             return f"{batch.unreadable[0]} cannot be read, {left} of the {whole} of its batch"

@@ -132,7 +132,8 @@ class Parameters:
             for name in settings.get(getattr(self, switch), ()):
                 if name in changed:
                     value, setting = changed[name], getattr(self, switch)
-                    raise UsageError(f"{name}={value} has no effect with {switch}={setting}: leave it out")
+                    what = f"{name}={value} has no effect with {switch}={setting}"
+                    raise UsageError(f"{what}: leave it out, or change {switch}")
 
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists and references as text: what params.json holds."""

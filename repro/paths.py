@@ -125,6 +125,7 @@ class SinglePath(nn.Module):
     size: int  # of the square inputs
     reduction: int  # of that size in the stem
     chains: Chain  # one convolution in the stem, perhaps one in the head
+    bgr = False  # whether its weights are the authors', which want images in BGR, 0 to 255
 
     def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes) along the path of `gene`."""

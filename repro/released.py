@@ -7,13 +7,11 @@ place: a part of one of our tensors. Evaluation networks differ in names only.
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from repro import checkpoints
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
 from repro.mixed_edges import MixedEdges
@@ -118,16 +116,6 @@ def load_released(network: SearchNetwork | EvaluationNetwork, state: Mapping[str
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(state[name].reshape(target.shape))
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a checkpoint of tensors, on its own or under "state_dict"; ReproError if it is anything else."""
-    state = checkpoints.read(path)
-    if isinstance(state, Mapping):
-        state = state.get("state_dict", state)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ReproError(f"{path} holds no state dict: expected a dictionary of tensors in the released code's naming")
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def _check(state: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.checkpoints import refuse_bomb
+from repro.checkpoints import ALONE, refuse_bomb
 from repro.errors import ReproError, line, unreadable
 from repro.files import plain
 from repro.genotypes import RecurrentGenotype
@@ -108,13 +108,14 @@ class Reader(pickle.Unpickler):
 def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype | None]:
     """Return the state dict, under its released names, and the genotype that a released file holds.
 
-    The file is the whole module, as the authors saved it, or a state dict, which has no genotype. ReproError says why
-    a file is refused.
+    The file is the whole module, as the authors saved it, or a state dict, alone or under "state_dict", which has no
+    genotype. ReproError says why a file is refused.
     """
     try:
         with open(path, "rb", opener=plain) as file:
             held, memory = _read_zip(file) if zipfile.is_zipfile(file) else _read_stream(file)
         if isinstance(held, Mapping):
+            held = held.get("state_dict", held)
             return {name: _tensor(value, memory) for name, value in held.items()}, None
         if not isinstance(held, Inert):
             raise Foreign(f"it holds {type(held).__name__} where a network is expected")
@@ -123,7 +124,9 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype |
         raise ReproError(f"{path} does not exist") from error
     except Exception as error:  # of many kinds: what is foreign or damaged can look like anything
         what = line(error) if isinstance(error, Foreign) else unreadable(error, "recurrent network of PyTorch")
-        raise ReproError(f"{path} is refused: {what}; accepted are the authors' model and a state dict") from error
+        raise ReproError(
+            f"{path} is refused: {what}; accepted are the authors' model and a state dict; {ALONE}"
+        ) from error
 
 
 def load_model(path: str | Path, vocabulary_size: int, genotype: RecurrentGenotype | None = None) -> LanguageModel:

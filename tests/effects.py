@@ -115,7 +115,9 @@ SPOS = ("spos-supernet", "spos-retrain", "spos-cost")
 WITHOUT = {
     **{(name, "precision"): "a CPU computes in float32, whatever is asked" for name in EXPERIMENTS},
     **{
-        (name, "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test" for name in SPOS
+        (name, of): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test"
+        for name in SPOS
+        for of in ("folder", "classes")
     },
 }
 BESIDE, WITHOUT = (

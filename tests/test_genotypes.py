@@ -1,6 +1,7 @@
 """Genotypes are values: they survive JSON, are hashable, and only valid cells exist."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,66 @@ def test_a_genotype_is_loaded_by_name_file_or_run(tmp_path):
     file.write_text("[]")
     with pytest.raises(ReproError, match=r"genotype.json: a genotype is a JSON object"):
         load(file)
+
+
+PRINTED = (  # as DARTS's `train_search.py` logs it, and as PC-DARTS and P-DARTS print theirs
+    "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=range(2, 3), "
+    "reduce=[('max_pool_3x3', 0), ('dil_conv_5x5', 1)], reduce_concat=[2])"
+)
+SPELLED = {
+    "alone": PRINTED,
+    "line": f"2019-01-10 10:42:47,083 PM genotype = {PRINTED}\n",
+    "log": f"genotype = {PRINTED.replace('skip_connect', 'sep_conv_5x5')}\nepoch 1 lr 2.5e-02\ngenotype = {PRINTED}\n",
+    "source": "from collections import namedtuple\nGenotype = namedtuple('Genotype', 'normal normal_concat')\n"
+    "# OLD = Genotype(normal=[])\nPC_DARTS_cifar = " + PRINTED.replace(", ", ",\n    "),
+}
+
+
+@pytest.mark.parametrize("form", SPELLED)
+def test_cells_are_read_as_the_field_prints_them(form, tmp_path):
+    cell = from_json(CONV | {"normal": [["skip_connect", 0], ["sep_conv_3x3", 1]]})
+    cell = replace(cell, reduce=(Edge("max_pool_3x3", 0), Edge("dil_conv_5x5", 1)))
+    (tmp_path / "log.txt").write_text(SPELLED[form])
+    assert load(tmp_path / "log.txt") == load(SPELLED[form]) == cell
+    (tmp_path / "log.txt").write_bytes(SPELLED[form].replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load(str(tmp_path / "log.txt")) == cell
+
+
+def test_every_published_cell_is_read_as_it_is_printed():
+    for genotype in PUBLISHED.values():
+        fields = {
+            name: [(*edge,) if isinstance(edge, Edge) else edge for edge in value]
+            for name, value in vars(genotype).items()
+        }
+        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        assert load(f"Genotype({text})") == genotype == load(json.dumps(to_json(genotype)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"A = {PRINTED}\nB = {PRINTED}", ["holds 2 cells, A, B"]),
+        (PRINTED[:-1], ["not whole"]),
+        (PRINTED.replace("range(2, 3)", "range(2, 10**9)"), ["not whole, or holds more"]),
+        (PRINTED.replace("range(2, 3)", "range(2, 1000000000000000000000)"), ["not whole, or holds more"]),
+        (PRINTED.replace("0)", "__import__('os').system('exit 1'))"), ["holds more than names and numbers"]),
+        ("Genotype([('skip_connect', 0)], range(2, 3))", ["its fields have no names"]),
+        ("Genotype(normal=" + "(" * 300 + ")" * 301, ["not whole"]),
+        ("Genotype(normal=" + "-" * 15_000 + "1)", ["not whole"]),
+        ("# " + PRINTED, ["no cell but in comments"]),
+        (PRINTED.replace("skip_connect", "nor_conv_3x3"), ["unknown operation 'nor_conv_3x3'"]),
+        ("|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|", ["unknown genotype", "a text of a cell"]),
+        ('{"cells": 3}', ["a genotype with the keys", '{"normal": [["sep_conv_3x3", 0]']),
+        ("x" * 5000, ["unknown genotype"]),
+    ],
+)
+def test_other_spellings_are_refused_in_one_line(text, words, tmp_path):
+    (tmp_path / "cell.txt").write_text(text)
+    with pytest.raises(ReproError) as caught:
+        load(text)
+    assert all(word in str(caught.value) for word in words), caught.value
+    with pytest.raises(ReproError, match="expected JSON such as"):
+        load(tmp_path / "cell.txt")
 
 
 def test_the_module_needs_no_torch():

@@ -24,8 +24,8 @@ from repro.identity import resolve
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
 from repro.recipe import run_recipe
-from repro.recipes.imagenet import build_network, load_weights, rate
-from repro.released import places, released_view
+from repro.recipes.imagenet import build_network, rate
+from repro.released import load_released, places, released_view
 from repro.runs import open_run
 
 TINY = {"genotype": "DARTS_V2", "device": "cpu", "channels": "4", "epochs": "2", "size": "32", "resize": "36"}
@@ -192,7 +192,7 @@ def _tested(texts):
 def test_a_checkpoint_of_the_released_code_is_tested(trained, tmp_path):
     result, _, folder = trained
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], "imagenet", channels=4, cells=3, classes=8).double()
-    load_weights(network, folder)
+    checkpoints.fill(network, folder, load_released)
     own = network.state_dict()
     state = {name: released_view(own, place) for name, place in places(network).items()}
     torch.save({"state_dict": state}, tmp_path / "x.pt")
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_the_released_code_is_tested(trained, tmp_path):
 
 def test_foreign_weights_are_refused_in_one_line(trained, tmp_path):
     folder = trained[2]
-    with pytest.raises(ReproError, match=r"is of another network \(.*\): give its genotype, channels and cells"):
+    with pytest.raises(ReproError, match=r"is of another network \(.*\): give the parameters of its run"):
         make(weights=str(folder), channels="6")
     with pytest.raises(ReproError, match="holds no checkpoint: name a run's folder"):
         make(weights=str(tmp_path))

@@ -12,11 +12,12 @@ from plain_network import PlainNetwork
 from plain_supernet import PlainSearchNetwork
 
 from repro import checkpoints, images, released_recurrent
+from repro.checkpoints import read_state_dict
 from repro.errors import ReproError
 from repro.genotypes import CELL_OPERATIONS, PUBLISHED, ConvGenotype
 from repro.network import EvaluationNetwork
 from repro.reference import read
-from repro.released import load_released, places, read_state_dict, released_view
+from repro.released import load_released, places, released_view
 from repro.supernet import SearchNetwork
 from repro.verify import verify
 

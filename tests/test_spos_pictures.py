@@ -82,7 +82,7 @@ def test_the_authors_weights_are_judged_in_bgr(tmp_path):
         evaluated = run(experiment, weights=str(tmp_path / name), **options)
         data = path_data.load(evaluated.params, evaluated)
         if gene is None:
-            row = evaluated.load("paths.json")[0]
+            row, network.bgr = evaluated.load("paths.json")[0], True
             judge = path_data.judge(evaluated.params, evaluated, network, data, 40)
             assert judge(tuple(row["gene"])) == row["accuracy"]
             assert torch.equal(judge.prepare(data.test()[0][:2]), bgr_255(data.test()[0][:2]))

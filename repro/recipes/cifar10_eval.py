@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro import devices, parallel
+from repro import checkpoints, devices, parallel
 from repro.acceleration import compile_network, lay_out
 from repro.augment import Augment
 from repro.capture import captured
@@ -18,7 +18,7 @@ from repro.images import Batches, Images
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
 from repro.recipes.image_data import augmentation, load, uses_bf16
-from repro.released import load_released, read_state_dict
+from repro.released import load_released
 from repro.runs import Run
 
 
@@ -32,7 +32,7 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     network = build_network(params, genotype, images)
     parallel.synchronise(network)
     if params.weights:
-        load_released(network, read_state_dict(params.weights))
+        checkpoints.fill(network, params.weights, load_released)
     else:
         order = devices.mixed_seed(params.seed, "order")
         batches = Batches(images.x_train[: -held or None], images.y_train[: -held or None], params.batch, seed=order)

@@ -1,4 +1,4 @@
-"""The genotype that a parameter names: a published cell, a JSON file, or what a finished run found."""
+"""The genotype that a parameter names: a published cell, a file or text of one, or what a run found."""
 
 from typing import Any
 

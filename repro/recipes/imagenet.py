@@ -9,7 +9,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro import checkpoints, devices, parallel
 from repro.acceleration import Prepare, compile_network, lay_out
 from repro.cost import count_mult_adds, count_parameters
-from repro.errors import ReproError
 from repro.fit import Epoch, fit
 from repro.genotypes import ConvGenotype, to_json
 from repro.hyperparameters import ImageNetEval
@@ -19,7 +18,7 @@ from repro.image_training import Average, ImageTraining, measure
 from repro.network import EvaluationNetwork
 from repro.recipes.found import find_genotype
 from repro.recipes.image_data import uses_bf16
-from repro.released import load_released, read_state_dict
+from repro.released import load_released
 from repro.runs import Run
 from repro.settings import data_folder
 
@@ -41,7 +40,7 @@ def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
     }
     parallel.synchronise(network)
     if params.weights:
-        load_weights(network, Path(params.weights))
+        checkpoints.fill(network, params.weights, load_released)
         rows = [{"epoch": None, **test(network, valid, Epoch(0))}]
     else:
         train_network(params, run, network, train, valid)
@@ -148,17 +147,3 @@ def unreadable(run: Run, *loaders: Loader) -> dict[str, int]:
     if names:
         run.save("unreadable.json", names)
     return {"unreadable": len(names)} if names else {}
-
-
-def load_weights(network: EvaluationNetwork, path: Path) -> None:
-    """Take over the weights of a run, named by its folder, or of a checkpoint of the released code."""
-    if not path.is_dir():
-        return load_released(network, read_state_dict(path))
-    held = checkpoints.load(path)
-    if held is None:
-        raise ReproError(f"{path} holds no checkpoint: name a run's folder, or a checkpoint of the released code")
-    try:
-        network.load_state_dict(held["state"]["network"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ReproError(f"{path} is of another network ({reason}): give its genotype, channels and cells") from error

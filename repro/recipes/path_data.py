@@ -140,7 +140,7 @@ class Pictures:
 
     def _loader(self, part: Part, transform: v2.Transform, size: int, shuffled: bool) -> image_loader.Loader:
         options = {"seed": self.params.seed, "workers": self.params.workers, "device": self.device}
-        return image_loader.Loader(part, transform, size, shuffled=shuffled, skip=False, **options)
+        return image_loader.Loader(part, transform, size, shuffled=shuffled, skip=None, **options)
 
 
 def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,13 +167,13 @@ def judge(params: SposSupernet, run: Run, network: SinglePath, data: Data, bn_im
     """Return the judge of candidates, the same for every one of this supernet."""
     _, held, some = divide(params, data.labels, bn_images)
     labels = data.labels[held].to(data.device)
-    how = accelerate(params, run, network, preparation(params.weights, data))
+    how = accelerate(params, run, network, preparation(network, data))
     return Judge(network, data.pick(some), data.pick(held), labels, *how)
 
 
-def preparation(weights: str, data: Data) -> Prepare:
+def preparation(network: SinglePath, data: Data) -> Prepare:
     """Return what images go through: the authors' weights want them in BGR, 0 to 255."""
-    return (lambda images: bgr_255(images.to(data.device))) if weights else data.normalise
+    return (lambda images: bgr_255(images.to(data.device))) if network.bgr else data.normalise
 
 
 def recorded(run: Run, score: Evaluate, facts: Mapping[str, Callable[[Gene], float]]) -> Evaluate:

@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from repro import devices
-from repro.choice_blocks import BLOCKS, PUBLISHED, WIDTHS, ChoiceNetwork, Layout
+from repro import checkpoints, devices
+from repro.choice_blocks import BLOCKS, PUBLISHED, WIDTHS, ChoiceNetwork, Layout, load_released
 from repro.errors import ReproError, UsageError
 from repro.evolution import random_gene
 from repro.files import read_json
@@ -65,13 +65,19 @@ def _network(params: PathTraining, gene: Sequence[int] | None, bits: Sequence[tu
 def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
     """Return the layout of `params.space` for the data set; UsageError if there is none."""
     if params.space == "bits":
-        layout = RESIDUAL[params.dataset]
+        layout = _of_classes(RESIDUAL, params)
         return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params)
     if params.space == "macro":
         if params.dataset not in MACRO:
             raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
         return _scaled(MACRO[params.dataset], params)
-    return replace(_scaled(CHOICES[params.dataset], params), dropout=params.dropout)
+    return replace(_scaled(_of_classes(CHOICES, params), params), dropout=params.dropout)
+
+
+def _of_classes(layouts: Mapping[str, AnyLayout], params: PathTraining) -> AnyLayout:
+    """Return the layout for the data set; pictures have as many classes as `params` says."""
+    layout = layouts[params.dataset]
+    return replace(layout, classes=params.classes) if params.dataset == "imagenet" else layout
 
 
 def _scaled(layout: AnyLayout, params: PathTraining) -> AnyLayout:
@@ -81,6 +87,17 @@ def _scaled(layout: AnyLayout, params: PathTraining) -> AnyLayout:
     single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
     stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
     return replace(layout, size=size, **single, **stages)
+
+
+def give_weights(network: SinglePath, path: str) -> None:
+    """Give a network the weights of a run or of an authors' checkpoint, and note which images they want."""
+    state = checkpoints.fill(network, path, load_released)
+    network.bgr = state is None or wants_bgr(state)
+
+
+def wants_bgr(state: Mapping[str, Any]) -> bool:
+    """Whether the weights in a checkpoint's state are the authors'; older runs held nothing but them."""
+    return state["images"]["bgr"] if "images" in state else state.keys() == {"network"}
 
 
 def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, list[str]]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from repro import devices
+from repro import checkpoints, devices
 from repro.fit import fit
 from repro.genotypes import RecurrentGenotype, to_json
 from repro.hyperparameters_language import CellTraining, PtbEval
@@ -26,7 +26,7 @@ def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
     run.keep("genotype.json", to_json(genotype))
     corpus, device = load(params, run)
     if params.weights:
-        network, facts = load_model(params.weights, corpus.vocabulary_size, genotype).to(device), {}
+        network, facts = load_weights(params, genotype, corpus).to(device), {}
     else:
         network, facts = train_cell(params, run, genotype, corpus, device)
     valid, test = streams(network, corpus.valid, VALID_BATCH), streams(network, corpus.test, TEST_BATCH)
@@ -53,3 +53,15 @@ def train_cell(
     fit(run, {"training": training, "lengths": lengths}, params.epochs, train_once)
     training.load_best()
     return network, {"averaging_began": training.trigger, "best_epoch": training.best["epoch"]}
+
+
+def load_weights(params: PtbEval, genotype: RecurrentGenotype, corpus: Corpus) -> LanguageModel:
+    """Return the network of a run, with the weights of its best validation, or of the authors' checkpoint."""
+    state = checkpoints.of_run(params.weights)
+    if state is None:
+        return load_model(params.weights, corpus.vocabulary_size, genotype)
+    training = LanguageTraining(LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype), Descent())
+    with checkpoints.fitting(params.weights):
+        training.load_state_dict(state["training"])
+        training.load_best()
+    return training.network

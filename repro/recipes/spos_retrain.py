@@ -4,14 +4,12 @@ from typing import Any
 
 import torch
 
-from repro.choice_blocks import load_released
 from repro.hyperparameters_spos import PathTraining, SposRetrain
 from repro.paths import SinglePath
 from repro.recipes.path_data import Data, load, preparation
-from repro.recipes.path_networks import choose
+from repro.recipes.path_networks import choose, give_weights
 from repro.recipes.spos_search import LIMITS
 from repro.recipes.spos_supernet import train_paths
-from repro.released import read_state_dict
 from repro.runs import Run
 from repro.search_space import PathSampler
 from repro.single_path import accuracy
@@ -24,11 +22,11 @@ def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
     network.to(data.device)
     run.keep("choices.json", choices)
     if params.weights:
-        load_released(network, read_state_dict(params.weights))
+        give_weights(network, params.weights)
     else:
         train_alone(params, run, network, data)
     return {
-        "test_accuracy": accuracy(network, (), *data.test(), preparation(params.weights, data)),
+        "test_accuracy": accuracy(network, (), *data.test(), preparation(network, data)),
         **{LIMITS[name][2]: cost(()) / LIMITS[name][1] for name, cost in network.costs().items()},
         "iterations": params.iterations,
         "choices": choices,

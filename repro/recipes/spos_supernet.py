@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from repro import checkpoints, devices, fit
-from repro.choice_blocks import Layout, load_released
+from repro.choice_blocks import Layout
 from repro.cost import count_parameters
 from repro.errors import ReproError
 from repro.experiments import find
@@ -14,8 +14,7 @@ from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
 from repro.recipes.path_data import Stream, accelerate, divide, judge, load
-from repro.recipes.path_networks import build, layout_of
-from repro.released import read_state_dict
+from repro.recipes.path_networks import build, give_weights, layout_of, wants_bgr
 from repro.runs import Run, find_needed
 from repro.search_space import PathSampler
 from repro.single_path import path_training
@@ -29,8 +28,8 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     network = build(params).to(data.device)
     train, _, _ = divide(params, data.labels, params.bn_images)
     if params.weights:
-        load_released(network, read_state_dict(params.weights))
-        fit.save(run, {"network": network}, 0)
+        give_weights(network, params.weights)
+        fit.save(run, {"network": network, "images": fit.Values(bgr=network.bgr)}, 0)
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
     score = judge(params, run, network, data, params.bn_images)
@@ -94,4 +93,5 @@ def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
     network = build(params)
     network.load_state_dict(held["state"]["network"])
+    network.bgr = wants_bgr(held["state"])
     return params, network.to(devices.pick(params.device, params.threads))
