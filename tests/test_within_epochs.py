@@ -19,7 +19,7 @@ PICTURES |= {"size": 32, "resize": 36, "epochs": 2}
 TEXT = {"tokens": 600, "bptt": 10, "hidden_size": 8, "batch": 8}
 PATHS = {"images": 200, "batch": 20, "width": 0.5, "iterations": 17}
 SUPERNET = {**PATHS, "valid_images": 50, "bn_images": 40, "evaluated_paths": 1}
-ON_PICTURES = {"dataset": "imagenet", "batch": 32, "iterations": 7}
+ON_PICTURES = {"dataset": "imagenet", "classes": 8, "batch": 32, "iterations": 7}
 
 KINDS = {
     "search, first order": ("cifar10-search", {**SEARCH, "order": 1}),
