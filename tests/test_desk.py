@@ -15,10 +15,11 @@ from repro.errors import Diverged, UsageError
 from repro.experiments import find
 from repro.identity import as_text, describe, identity, resolve
 from repro.images import Images
+from repro.recipes import spos_search
 from repro.results import arms, claims
 from repro.runs import open_run
 from repro.search_space import Cost
-from repro.tables import MACRO_SPACE, NEAR, equal_cost, kendall_tau_equal_cost
+from repro.tables import MACRO_SPACE, NEAR, Row, Table, equal_cost, kendall_tau_equal_cost
 
 SEARCH = {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, "epochs": 3, "alpha_lr": 0.5}
 TRAINING = {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 1}
@@ -147,6 +148,15 @@ def test_networks_of_equal_cost_are_others_and_within_two_percent():
     assert gene not in found
     assert all(abs(cost(other) / cost(gene) - 1) <= NEAR for other in found)
     assert found == equal_cost(MACRO_SPACE, cost, gene, 20, seed=3) != equal_cost(MACRO_SPACE, cost, gene, 20, seed=4)
+
+
+def test_beside_the_largest_network_there_is_none_of_its_cost():
+    largest = (2,) * MACRO_SPACE.layers
+    cost = Cost("cost", 0.0, np.tile([0.0, 1.0, 2.0], (MACRO_SPACE.layers, 1)))
+    table = Table("table", MACRO_SPACE, {largest: Row((90.0,))})
+    assert not equal_cost(MACRO_SPACE, cost, largest, 20, seed=0)
+    found = spos_search.look_up(table, cost, {"evolution": largest, "random": largest}, 0)
+    assert found == {"true_accuracy": 90.0, "random_true_accuracy": 90.0, "equal_cost_true_accuracy": None}
 
 
 def test_a_search_on_the_benchmark_s_space_looks_its_winner_up(folder, tmp_path, monkeypatch):

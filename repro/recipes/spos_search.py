@@ -91,15 +91,18 @@ def truth(supernet: SposSupernet) -> Table | None:
         return None
 
 
-def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int) -> dict[str, float]:
-    """Return the true accuracy (percent) of both winners, and the mean of 20 random networks of evolution's cost."""
+def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int) -> dict[str, float | None]:
+    """Return the true accuracy (percent) of both winners, and the mean of 20 random networks of evolution's cost.
+
+    None where no other network has that cost, as beside the largest one.
+    """
     if table is None:
         return {}
     beside = equal_cost(table.space, cost, best["evolution"], BESIDE, seed)
     return {
         "true_accuracy": table.accuracy(best["evolution"]),
         "random_true_accuracy": table.accuracy(best["random"]),
-        "equal_cost_true_accuracy": float(np.mean([table.accuracy(gene) for gene in beside])),
+        "equal_cost_true_accuracy": float(np.mean([table.accuracy(gene) for gene in beside])) if beside else None,
     }
 
 
