@@ -137,7 +137,9 @@ def test_names_of_a_machine_are_seen(parts):
         "#!/usr/bin/env bash and 2> /dev/null, /proc/self/status, /path/to/data, ~/data, $HOME/tmp/x, runs/tmp/x",
         "https://raw.githubusercontent.com/a/b/master/home/x.txt and https://www.cs.toronto.edu/tmp/y",
         "pip install --index-url"
-        + ",".join(f" https://{public}.org/simple" for public in ("download.pytorch", "pypi", "files.pythonhosted")),
+        + ",".join(
+            f" {'https:'}//{public}.org/" + "simple" for public in ("download.pytorch", "pypi", "files.pythonhosted")
+        ),
         "a simple registry of experiments; conda, PyPI and a mirror image; work/life; internal: 3",
     ],
 )

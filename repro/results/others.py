@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from repro.errors import FOREIGN, is_number, line
 from repro.progress import note_once
@@ -26,12 +26,11 @@ class Curve(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """A training of the papers' size whose curve others have measured, and which runs of ours it is."""
+    """A training of the papers' size whose curve others have measured, and the experiment that it is here."""
 
     title: str
     file: str
     experiment: str
-    alike: dict[str, Any]  # parameters, besides those of the profile `paper`
 
     def curves(self) -> list[Curve]:
         """Return the training error of theirs, then of ours as far as they have come."""
@@ -42,18 +41,17 @@ class Anchor(NamedTuple):
         return [*(Curve(f"others, {name}", tuple(errors)) for name, errors in theirs.items()), *ours]
 
     def runs(self) -> Iterator[Run]:
-        """Yield our runs, finished or not."""
+        """Yield our runs of it, finished or not: with the paper's parameters but for the seed and the cell."""
         for run in survey().runs:
             if (run.experiment, run.profile) == (self.experiment, "paper"):
-                usual = {**type(run.params)().identity(), **self.alike}
-                values = run.params.identity()
+                usual, values = type(run.params)().identity(), run.params.identity()
                 if all(values[name] == usual[name] for name in usual if name not in ("seed", "genotype")):
                     yield run
 
 
 ANCHORS = (
-    Anchor("Search of second order, 50 epochs", "darts_search_second_order", "cifar10-search", {"order": 2}),
-    Anchor("A cell trained for 600 epochs", "darts_evaluation_600_epochs", "cifar10-eval", {}),
+    Anchor("Search of second order, 50 epochs", "darts_search_second_order", "cifar10-search"),
+    Anchor("A cell trained for 600 epochs", "darts_evaluation_600_epochs", "cifar10-eval"),
 )
 
 
