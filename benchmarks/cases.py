@@ -1,11 +1,10 @@
 """What is timed: a step in two formulations, at the paper's size and at a small one.
 
 A case makes a step from a formulation, a size and a device. `plain` and `ours` compute the same from the same weights;
-tests/ compares them number by number. On a GPU there are two more: `eager` is ours in the arithmetic and the layout
-that `auto` takes, and `fast` replays it from a graph.
+tests/ compares them number by number. `plain` is that of `repro.darts`, but for evaluation. On a GPU there are two
+more: `eager` is ours in the arithmetic and the layout that `auto` takes, and `fast` replays it from a graph.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,6 @@ from torch import nn
 from repro import acceleration
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # tests/ holds the plain formulations: they are the oracles
 
 
 def accelerate(formulation: str, network: nn.Module, device: str) -> tuple[acceleration.Prepare, bool]:

@@ -5,12 +5,12 @@ The plain formulation computes one primitive after another, in each step in time
 
 from functools import partial
 
-import plain_recurrent as oracle
 import torch
 from torch.nn import functional
 
 from benchmarks.cases import Case
 from repro.bilevel import architecture_gradient
+from repro.darts import plain_recurrent
 from repro.genotypes import PUBLISHED
 from repro.language import Descent
 from repro.language_search import LanguageSearch
@@ -25,7 +25,7 @@ CELL = PUBLISHED["DARTS_V2_RNN"]
 
 
 class Plain:
-    """The same steps on the oracle: its weights under the released names, one primitive after another."""
+    """The same steps on the plain network: its weights under the released names, one primitive after another."""
 
     def __init__(self, network: LanguageModel, rates: Dropout) -> None:
         values = {"encoder.weight": network.embedding, "decoder.bias": network.bias, "rnns.0._W0": network.first}
@@ -52,7 +52,9 @@ class Plain:
         norm = lambda state: functional.batch_norm(state, None, None, training=True)
         named = dict(zip(self.names, weights, strict=True))
         cell = alphas[0] if alphas else CELL
-        log_prob, _, states, _ = oracle.language_model(named, cell, tokens, hidden, self.masks(len(hidden)), norm)
+        log_prob, _, states, _ = plain_recurrent.language_model(
+            named, cell, tokens, hidden, self.masks(len(hidden)), norm
+        )
         return functional.nll_loss(log_prob.flatten(0, 1), targets.flatten()), states
 
     def search_step(self, train, valid, hidden):

@@ -7,6 +7,8 @@ SGD, w' = w - xi grad_w L_train(w, alpha), stands in for w*(alpha). Its gradient
 
 Nothing here knows a network: a loss is a function of the weights and the alphas, and `Functional` turns a module into
 one. Weights, buffers and optimizers are only read.
+
+Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -120,7 +122,10 @@ def virtual_step(
 def finite_difference(
     loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], vector: Sequence[Tensor], eps: float
 ) -> tuple[Tensor, ...]:
-    """Return grad^2_{alpha, w} L . vector as a central difference along `vector` (Eq. 8); its error is O(eps^2)."""
+    """Return grad^2_{alpha, w} L . vector as a central difference along `vector` (Eq. 8); its error is O(eps^2).
+
+    Equals `darts.plain.hessian_vector_product`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
+    """
     step = eps / _norm(vector)
     shift = torch._foreach_mul(list(vector), step)
     with torch.no_grad():

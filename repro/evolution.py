@@ -3,6 +3,8 @@
 Each generation tries networks never tried before: mutants of the best seen so far, crossings of two of them, and random
 ones for the rest. With no parents it is random search. The draws of a generation depend on the seed and its index only,
 so a search replays exactly: repeat it with the scores that are known, and only what is new is evaluated.
+
+Equals `spos.plain.next_population`; held by `test_evolution.py::test_every_generation_is_that_of_algorithm_1`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

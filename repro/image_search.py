@@ -1,4 +1,7 @@
-"""The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other."""
+"""The search for convolutional cells (DARTS Alg. 1, Sect. 3.1.1): alpha on one half of the images, w on the other.
+
+Equals `darts.plain.search_step`; held by `test_supernet.py::test_steps_of_the_search_are_those_of_algorithm_1`.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext

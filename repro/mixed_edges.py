@@ -3,6 +3,8 @@
 Pooling and its BatchNorm have no parameters, so one result serves every edge. On a GPU, which waits for kernel
 launches, one convolution serves all edges and all operations of one dilation. A CPU waits for memory: there BatchNorm
 and the weighted sum are folded into the last 1x1 convolutions, and summed node by node.
+
+Equals `darts.plain.MixedOp`; held by `test_mixed_edges.py::test_every_operation_of_the_search_is_mixed_as_its_module`.
 """
 
 import math

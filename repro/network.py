@@ -3,6 +3,9 @@
 (N, 3, 32, 32) -> (N, 10) behind a stem of one convolution; (N, 3, 224, 224) -> (N, 1000) behind three of stride 2.
 In training an auxiliary head (weight 0.4 in the loss) reads the cell of the second reduction, and drop path zeroes the
 results of whole operations, image by image.
+
+Equals `darts.plain_networks.evaluation_network`;
+held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
 """
 
 from functools import partial

@@ -3,6 +3,9 @@
 Convolutions follow the order ReLU, convolution, BatchNorm. Depthwise separable convolutions are applied twice.
 `affine` gives BatchNorm a learned scale and shift: yes in evaluation, no in search (the alphas would compete with it).
 At the end stands how cells of any kind are stacked into a network (Sect. 2.1): one loop for all of them.
+
+Equals `darts.plain_networks.operation`;
+held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,6 +2,8 @@
 
 An alternative is written down once, as chains of convolutions with their shapes. Modules, slices of weights held at
 their widest ("Channel Number Search"), parameters and multiply-adds follow from the chains. x is (N, C, H, W).
+
+Equals `spos.plain.Supernet`; held by `test_single_path.py::test_the_path_of_a_gene_is_the_plain_one`.
 """
 
 import functools

@@ -3,6 +3,9 @@
 One class is both networks: without a genotype the search network, whose nodes mix all activations over all states
 before them, under one BatchNorm without affine; with one, the network that evaluates it. Embedding and softmax share
 their weight. Dropout is variational: one mask (B, H) for all steps of a sequence, and whole words of the embedding.
+
+Equals `darts.plain_recurrent.language_model`;
+held by `test_recurrent.py::test_network_is_the_plain_one_with_all_dropouts`.
 """
 
 from dataclasses import dataclass

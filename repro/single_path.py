@@ -2,6 +2,8 @@
 
 A step runs one path and changes nothing else. A candidate gets BatchNorm statistics of its own from training images,
 then its accuracy on held-out images, the same for all candidates. Genes are those of `repro.search_space`.
+
+Equals `spos.plain.train_step`; held by `test_single_path.py::test_steps_are_those_of_the_plain_supernet`.
 """
 
 from collections.abc import Sequence

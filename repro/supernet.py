@@ -3,6 +3,8 @@
 Every edge of a cell holds a mixture of all candidate operations, weighted by softmax(alpha) (Eq. 2). All mixed edges
 that leave one state of a cell read the same tensor at the same stride, so they are computed together: 14 edges become
 5 groups.
+
+Equals `darts.plain_networks.SearchNetwork`; held by `test_supernet.py::test_equals_the_plain_network`.
 """
 
 from itertools import count
@@ -29,7 +31,10 @@ def targets_by_source(nodes: int) -> list[range]:
 
 
 class SearchCell(nn.Module):
-    """A cell of mixed edges: outputs of the two cells before it -> (N, nodes * C, H', W')."""
+    """A cell of mixed edges: outputs of the two cells before it -> (N, nodes * C, H', W').
+
+    Equals `darts.plain.Cell`; held by `test_supernet.py::test_equals_the_plain_network`.
+    """
 
     def __init__(self, shape: Shape, nodes: int) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 Each activation is computed once for all sources of a node, the mixture is one batched product, scratch memory is used
 again, and a map's gradient is one product over all steps. Nothing waits for a value: a GPU can capture the loop.
+
+Equals `darts.plain_recurrent.mixed_step`; held by `test_recurrent.py::test_network_is_the_plain_one_with_all_dropouts`.
 """
 
 from typing import Any, Self

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from repro import bilevel
 from repro.bilevel import Functional, architecture_gradient, clip_gradients, finite_difference, virtual_step
+from repro.darts import plain
+from repro.darts.plain_networks import SearchNetwork
 from repro.hyperparameters import BilevelToy
 from repro.recipes.toy import fixed_point, train_loss, trajectory, valid_loss
 
@@ -94,6 +97,38 @@ def test_finite_difference_divides_by_twice_the_step(smooth):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_unrolled_gradient_is_the_plain_one(momentum):
+    """Eq. 7 with Eq. 8, at the start, and after a step, which leaves momentum."""
+    torch.manual_seed(0)
+    network = SearchNetwork(2, 3, 3, 1, in_channels=1).double()
+    network.alphas = [torch.randn(2, 8).double().requires_grad_() for _ in range(2)]
+    weights = dict(network.named_parameters())
+    optimizer = torch.optim.SGD(weights.values(), 0.1, momentum, weight_decay=0.02)
+    batches = [(torch.randn(4, 1, 8, 8).double(), torch.randint(3, (4,))) for _ in range(2)]
+
+    def loss(batch):
+        def value(w, alphas):
+            network.alphas = list(alphas)
+            return cross_entropy(
+                torch.func.functional_call(network, dict(zip(weights, w, strict=True)), batch[0]), batch[1]
+            )
+
+        return value
+
+    alphas = network.alphas
+    for _ in range(2):
+        network.alphas = alphas
+        expected = plain.unrolled_gradient(network, optimizer, *batches)
+        buffers = [optimizer.state[weight].get("momentum_buffer") for weight in weights.values()]
+        how = {"momentum": momentum, "buffers": None if None in buffers else buffers, "weight_decay": 0.02}
+        found = architecture_gradient(2, *map(loss, batches), list(weights.values()), alphas, xi=0.1, **how)
+        for part, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(part, other, rtol=1e-8, atol=1e-10)
+        plain.loss(network, batches[0]).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_virtual_step_is_what_sgd_does(smooth, momentum):
     weights, alphas, train, _ = smooth
     actual = [nn.Parameter(weight.clone()) for weight in weights]
@@ -142,7 +177,7 @@ def test_a_largest_norm_of_0_clips_nothing(smooth):
     assert parameter.grad.eq(1e6).all()
     package = Path(bilevel.__file__).parent
     clipping = {path.stem for path in package.rglob("*.py") if "clip_grad_norm_" in path.read_text()}
-    assert clipping == {"bilevel", "verify_convolutional"}
+    assert clipping == {"bilevel", "plain", "verify_convolutional"}
 
 
 class Net(nn.Module):

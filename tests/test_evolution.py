@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from repro.errors import ReproError, UsageError
 from repro.evolution import Settings, State, generation, propose, random_gene, remembered, search
 from repro.search_space import Budget, Cost, Space
+from repro.spos import plain
 
 SPACE = Space(20, {"block": ("a", "b", "c", "d")})  # 4^20 networks
 TABLE = np.random.default_rng(5).integers(1, 100, (20, 4))
@@ -42,6 +43,23 @@ def test_it_finds_the_constrained_optimum():
     budget = Budget(COST, COST.fixed + (TABLE.min(axis=1) + TABLE.max(axis=1)).sum() / 2)
     best = search(SPACE, COST, seed=1, budgets=[budget]).best(1)[0]
     assert 0.99 * budget.limit < COST(best) <= budget.limit
+
+
+@pytest.mark.parametrize("share", [0.5, 10])
+def test_every_generation_is_that_of_algorithm_1(share):
+    """Of the same random numbers, under a constraint that half of all paths break, and under none."""
+    budget = Budget(COST, COST.fixed + 2 * share * TABLE.mean(axis=1).sum())
+    state, scores = State(8), {}
+    numbers = {
+        name: value for name, value in vars(SMALL).items() if name in ("population", "parents", "mutation", "crossover")
+    }
+    for index in range(6):
+        state = generation(state, score, SPACE, SMALL, [budget])
+        rng = np.random.default_rng([8, index])
+        population = plain.next_population(scores, SPACE.sizes, lambda path: COST(path) <= budget.limit, rng, **numbers)
+        scores |= {path: score(path) for path in population}
+        assert state.population == tuple(population)
+        assert list(state.scores.items()) == list(scores.items())
 
 
 @given(st.integers(0, 10**6), st.floats(0.001, 1.5), st.floats(0.001, 1.5))

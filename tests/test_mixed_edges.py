@@ -1,5 +1,6 @@
 """The table of operations: every entry, and generated ones, are mixed as modules compute them, in both formulations."""
 
+from itertools import chain
 from unittest import mock
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from repro import mixed_edges
+from repro.darts import plain_networks
+from repro.darts.plain import MixedOp
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
 from repro.mixed_edges import MixedEdges
-from repro.operations import MIXED, OPERATIONS, POOLINGS, Separable, mixed, operation
+from repro.operations import MIXED, OPERATIONS, POOLINGS, Separable, mixed
 
 CHANNELS, EDGES = 2, 2
 
@@ -20,26 +23,31 @@ separables = st.builds(Separable, st.sampled_from([1, 3, 5, 7]), st.integers(1, 
 tables = st.lists(separables, min_size=1, max_size=4).map(lambda kinds: dict(enumerate(kinds)))
 
 
-def modules(group, edge, table):
-    """One edge's operations after the zero one, as modules with the weights that the group has for them."""
-    shared = [*POOLINGS, "skip_connect"]
-    found = [operation(name, CHANNELS, group.stride, affine=False) for name in shared]
-    found = [*(nn.Sequential(pool, nn.BatchNorm2d(CHANNELS, affine=False)) for pool in found[:-1]), found[-1]]
-    found += [kind(CHANNELS, group.stride, affine=False) for kind in table.values()]
-    again, maps = 0, slice(edge * CHANNELS, (edge + 1) * CHANNELS)
-    for index, (kind, module) in enumerate(zip(table.values(), found[len(shared) :], strict=True)):
+def mixed_op(group, edge, table):
+    """One edge of the group in plain code, with its weights."""
+    shared = [
+        plain_networks.operation(name, CHANNELS, group.stride, False) for name in ("none", *POOLINGS, "skip_connect")
+    ]
+    for index in range(1, 1 + len(POOLINGS)):
+        shared[index] = nn.Sequential(shared[index], nn.BatchNorm2d(CHANNELS, affine=False))
+    again, maps, own = 0, slice(edge * CHANNELS, (edge + 1) * CHANNELS), []
+    for index, kind in enumerate(table.values()):
+        strides = (group.stride, 1) if kind.twice else (group.stride,)
+        layers = [plain_networks.separable(CHANNELS, kind.kernel, each, kind.dilation, False) for each in strides]
+        own.append(nn.Sequential(*chain.from_iterable(layers)))
         weights = [group.depthwise[index][maps], group.pointwise[index * EDGES + edge]]
         if kind.twice:
             weights += [group.depthwise_again[again][maps], group.pointwise_again[again * EDGES + edge]]
             again += 1
-        assert len(weights) == len(list(module.parameters()))
-        for parameter, weight in zip(module.parameters(), weights, strict=True):
-            parameter.data = weight.detach().reshape(parameter.shape).clone()
+        fill(own[-1].parameters(), weights)
     if group.stride == 2:
-        skip = found[len(shared) - 1]
-        for conv, weight in ((skip.even, group.skip_even), (skip.odd, group.skip_odd)):
-            conv.weight.data = weight[edge].detach().reshape(conv.weight.shape).clone()
-    return nn.ModuleList(found).double()
+        fill(shared[-1].parameters(), (group.skip_even[edge], group.skip_odd[edge]))
+    return MixedOp([*shared, *own]).double()
+
+
+def fill(parameters, weights):
+    for parameter, weight in zip(parameters, weights, strict=True):
+        parameter.data = weight.detach().reshape(parameter.shape).clone()
 
 
 def compare(table, stride, height, width):
@@ -50,11 +58,10 @@ def compare(table, stride, height, width):
     groups[1].load_state_dict(groups[0].state_dict())
     x = torch.randn(3, CHANNELS, height, width, dtype=torch.float64, requires_grad=True)
     strengths = torch.rand(EDGES, 1 + len(POOLINGS) + 1 + len(table), dtype=torch.float64, requires_grad=True)
-    edges = [modules(groups[0], edge, table) for edge in range(EDGES)]
+    edges = [mixed_op(groups[0], edge, table) for edge in range(EDGES)]
 
     def plain():
-        pairs = [zip(row[1:], edge, strict=True) for row, edge in zip(strengths, edges, strict=True)]
-        return [sum(strength * module(x) for strength, module in pair) for pair in pairs]
+        return [edge(x, row) for edge, row in zip(edges, strengths, strict=True)]
 
     def folded(group):
         return [mixed_edges.total([part]) for part in group.folded(x, strengths)]

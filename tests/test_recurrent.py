@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-import plain_recurrent as oracle
 import pytest
 import torch
 from torch.nn import functional
 
 from repro.bilevel import Functional, architecture_gradient, finite_difference
+from repro.darts import plain_recurrent
 from repro.genotypes import PUBLISHED
 from repro.recurrence import Inputs, Norm, Wiring, plain
 from repro.recurrent import Dropout, LanguageModel, Masks, cross_entropy
@@ -38,7 +38,7 @@ def text(seed=0):
 
 
 def released(network):
-    """The network's weights as the oracle takes them."""
+    """The network's weights as the plain one takes them."""
     names = {"encoder.weight": network.embedding, "decoder.bias": network.bias, "rnns.0._W0": network.first}
     return {**names, **{f"rnns.0._Ws.{i}": weight for i, weight in enumerate(network.maps)}}
 
@@ -49,14 +49,16 @@ def close(found, expected, tolerance=1e-10):
 
 
 @CELLS
-def test_network_is_the_oracle_with_all_dropouts(genotype):
+def test_network_is_the_plain_one_with_all_dropouts(genotype):
     network = model(genotype, dropout=Dropout(0.2, 0.3, 0.4, 0.5, 0.6))
     tokens, targets, hidden = text()
     masks = network.masks(B)
     theirs = {"word": masks.word, "embedding": None, "x": masks.input, "hidden": masks.hidden, "output": masks.output}
     norm = None if genotype else lambda state: functional.batch_norm(state, None, None, training=True)
     cell = genotype or network.alpha
-    log_prob, after, states, dropped = oracle.language_model(released(network), cell, tokens, hidden, theirs, norm)
+    log_prob, after, states, dropped = plain_recurrent.language_model(
+        released(network), cell, tokens, hidden, theirs, norm
+    )
     output = network(tokens, targets, hidden, masks)
     close(output[1:], (after, states, dropped))
     expected = functional.nll_loss(log_prob.flatten(0, 1), targets.flatten())

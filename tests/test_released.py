@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_network import PlainNetwork
-from plain_supernet import PlainSearchNetwork
 
 from repro import checkpoints, images, released_recurrent
 from repro.checkpoints import read_state_dict
+from repro.darts import plain_networks
 from repro.errors import ReproError
 from repro.genotypes import CELL_OPERATIONS, PUBLISHED, ConvGenotype
 from repro.network import EvaluationNetwork
@@ -41,7 +40,7 @@ def nasnet(**changes):
 
 
 def test_every_weight_and_statistic_of_the_search_network_has_one_place():
-    network, plain = SearchNetwork(4, 10, 4, 3), PlainSearchNetwork(4, 10, 4, 3)
+    network, plain = SearchNetwork(4, 10, 4, 3), plain_networks.SearchNetwork(4, 10, 4, 3)
     released = places(network)
     state = {name: value for name, value in plain.state_dict().items() if "num_batches" not in name}
     assert set(released) == set(state)
@@ -58,7 +57,7 @@ def test_every_weight_and_statistic_of_the_search_network_has_one_place():
 )
 def test_every_operation_is_read_in_the_released_naming(genotype):
     torch.manual_seed(0)
-    plain = PlainNetwork(genotype, channels=4, cells=3)
+    plain = plain_networks.evaluation_network(genotype, channels=4, cells=3)
     for value in plain.state_dict().values():
         value.copy_(0.5 + torch.rand_like(value) if value.ndim == 1 else value)  # BatchNorm as it never starts
     network = EvaluationNetwork(genotype, channels=4, cells=3, auxiliary=False)

@@ -2,11 +2,12 @@
 
 import copy
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from repro.augment import Augment
@@ -18,7 +19,8 @@ from repro.images import Batches, load_images
 from repro.macro import MacroLayout, MacroNetwork
 from repro.quantise import QuantisedResNet, ResidualLayout
 from repro.search_space import Cost, PathSampler
-from repro.single_path import Judge, PathSGD, accuracy, balanced_split, measure_latency, path_training, recalibrate
+from repro.single_path import Judge, accuracy, balanced_split, measure_latency, path_training, recalibrate
+from repro.spos import plain as paper
 
 TINY = Layout(8, 1, 10, stem=4, stem_stride=1, widths=(8, 20), repeats=(2, 2), strides=(1, 2), head=12)
 NETWORKS = {
@@ -65,25 +67,54 @@ def test_a_parameter_off_the_path_is_bit_for_bit_unchanged(name):
             assert parameter.ndim < 2 or not on.any() or not torch.equal(parameter[on], before[parameter_name][on])
 
 
-def test_on_whole_paths_it_is_torch_s_sgd():
+class PlainBlock(nn.Module):
+    """A choice block with its layers as modules."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.main, self.proj = (nn.Sequential(*getattr(block, f"branch_{name}", ())) for name in ("main", "proj"))
+
+    def forward(self, x):
+        halves = (x, x) if len(self.proj) else (x[:, ::2], x[:, 1::2])
+        return torch.cat((self.proj(halves[0]), self.main(halves[1])), 1)
+
+
+def plain_supernet(network):
+    """The same supernet in plain code, with the same weights, and the optimizer of its training."""
+    network = copy.deepcopy(network)
+    stem, last = nn.Sequential(*network.first_conv), nn.Sequential(*network.conv_last)
+    head = nn.Sequential(last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.dropout, network.classifier)
+    supernet = paper.Supernet(stem, [map(PlainBlock, layer) for layer in network.features], head)
+    groups = [[p for p in supernet.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
+    decays = [{"params": p, "weight_decay": decay} for p, decay in zip(groups, (0.01, 0.0), strict=True) if p]
+    return supernet, torch.optim.SGD(decays, 0.1, momentum=0.9)
+
+
+def test_the_path_of_a_gene_is_the_plain_one():
     torch.manual_seed(0)
-    ours, theirs = (ChoiceNetwork(TINY, gene=(0, 1, 2, 3), affine=True) for _ in range(2))
-    theirs.load_state_dict(ours.state_dict())
-    optimizer = PathSGD(ours, 0.1, 0.9, 0.01)
-    groups = [[p for p in theirs.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
-    oracle = torch.optim.SGD(
-        [{"params": groups[0], "weight_decay": 0.01}, {"params": groups[1]}], 0.1, momentum=0.9, foreach=True
-    )
-    for seed in range(4):
+    network = ChoiceNetwork(TINY).double()
+    supernet, _ = plain_supernet(network)
+    rng, x = np.random.default_rng(0), batch()[0].double()
+    for training in (True, False):
+        for _ in range(3):
+            gene = network.space.random(rng)
+            network.train(training).dropout.eval()
+            supernet.train(training).head[3].eval()
+            torch.testing.assert_close(network(x, gene), supernet(x, gene), rtol=1e-10, atol=1e-12)
+
+
+def test_steps_are_those_of_the_plain_supernet():
+    """Of the same paths: losses and all weights, those off the path included."""
+    torch.manual_seed(0)
+    network = ChoiceNetwork(replace(TINY, dropout=0.0)).double()
+    supernet, optimizer = plain_supernet(network)
+    trainer, rng = training(network, seed=3, steps=10**12), np.random.default_rng(3)  # the rate does not fall
+    for seed in range(6):
         x, y = batch(seed=seed)
-        for network in (ours, theirs):
-            network.train().dropout.eval()
-            network.zero_grad()
-            cross_entropy(network(x), y).backward()
-        optimizer.step(ours.path())
-        oracle.step()
-        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            assert torch.equal(one, other)
+        expected = paper.train_step(supernet, optimizer, x.double(), y, rng)
+        torch.testing.assert_close(trainer.step(x.double(), y)[0], expected, rtol=1e-9, atol=0)
+        for one, other in zip(network.features.parameters(), supernet.layers.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-11)
 
 
 def test_the_learning_rate_falls_linearly_to_nothing():

@@ -7,13 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro import folding, kernels
 from repro.bilevel import Functional, architecture_gradient
+from repro.darts import plain as paper
+from repro.darts.plain_networks import SearchNetwork as PlainSearchNetwork
 from repro.grouped import differentiated_twice
+from repro.image_search import ImageSearch
 from repro.mixed_edges import MixedEdges, total
 from repro.released import load_released, places, released_view
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
@@ -30,7 +32,7 @@ def pair(channels, cells, nodes, in_channels, seed=0):
             value.uniform_(0.5, 1.5)
     network = SearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels).double()
     load_released(network, plain.state_dict())
-    plain.alphas = [alpha.detach().normal_().requires_grad_() for alpha in network.alphas]
+    plain.alphas = [alpha.detach().clone().normal_().requires_grad_() for alpha in network.alphas]
     with torch.no_grad():
         for alpha, value in zip(network.alphas, plain.alphas, strict=True):
             alpha.copy_(value)
@@ -96,6 +98,33 @@ def test_second_derivatives_equal_those_of_the_plain_network(folds, monkeypatch)
     found.append(second(plain, list(plain.parameters())))
     for value, expected in zip(*found, strict=True):
         assert relative(value, expected) < 1e-9
+
+
+@pytest.mark.parametrize("folds", [True, False])
+@pytest.mark.parametrize("order", [1, 2])
+def test_steps_of_the_search_are_those_of_algorithm_1(order, folds, monkeypatch):
+    """Losses, alpha, and all of w: with momentum, weight decay, and gradients of w that are clipped."""
+    monkeypatch.setattr("repro.supernet.folds_on", lambda device: folds)
+    network, plain = pair(2, 3, 2, 1)
+    both = [
+        (
+            torch.optim.SGD(w, 0.05, 0.9, weight_decay=0.01),
+            torch.optim.Adam(alphas, 0.01, (0.5, 0.999), weight_decay=0.1),
+        )
+        for w, alphas in ((network.weights(), network.alphas), (list(plain.parameters()), plain.alphas))
+    ]
+    search = ImageSearch(network, *both[0], order=order, clip=0.5)
+    for _ in range(3):
+        batches = [(torch.randn(4, 1, 8, 8).double(), torch.randint(CLASSES, (4,))) for _ in range(2)]
+        expected = paper.search_step(plain, *both[1], *batches, order=order, clip=0.5)
+        assert relative(search.step(*batches)[0], expected) < 1e-9
+        for alpha, value in zip(network.alphas, plain.alphas, strict=True):
+            assert relative(alpha.detach(), value.detach()) < 1e-7
+        state = network.state_dict()
+        released = places(network)
+        for name, value in plain.named_parameters():
+            found = released_view(state, released[name]).reshape(value.shape)
+            assert relative(found, value.detach()) < 1e-8, name
 
 
 class Convolutions(TorchDispatchMode):

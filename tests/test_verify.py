@@ -1,17 +1,19 @@
 """`repro verify`: the original's numbers hold, a changed number does not, and a damaged file is refused."""
 
+import copy
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from plain_supernet import PlainSearchNetwork
 from torch.nn.functional import cross_entropy
 
-from repro.discretise import conv_genotype
+from repro.darts import plain as paper
+from repro.darts.plain_networks import SearchNetwork as PlainSearchNetwork
 from repro.errors import ReproError
-from repro.genotypes import PUBLISHED, SEARCH_OPERATIONS, to_json
+from repro.genotypes import PUBLISHED, SEARCH_OPERATIONS, ConvGenotype, to_json
 from repro.network import EvaluationNetwork
 from repro.reference import difference, read
 from repro.released import places, released_view
@@ -69,14 +71,15 @@ def test_evaluation_networks_of_any_size(tmp_path):
 
 
 def test_search_networks_of_any_size(tmp_path):
-    """A file made with the plain network and a plain reading of Eqs. 6 to 8."""
+    """A file made with the paper in plain code."""
     config = {
         **{"init_channels": 2, "layers": 3, "num_classes": 3, "nodes": 2, "multiplier": 2, "stem_multiplier": 2},
         **{"eta": 0.1, "momentum": 0.8, "weight_decay": 1e-2, "grad_clip": 0.5, "primitives": SEARCH_OPERATIONS},
         **{"arch_lr": 0.01, "arch_betas": [0.5, 0.9], "arch_weight_decay": 0.1},
     }
     arrays, gradients, alphas = plain_search(config)
-    save(tmp_path / "own.npz", config, to_json(conv_genotype(*alphas)), gradients, arrays)
+    normal, reduce = map(paper.derive, alphas)
+    save(tmp_path / "own.npz", config, to_json(ConvGenotype(normal, (2, 3), reduce, (2, 3))), gradients, arrays)
     found = verify(tmp_path / "own.npz")
     assert all(row.ok for row in found), table("own.npz", found)
 
@@ -89,57 +92,43 @@ def plain_search(config):
     plain = plain.double()
     alphas = plain.alphas = [torch.randn(5, 8).double().requires_grad_() for _ in range(2)]
     w = dict(plain.named_parameters())
-    momenta = {name: 0.1 * torch.randn_like(value) for name, value in w.items()}
+    sgd = torch.optim.SGD(w.values(), 0.1, momentum=0.8, weight_decay=1e-2)
+    for name, value in w.items():
+        sgd.state[value]["momentum_buffer"] = 0.1 * torch.randn_like(value)
+        arrays[f"momentum/{name}"] = sgd.state[value]["momentum_buffer"].clone()
     batches = {part: (torch.randn(6, 1, 9, 9), torch.randint(3, (6,))) for part in ("train", "valid")}
     for part, (x, y) in batches.items():
         arrays |= {f"x_{part}": x, f"y_{part}": y}
-    arrays |= {f"momentum/{name}": value for name, value in momenta.items()}
-    arrays |= {"alphas_normal": alphas[0].detach().clone(), "alphas_reduce": alphas[1].detach().clone()}
-
-    def loss(part, weights):
-        x, y = batches[part]
-        return cross_entropy(torch.func.functional_call(plain, weights, (x.double(),)), y)
+    train, valid = ((x.double(), y) for x, y in batches.values())
 
     def cells(name, values):
         arrays.update({name + cell: value for cell, value in zip(("normal", "reduce"), values, strict=True)})
 
-    arrays["logits_eval"] = plain.eval()(batches["train"][0].double())
-    arrays["logits_train"] = plain.train()(batches["train"][0].double())
-    arrays["loss_train"] = loss("train", w)
+    before = [alpha.detach().clone() for alpha in alphas]
+    cells("alphas_", before)
+    arrays["logits_eval"] = plain.eval()(train[0])
+    arrays["logits_train"] = plain.train()(train[0])
+    arrays["loss_train"] = paper.loss(plain, train)
     slope = torch.autograd.grad(arrays["loss_train"], [*w.values(), *alphas], create_graph=True)
     gradients = {name: part.norm() for name, part in zip(w, slope, strict=False)}
     cells("grad_alphas_", slope[-2:])
-    cells("first_order/", torch.autograd.grad(loss("valid", w), alphas))
-
+    cells("first_order/", torch.autograd.grad(paper.loss(plain, valid), alphas))
     ahead = {
-        name: (w[name] - config["eta"] * (0.8 * momenta[name] + part + 1e-2 * w[name])).detach().requires_grad_()
-        for name, part in zip(w, slope, strict=False)
+        name: value - 0.1 * (0.8 * sgd.state[value]["momentum_buffer"] + part + 1e-2 * value)
+        for (name, value), part in zip(w.items(), slope, strict=False)
     }
-    *vector, direct, direct_reduce = torch.autograd.grad(loss("valid", ahead), [*ahead.values(), *alphas])
-    exact = torch.autograd.grad(slope[:-2], alphas, vector)
-    cells("second_order_exact/", [d - 0.1 * e for d, e in zip((direct, direct_reduce), exact, strict=True)])
-    eps = 0.01 / torch.cat([part.flatten() for part in vector]).norm()
-    sides = []
-    for sign in (1, -1):
-        moved = {name: w[name].detach() + sign * eps * part for name, part in zip(w, vector, strict=True)}
-        sides.append(torch.autograd.grad(loss("train", moved), alphas))
-    second = [d - 0.1 * (p - m) / (2 * eps) for d, p, m in zip((direct, direct_reduce), *sides, strict=True)]
-    cells("second_order/", second)
+    unrolled = cross_entropy(torch.func.functional_call(plain, ahead, (valid[0],)), valid[1])
+    cells("second_order_exact/", torch.autograd.grad(unrolled, alphas))
+    cells("second_order/", paper.unrolled_gradient(plain, sgd, train, valid))  # last: it moves w, and back
 
     adam = torch.optim.Adam(alphas, 0.01, (0.5, 0.9), weight_decay=0.1)
-    for alpha, value in zip(alphas, second, strict=True):
-        alpha.grad = value
-    before = [alpha.detach().clone() for alpha in alphas]
-    adam.step()
-    gradient = torch.autograd.grad(loss("train", w), list(w.values()))
-    arrays["after_step/grad_norm"] = norm = torch.cat([part.flatten() for part in gradient]).norm()
-    after = [
-        value - 0.1 * (0.8 * momenta[name] + part * (0.5 / norm).clamp(max=1) + 1e-2 * value)
-        for (name, value), part in zip(w.items(), gradient, strict=True)
-    ]
+    free = copy.deepcopy((plain, sgd, adam))
+    paper.search_step(*free, train, valid, clip=math.inf)
+    arrays["after_step/grad_norm"] = torch.cat([value.grad.flatten() for value in free[0].parameters()]).norm()
+    paper.search_step(plain, sgd, adam, train, valid, clip=0.5)
     cells("after_step/alphas_", alphas)
-    arrays["after_step/weight_norms"] = torch.stack([value.norm() for value in after])
-    arrays["after_step/weight_sums"] = torch.stack([value.sum() for value in after])
+    arrays["after_step/weight_norms"] = torch.stack([value.norm() for value in w.values()])
+    arrays["after_step/weight_sums"] = torch.stack([value.sum() for value in w.values()])
     return arrays, gradients, before
 
 

@@ -1,29 +1,39 @@
-"""The recurrent network as the paper writes it down (DARTS Sect. 2.1, 3.1.2, A.1.2): one step, one node, one primitive
-at a time. Slow and obvious: the oracle of `repro.recurrent` and the baseline of its benchmark.
+"""The recurrent networks of DARTS (Sect. 2.1, 3.1.2, A.1.2): one step, one node and one operation at a time.
 
 Weights are a dict under the released code's names: encoder.weight (V, H), rnns.0._W0 (2H, 2H), rnns.0._Ws.i (H, 2H),
 decoder.bias (V,). Masks (already scaled by 1 / (1 - rate)) may be None; `word` is (V, 1), the others (B, H).
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
-from torch.nn import functional as F
+import torch.nn.functional as F
+from torch import Tensor
+
+from repro.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
+
+Weights = Mapping[str, Tensor]
+Masks = Mapping[str, Tensor | None]
+Norm = Callable[[Tensor], Tensor] | None
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda h: h}
-PRIMITIVES = ("none", "tanh", "relu", "sigmoid", "identity")
+NO_MASKS = dict.fromkeys(("word", "embedding", "x", "hidden", "output"))
 
 
-def dropped(value, mask):
+def dropped(value: Tensor, mask: Tensor | None) -> Tensor:
+    """Apply variational dropout."""
     return value if mask is None else value * mask
 
 
-def first_state(w, x, h, masks):
+def first_state(w: Weights, x: Tensor, h: Tensor, masks: Masks) -> Tensor:
+    """Return the first state of a step, of its input (B, H) and the state before (B, H)."""
     gates = torch.cat([dropped(x, masks["x"]), dropped(h, masks["hidden"])], dim=-1).mm(w["rnns.0._W0"])
     c, candidate = gates.chunk(2, dim=-1)
     return h + c.sigmoid() * (candidate.tanh() - h)
 
 
-def search_step(w, alpha, x, h, masks, norm):
-    """One step of the search cell: every node mixes all primitives over all states before it."""
+def mixed_step(w: Weights, alpha: Tensor, x: Tensor, h: Tensor, masks: Masks, norm: Norm) -> Tensor:
+    """Step once with the search cell: every node mixes all operations over all states before it (Eq. 2)."""
     probabilities = alpha.softmax(dim=-1)
     states = norm(first_state(w, x, h, masks)).unsqueeze(0)
     nodes, offset = sum(name.startswith("rnns.0._Ws") for name in w), 0
@@ -32,7 +42,7 @@ def search_step(w, alpha, x, h, masks, norm):
         gates = masked.flatten(0, 1).mm(w[f"rnns.0._Ws.{i}"]).view(i + 1, *h.shape[:1], -1)
         c, candidate = gates.chunk(2, dim=-1)
         c, state = c.sigmoid(), torch.zeros_like(h)
-        for k, name in enumerate(PRIMITIVES):
+        for k, name in enumerate(RECURRENT_OPERATIONS):
             if name == "none":
                 continue
             output = states + c * (ACTIVATIONS[name](candidate) - states)
@@ -42,8 +52,8 @@ def search_step(w, alpha, x, h, masks, norm):
     return states[-nodes:].mean(dim=0)
 
 
-def cell_step(w, genotype, x, h, masks, norm=None):
-    """One step of a cell with one activation and one source for each node."""
+def cell_step(w: Weights, genotype: RecurrentGenotype, x: Tensor, h: Tensor, masks: Masks, norm: Norm = None) -> Tensor:
+    """Step once with a derived cell: one activation and one source for each node."""
     states = [first_state(w, x, h, masks)]
     for i, (name, source) in enumerate(genotype.recurrent):
         gates = dropped(states[source], masks["hidden"]).mm(w[f"rnns.0._Ws.{i}"])
@@ -52,17 +62,21 @@ def cell_step(w, genotype, x, h, masks, norm=None):
     return torch.stack([states[i] for i in genotype.concat], dim=-1).mean(dim=-1)
 
 
-NO_MASKS = dict.fromkeys(("word", "embedding", "x", "hidden", "output"))
-
-
-def language_model(w, cell, tokens, h, masks=NO_MASKS, norm=None):
+def language_model(
+    w: Weights,
+    cell: Tensor | RecurrentGenotype,
+    tokens: Tensor,
+    h: Tensor,
+    masks: Masks = NO_MASKS,
+    norm: Norm = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return log_prob (T, B, V), the last hidden state (B, H), the states (T, B, H) and the states after dropout.
 
     cell: the alphas (edges, 5) of the search cell, whose shared BatchNorm is `norm`, or a genotype.
     """
     embedding = F.embedding(tokens, dropped(w["encoder.weight"], masks["word"]))
     embedding = dropped(embedding, masks["embedding"])
-    step = search_step if isinstance(cell, torch.Tensor) else cell_step
+    step = mixed_step if isinstance(cell, Tensor) else cell_step
     states = []
     for x in embedding:
         h = step(w, cell, x, h, masks, norm)

@@ -1,0 +1,1 @@
+"""DARTS (ICLR 2019): begin with `plain`, the paper in plain code."""
