@@ -1,7 +1,9 @@
 """The benchmarks run, say what they found, and compare like with like."""
 
+import ast
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +43,16 @@ def test_both_formulations_compute_the_same(name):
         torch.set_default_dtype(torch.float32)
     assert losses[0][0] != losses[0][2]
     assert losses[0] == pytest.approx(losses[1], rel=1e-8)
+
+
+def test_nothing_is_taken_from_the_tests():
+    tests = {path.stem for path in Path(__file__).parent.rglob("*.py")}
+    for path in (NOTEBOOKS.parent / "benchmarks").glob("*.py"):
+        nodes = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {getattr(node, "module", None) or alias.name for node in nodes for alias in node.names}
+        assert not {name.split(".")[0] for name in names} & {*tests, "tests"}, path
 
 
 def test_a_product_is_counted_as_it_is_by_hand():

@@ -43,7 +43,7 @@ class Cell(nn.Module):
         """Compute node after node and join some; in the search `probabilities` (edges, 8) weigh the operations."""
         states, operations = [self.preprocess0(before), self.preprocess1(last)], iter(self._ops)
         if probabilities is not None:
-            operations = (partial(mixed, p=row) for mixed, row in zip(self._ops, probabilities, strict=True))
+            operations = (partial(mixed, p=probabilities[edge]) for edge, mixed in enumerate(self._ops))
         for node in self.nodes:
             states.append(sum(next(operations)(states[edge.source]) for edge in node))
         return torch.cat([states[i] for i in self.concat], dim=1)
@@ -99,17 +99,18 @@ def loss(network: nn.Module, batch: Batch) -> Tensor:
 def unrolled_gradient(network: nn.Module, optimizer: torch.optim.SGD, train: Batch, valid: Batch) -> list[Tensor]:
     """Eq. 7: grad_alpha L_val(w', alpha) - xi grad^2_{alpha, w} L_train(w, alpha) grad_w' L_val(w', alpha).
 
-    w' = w - xi grad_w L_train(w, alpha), xi being the learning rate of w; with momentum and weight decay, by which the
-    paper lets it be modified, the step that SGD would take. As the authors do, a second network is built for it.
+    w' = w - xi grad_w L_train(w, alpha), xi being the learning rate of w. With momentum and weight decay, by which the
+    paper lets it be modified, it is the step that SGD would take. As the authors do, a second network holds it.
     """
-    ahead, sgd = copy.deepcopy((network, optimizer))
-    weights = list(ahead.parameters())
-    for weight, slope in zip(weights, grad(loss(ahead, train), weights), strict=True):
-        weight.grad = slope
-    sgd.step()
-    slopes = grad(loss(ahead, valid), [*ahead.alphas, *weights])
+    group, weights = optimizer.param_groups[0], list(network.parameters())
+    slopes = grad(loss(network, train), weights)
+    ahead, xi = copy.deepcopy(network), group["lr"]
+    with torch.no_grad():
+        for moved, weight, slope in zip(ahead.parameters(), weights, slopes, strict=True):
+            buffer = optimizer.state[weight].get("momentum_buffer", 0)
+            moved.sub_(xi * (group["momentum"] * buffer + slope + group["weight_decay"] * weight))
+    slopes = grad(loss(ahead, valid), [*ahead.alphas, *ahead.parameters()])
     direct, v = slopes[: len(ahead.alphas)], slopes[len(ahead.alphas) :]
-    xi = optimizer.param_groups[0]["lr"]
     return [d - xi * h for d, h in zip(direct, hessian_vector_product(network, train, v), strict=True)]
 
 
