@@ -5,14 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from repro import engine
-from repro.errors import ReproError
+from repro import preflight
+from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, typed
 from repro.identity import resolve
-from repro.runs import Run, find_needed, locate, lock, open_run
+from repro.runs import Run, locate, lock, open_run
 from repro.settings import NOTEBOOKS, data_folder, runs_folder
+
+if TYPE_CHECKING:  # it imports Papermill, which takes seconds: only what has a notebook to execute or to read waits
+    from repro import engine
 
 Request = tuple[Experiment, Mapping[str, Any]]
 
@@ -60,8 +63,27 @@ def _collect(
     return path
 
 
+def refuse(jobs: list[Job]) -> None:
+    """Note, before anything starts, which jobs cannot run here, as what they read is missing, and which need them.
+
+    Raises UsageError for what no run could be made of, such as a wrong name.
+    """
+    made = {job.run.path for job in jobs}
+    for job in jobs:
+        if settled(job, jobs):
+            continue
+        try:
+            preflight.check(job.run, made)
+        except UsageError:
+            raise
+        except (ReproError, OSError) as error:
+            job.outcome, job.message = "failed", str(error)
+
+
 def settled(job: Job, jobs: list[Job]) -> bool:
     """Whether there is nothing to execute, which is noted: it is done, or one of `jobs` that it needs went wrong."""
+    if job.outcome:
+        return True
     bad = {other.run.path: other.run.name for other in jobs if other.outcome in ("failed", "skipped")}
     if blocker := next((bad[need] for need in job.needs if need in bad), None):
         job.outcome, job.message = "skipped", f"it needs {blocker}"
@@ -75,10 +97,14 @@ def settled(job: Job, jobs: list[Job]) -> bool:
 
 def is_done(run: Run) -> bool:
     """Whether the run has its result and its executed notebook."""
-    return run.result is not None and engine.executed(run.path / "notebook.ipynb")
+    if run.result is None:
+        return False
+    from repro import engine
+
+    return engine.executed(run.path / "notebook.ipynb")
 
 
-def attempt(job: Job, command: str, execution: engine.Execution) -> None:
+def attempt(job: Job, command: str, execution: "engine.Execution") -> None:
     """Execute the job, and note in it how that ended and how long it took."""
     began = time.monotonic()
     try:
@@ -90,10 +116,11 @@ def attempt(job: Job, command: str, execution: engine.Execution) -> None:
     job.seconds = time.monotonic() - began
 
 
-def execute(job: Job, command: str, execution: engine.Execution) -> None:
+def execute(job: Job, command: str, execution: "engine.Execution") -> None:
     """Execute the job's notebook in its run directory; ReproError if it fails or leaves no result.json."""
-    for reference in job.experiment.needs(job.run.params):
-        find_needed(reference, job.run.profile)
+    preflight.check(job.run)
+    from repro import engine
+
     run = open_run(job.experiment, job.run.profile, job.overrides)
     environment = {
         "REPRO_RUN": str(run.path),

