@@ -28,6 +28,7 @@ class Job:
     overrides: Mapping[str, Any]
     run: Run
     needs: list[Path] = field(default_factory=list)
+    asked: bool = False  # by itself, not only because another one needs it
     outcome: str = ""
     message: str = ""
     trace: str = ""
@@ -41,7 +42,7 @@ def plan(requests: Iterable[Request], profile: str, with_needs: bool) -> list[Jo
     """
     jobs: dict[Path, Job] = {}
     for experiment, overrides in requests:
-        _collect(experiment, profile, overrides, with_needs, jobs)
+        jobs[_collect(experiment, profile, overrides, with_needs, jobs)].asked = True
     order = TopologicalSorter({path: [need for need in job.needs if need in jobs] for path, job in jobs.items()})
     return [jobs[path] for path in order.static_order()]
 
@@ -78,6 +79,10 @@ def refuse(jobs: list[Job]) -> None:
             raise
         except (ReproError, OSError) as error:
             job.outcome, job.message = "failed", str(error)
+    for job in reversed(jobs):  # what only serves those is not made
+        served = [other for other in jobs if job.run.path in other.needs]
+        if not (job.asked or job.outcome) and all(other.outcome in ("failed", "skipped") for other in served):
+            job.outcome, job.message = "skipped", f"only {served[0].run.name} needs it"
 
 
 def settled(job: Job, jobs: list[Job]) -> bool:
