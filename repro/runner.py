@@ -12,7 +12,7 @@ from repro.errors import ReproError, UsageError
 from repro.experiments import Experiment, typed
 from repro.identity import resolve
 from repro.runs import Run, locate, lock, open_run
-from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
 
 if TYPE_CHECKING:  # it imports Papermill, which takes seconds: only what has a notebook to execute or to read waits
     from repro import engine
@@ -69,6 +69,7 @@ def refuse(jobs: list[Job]) -> None:
 
     Raises UsageError for what no run could be made of, such as a wrong name.
     """
+    require_notebooks()
     made = {job.run.path for job in jobs}
     for job in jobs:
         if settled(job, jobs):
