@@ -7,7 +7,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,14 @@ import torch
 
 from benchmarks import floors
 from benchmarks.cases import ROOT, cases
+from repro import devices
 
 FIRST = {"cpu": 1, "cuda": 5}  # steps before the first that counts; a captured step is recorded after three plain ones
 
 
 def seconds(step: Callable[[], object], device: str) -> float:
     """Return the seconds that a step takes."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return devices.timed(step, torch.device(device))[1]
 
 
 def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import filterfalse
 from typing import NoReturn
 
 from repro import __version__, profiles
@@ -91,12 +92,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, rest = commands.parse_known_args(arguments)
     own = commands.commands.choices[options.command]
     if options.command == "run":
-        names = [*options.names, *rest]
-        options.parameters += [name for name in names if _is_pair(name)]
-        options.names, rest = (
-            [name for name in options.names if not _is_pair(name)],
-            [n for n in rest if not _is_pair(n)],
-        )
+        options.parameters = [*options.parameters, *filter(_is_pair, [*options.names, *rest])]
+        options.names, rest = ([*filterfalse(_is_pair, words)] for words in (options.names, rest))
     if rest:
         known = [word for action in own._actions for word in action.option_strings]
         own.error(f"unknown argument {rest[0]!r}: {_nearest(rest[0], known)}")
@@ -132,6 +129,7 @@ COMMANDS = {
         "claims --markdown",
     ),
     "worker": ("work for a Dask scheduler: one worker for each GPU of this machine", "worker node1:8786"),
+    "certificates": ("make the certificate that the machines of a cluster share", "certificates cluster-tls"),
     "report": ("write the report of all runs", "report --to figures"),
     "data": ("fetch or check a data set", "data fetch cifar10", "data check ptb"),
     "merge": ("copy the runs of other machines' runs folders into this one", "merge node1/runs node2/runs"),
@@ -157,6 +155,7 @@ ARGUMENTS = {
         "--jobs": {"metavar": "N", "help": AT_ONCE},
         "--claim": {"metavar": "LINE", "help": "run what the next look at a line of a claim needs, such as D2a"},
         "--cluster": {"metavar": "ADDRESS", "help": "run on a Dask scheduler's workers; local:2 starts two here"},
+        "--tls": {"metavar": "FOLDER", "help": "certificate of the cluster, with a scheduler's HOST:PORT"},
     },
     "plan": {
         "--gpus": {"default": "1", "metavar": "N", "help": "order and times on N GPUs (default: 1)"},
@@ -170,7 +169,11 @@ ARGUMENTS = {
         },
         "--markdown": {**FLAG, "help": "as the README's table"},
     },
-    "worker": {"address": {"metavar": "HOST:PORT"}},
+    "worker": {
+        "address": {"metavar": "HOST:PORT"},
+        "--tls": {"metavar": "FOLDER", "help": "certificate of the cluster, with a scheduler's HOST:PORT"},
+    },
+    "certificates": {"folder": {"metavar": "FOLDER"}},
     "report": {
         "--to": {"metavar": "FOLDER", "help": "where to write it (default: report/ in the runs folder)"},
     },

@@ -9,7 +9,7 @@ Nothing here knows a network: a loss is a function of the weights and the alphas
 one. Weights, buffers and optimizers are only read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -70,7 +70,7 @@ def unrolled_terms(
     momentum: float = 0.0,
     buffers: Sequence[Tensor] | None = None,
     weight_decay: float = 0.0,
-    clip: float | None = None,
+    clip: float = 0.0,
     precise_loss: Loss | None = None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return both terms of Eq. 7, one tensor for each of `alphas`: the second, with its xi, is subtracted.
@@ -78,7 +78,7 @@ def unrolled_terms(
     order: 2 for the finite difference of Eq. 8, "exact" for double backward.
     xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
         `weight_decay` enter that step as they enter SGD's.
-    clip: largest norm of the virtual step's gradient and of grad_w' L_val (the recurrent search's released code).
+    clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
     precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
     """
     weights = [weight.detach().requires_grad_() for weight in weights]
@@ -144,9 +144,15 @@ def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
 
 
-def _clipped(tensors: list[Tensor], largest: float | None) -> tuple[list[Tensor], float | Tensor]:
-    """Scale `tensors` to a joint norm of at most `largest`; return them and the coefficient."""
-    if largest is None:
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale the gradients of `parameters` to a joint norm of at most `largest`; 0: they stay as they are."""
+    if largest:
+        nn.utils.clip_grad_norm_(parameters, largest)
+
+
+def _clipped(tensors: list[Tensor], largest: float) -> tuple[list[Tensor], float | Tensor]:
+    """Scale `tensors` to a joint norm of at most `largest`, if that is not 0; return them and the coefficient."""
+    if not largest:
         return tensors, 1.0
     coefficient = (largest / (_norm(tensors) + 1e-6)).clamp(max=1.0)
     return torch._foreach_mul(tensors, coefficient), coefficient

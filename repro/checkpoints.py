@@ -10,12 +10,12 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from repro.errors import ReproError, unreadable
-from repro.files import write_bytes
+from repro.files import plain, write_bytes
 from repro.progress import note
 
 NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -52,15 +52,23 @@ def read(path: str | Path) -> Any:
     ReproError says what the file is where it is damaged or holds anything else.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # they advise other ways to read it
-            if zipfile.is_zipfile(path):  # files of today are: their CRC-32 sums notice any flipped bit
-                with zipfile.ZipFile(path) as archive:
+        with warnings.catch_warnings(action="ignore"), open(path, "rb", opener=plain) as file:  # they advise otherwise
+            if zipfile.is_zipfile(file):  # files of today are: their CRC-32 sums notice any flipped bit
+                with zipfile.ZipFile(file) as archive:
+                    refuse_bomb(file, archive)
                     if archive.testzip() is not None:
                         raise zipfile.BadZipFile
-            return torch.load(path, map_location="cpu", weights_only=True)
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it is a pickle that names {named[1]}, and so could run code" if named else unreadable(error, KIND)
     except Exception as error:  # of many kinds: file, zip, zlib, header, value
         what = unreadable(error, KIND)
     raise ReproError(f"cannot read {path}: {what}; accepted is what torch.save makes of a state dict or plain values")
+
+
+def refuse_bomb(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Raise BadZipFile where the members of a file of tensors claim more bytes than it has: PyTorch compresses none."""
+    if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
+        raise zipfile.BadZipFile

@@ -5,6 +5,7 @@ Exit status: 0 all went well, 1 something failed, 2 the command or a parameter i
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -12,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro import costs, listing, records
+from repro import costs, listing, records, snapshot
 from repro.arguments import count, parse, requests, whole_plan
-from repro.errors import AGAIN, ReproError, UsageError, line
+from repro.errors import AGAIN, UsageError, line, told
 from repro.experiments import find
 from repro.files import as_json
 from repro.removal import removable, remove
@@ -23,19 +24,29 @@ from repro.removal import removable, remove
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     try:
         options = parse(arguments)
         options.line = " ".join(["repro", *arguments])
         for name in ("runs", "data"):
             if value := getattr(options, name):
                 os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
-        return COMMANDS[options.command](options)
+        status = COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who reads has seen enough, as head does: what is left to be written goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return _fail(f"stopped; {AGAIN}", 130)
-    except (ReproError, OSError) as error:
+    except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        return _fail(line(error), getattr(error, "status", 1))
+        if message := told(error):
+            return _fail(message, getattr(error, "status", 1))
+        raise
 
 
 def _fail(message: str, status: int) -> int:
@@ -45,7 +56,8 @@ def _fail(message: str, status: int) -> int:
 
 def _say(options: argparse.Namespace, lines: Callable[[], list[str]], data: Callable[[], Any]) -> int:
     """Print lines for people, or with --json the data behind them."""
-    print(as_json(data()).decode().rstrip() if options.json else "\n".join(lines()))
+    with snapshot.taken():
+        print(as_json(data()).decode().rstrip() if options.json else "\n".join(lines()))
     return 0
 
 
@@ -85,7 +97,9 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.cluster is not None:
         from repro import cluster
 
-        cluster.run_all(jobs, options.line, options.cluster)
+        cluster.run_all(jobs, options.line, options.cluster, options.tls)
+    elif options.tls is not None:
+        raise UsageError("--tls goes with --cluster HOST:PORT")
     elif not all(runner.settled(job, jobs) for job in jobs):
         from repro import pool
 
@@ -131,7 +145,15 @@ def serve(options: argparse.Namespace) -> int:
     """Work for a Dask scheduler, one worker for each GPU of this machine."""
     from repro import workers
 
-    workers.serve(options.address)
+    workers.serve(options.address, options.tls)
+    return 0
+
+
+def make_certificates(options: argparse.Namespace) -> int:
+    """Make the certificate of a cluster, and print how its scheduler is started."""
+    from repro import tls
+
+    print(tls.make(Path(options.folder)))
     return 0
 
 
@@ -215,6 +237,7 @@ COMMANDS = {
     "remove": remove_runs,
     "claims": show_claims,
     "worker": serve,
+    "certificates": make_certificates,
     "report": make_report,
     "data": handle_data,
     "merge": merge_runs,

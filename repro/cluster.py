@@ -2,7 +2,7 @@
 
 A worker does what `repro run` does on one machine. It has one thread and, by CUDA_VISIBLE_DEVICES, one GPU; all workers
 and the one who asks share the runs folder. When a worker is lost its run starts again elsewhere, from its checkpoint.
-Needs `pip install -e '.[cluster]'`.
+Needs `pip install -r requirements.lock -e '.[cluster]'`.
 """
 
 import contextlib
@@ -49,14 +49,17 @@ class Order:
     code: str
 
 
-def run_all(jobs: list[Job], command: str, address: str) -> None:
-    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `pool.run_all` would note."""
-    check(address)
+def run_all(jobs: list[Job], command: str, address: str, tls: str | None = None) -> None:
+    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `pool.run_all` would note.
+
+    tls: folder of the certificate that all processes of the cluster have.
+    """
+    check(address, tls)
     waiting = board.unsettled(jobs)
     if not waiting:
         return
     make_folder(runs_folder())
-    with connected(address) as client:
+    with connected(address, tls) as client:
         refuse_strangers(client)
         with bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
             runs = Board(jobs, command, shown, waiting, client=client)
@@ -104,7 +107,7 @@ def greet(token: str) -> tuple[str, bool]:
 def refuse_strangers(client: "Client") -> None:
     """Raise ReproError if a worker has other code, does not see the runs folder, or takes several runs at once."""
     token = runs_folder() / f".cluster.{uuid.uuid4().hex}"
-    token.touch()
+    token.touch(exist_ok=False)
     try:
         for worker, (theirs, sees) in client.run(greet, str(token)).items():
             if theirs != code():

@@ -1,12 +1,18 @@
-"""What a network costs: parameters, and multiply-adds of its convolutions and linear layers (Tables 1 and 3).
+"""What a network costs: parameters, multiply-adds (Tables 1 and 3), and bytes of a step (SPOS Table 7).
 
-Both are counted on the meta device: nothing is computed, and the size of the network does not matter.
+Parameters, and multiply-adds of convolutions and linear layers, are counted on the meta device: nothing is computed,
+and the size of the network does not matter. Bytes are those of a step that is taken.
 """
 
 import copy
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -22,3 +28,53 @@ def count_mult_adds(network: nn.Module, *shape: int) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, *shape, device="meta"))
     return counter.get_total_flops() // 2
+
+
+def peak_bytes(step: Callable[[], object], held: Iterable[Tensor], device: torch.device) -> int:
+    """Return the most bytes of tensors that are alive at once in a step: those it makes, and those `held` all the time.
+
+    The step must not free what was made before it, such as gradients. On a GPU its allocator counts, workspaces of
+    kernels included; on a CPU every tensor is followed, and what a kernel needs for itself is left out.
+    """
+    before = sum({storage._cdata: storage.nbytes() for storage in _storages(list(held))}.values())
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        others = torch.cuda.memory_allocated(device)
+        step()
+        return before + torch.cuda.max_memory_allocated(device) - others
+    with _Made() as made:
+        step()
+    return before + made.peak
+
+
+class _Made(TorchDispatchMode):
+    """Follows the memory of the tensors that operations make, until the last view of it is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: dict[int, weakref.ref] = {}  # of memory, by its address in PyTorch
+        self.bytes = self.peak = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Apply the operation; what it returns of memory that it did not read is new."""
+        old = {storage._cdata for storage in _storages((args, kwargs))}
+        result = operation(*args, **(kwargs or {}))
+        for storage in _storages(result):
+            if storage._cdata not in old | self.alive.keys():
+                self._follow(storage, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.bytes)
+        return result
+
+    def _follow(self, storage: torch.UntypedStorage, key: int, size: int) -> None:
+        def forget(_: weakref.ref) -> None:
+            del self.alive[key]
+            self.bytes -= size
+
+        self.alive[key] = weakref.ref(storage, forget)
+        self.bytes += size
+
+
+def _storages(tree: Any) -> Iterator[torch.UntypedStorage]:
+    """Go through the memory of all tensors in nested containers."""
+    return (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))

@@ -57,6 +57,7 @@ class Cost:
 SUPERNET = "SPOS: 12 GPU days"
 RETRAINING = "SPOS: 16 GPU days"
 SEARCH = "SPOS: less than 1 GPU day, counted as 1"
+STEPS = "some dozens of steps; counted as 72 seconds"
 NOT_STATED = "not stated; counted as"
 
 COSTS: Mapping[str, tuple[Cost, ...]] = {
@@ -72,6 +73,7 @@ COSTS: Mapping[str, tuple[Cost, ...]] = {
     "cifar10-progress": (Cost(11 * DAY, "derived", "44 trainings like the four of cifar10-select's GPU day", 3.3),),
     "cifar10-eval": (Cost(1.5 * DAY, "published", "DARTS Table 1: 1.5 GPU days", 3.3),),
     "imagenet-eval": (Cost(12 * DAY, "published", "DARTS A.2.3: 12 GPU days", 4.7),),
+    "cifar10-cost": (Cost(0.02, "assumed", STEPS),),
     "ptb-search": (
         Cost(0.5 * DAY / 4, "derived", "DARTS Table 2: four searches in 0.5 GPU days", 4.81, {"order": 1}),
         Cost(DAY / 4, "published", "DARTS Sect. 3.1.2: 6 hours", 4.81),
@@ -97,6 +99,7 @@ COSTS: Mapping[str, tuple[Cost, ...]] = {
         Cost(16 * DAY, "recalled", RETRAINING, 3.56),
     ),
     "spos-correlation": (Cost(DAY / 10, "assumed", "not stated; 100 networks judged, a tenth of spos-blocks' 1,000"),),
+    "spos-cost": (Cost(0.02, "assumed", STEPS),),
 }
 
 

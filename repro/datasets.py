@@ -28,9 +28,9 @@ DATASETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda: images.load_images("digits").checksum, None),
     "cifar10": DataSet(lambda: images.load_images("cifar10").checksum, partial(images.fetch, "cifar10")),
     "imagenet": DataSet(lambda: image_folder.find(data_folder() / "imagenet", 1000).checksum, _get_imagenet),
-    "english": DataSet(lambda: text.load_corpus("english").checksums, None),
-    "ptb": DataSet(lambda: text.load_corpus("ptb").checksums, partial(text.fetch, "ptb")),
-    "wikitext-2": DataSet(lambda: text.load_corpus("wikitext-2").checksums, partial(text.fetch, "wikitext-2")),
+    "english": DataSet(lambda: text.check("english"), None),
+    "ptb": DataSet(lambda: text.check("ptb"), partial(text.fetch, "ptb")),
+    "wikitext-2": DataSet(lambda: text.check("wikitext-2"), partial(text.fetch, "wikitext-2")),
 }
 
 

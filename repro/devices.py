@@ -3,12 +3,15 @@
 import hashlib
 import random
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from repro.errors import ReproError
+
+Made = TypeVar("Made")
 
 
 def pick(name: str, threads: int = 0) -> torch.device:
@@ -66,6 +69,16 @@ def mixed_seed(seed: int, purpose: str, *numbers: int) -> int:
     Neighbouring seeds and different purposes share nothing: two generators of one seed would give the same draws.
     """
     return int.from_bytes(hashlib.sha256(" ".join(map(str, (seed, purpose, *numbers))).encode()).digest()[:6], "big")
+
+
+def timed(step: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
+    """Take a step, and wait until the device has done it; return what it made, and the seconds that it took."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    began = time.perf_counter()
+    made = step()
+    wait()
+    return made, time.perf_counter() - began
 
 
 class Stopwatch:

@@ -12,7 +12,7 @@ from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import Run
 from repro.states import duration
-from repro.typeset import heading
+from repro.typeset import heading, verbatim
 from repro.typeset import show as show_table
 
 
@@ -20,7 +20,7 @@ def show(run: Run) -> None:
     """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
     show_table(beside_paper(run))
     if mark := standing.mark(run):
-        show_bundle({"text/markdown": f"> {mark}. Not the paper's protocol on its data: no reproduction."})
+        show_bundle({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
     if asked := claims.asking(run):
         show_bundle({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
         show_table(of_claims(run, asked))
@@ -73,6 +73,7 @@ def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
     commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    commits += filter(None, [facts.get("refused")])
     lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
     lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())

@@ -6,6 +6,7 @@ The kernel's streams are echoed as they come; the notebook is written aside and 
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
@@ -20,7 +23,9 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from repro.errors import AGAIN, ReproError, line
+from repro.files import private, read_text
 from repro.notebooks import parameters_of
+from repro.settings import own_package
 
 ENGINE = "repro"
 LEFT = {"profile": "smoke", "folder": "report"}  # what cells set that a run may set otherwise
@@ -43,6 +48,16 @@ class Execution:
                 asyncio.run(manager.signal_kernel(number))
 
 
+class Kernel(AsyncKernelManager):
+    """A kernel of this Python, whatever kernelspecs there are, without the user's start-up files."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return how it is started."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python", language="python")
+
+
 class Engine(NBClientEngine):
     """Papermill's engine with one stream output a cell and an encrypted kernel connection where it can be had."""
 
@@ -53,6 +68,7 @@ class Engine(NBClientEngine):
         execution.client = PapermillNotebookClient(
             nb_man,
             kernel_name=kernel_name,
+            kernel_manager_class=Kernel,
             stdout_file=execution.stdout,
             stderr_file=execution.stderr,
             coalesce_streams=True,
@@ -79,9 +95,22 @@ def execute(
     """
     check(source, values)
     execution = execution or Execution()
-    aside, log = target.with_name(f".partial.{target.name}"), target.with_name("kernel.log")
-    last_words = target.with_name("dead-kernel.log")
+    with private(target) as folder:
+        _execute(source, target, folder, values, environment, execution)
+
+
+def _execute(
+    source: Path,
+    target: Path,
+    folder: Path,
+    values: Mapping[str, Any],
+    environment: Mapping[str, str],
+    execution: Execution,
+) -> None:
+    aside, log, last_words = folder / target.name, folder / "kernel.log", target.with_name("dead-kernel.log")
     last_words.unlink(missing_ok=True)
+    settings = tempfile.TemporaryDirectory(prefix="repro-")  # of IPython, none
+    own = {**own_package(), "IPYTHONDIR": settings.name, "PYTHONSTARTUP": ""}
     try:
         execute_notebook(
             _literal(source),
@@ -90,13 +119,13 @@ def execute(
             engine_name=ENGINE,
             progress_bar=False,
             kernel_log=log,
-            environment={**os.environ, **environment},
+            environment={**os.environ, **own, **environment},
             execution=execution,
         )
     except RuntimeError as error:  # of nbclient
         if execution.stopped:
             raise KeyboardInterrupt from None
-        log.rename(last_words)
+        os.replace(log, last_words)
         why = "(out of memory, or killed)" if isinstance(error, DeadKernelError) else f"at its start ({error})"
         raise ReproError(
             f"the kernel died while executing {target} {why}; {last_words} holds its last words, and {AGAIN}"
@@ -107,7 +136,7 @@ def execute(
         trace = "\n".join(error.traceback) if error.traceback else str(error)
         raise NotebookError(_message(target, error), trace) from None
     finally:
-        log.unlink(missing_ok=True)
+        settings.cleanup()
         if aside.exists():
             os.replace(aside, target)
 
@@ -140,7 +169,7 @@ def check(path: Path, values: Mapping[str, Any]) -> None:
 def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook; ReproError names the file if it is missing or damaged."""
     try:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.reads(read_text(path), as_version=4)
         nbformat.validate(notebook)
         return notebook
     except Exception as error:  # nbformat raises its own, JSON's and attribute errors alike

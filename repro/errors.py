@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST = 1500  # characters of a message
+LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
 AGAIN = "the same command goes on from the last checkpoint"  # where a run was ended early
 
 
@@ -29,6 +30,15 @@ class Diverged(ReproError):
     """The numbers of a training are finite no more: another try would end alike."""
 
 
+# What reading may raise where another wrote: files missing or damaged, names, types and sizes that are not expected
+FOREIGN = (ReproError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number of a size that can be computed with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
 def line(error: BaseException | str) -> str:
     """Return an error as one line of bounded length: what a terminal would act on is shown, not sent to it."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -40,6 +50,17 @@ def is_memory(error: BaseException) -> bool:
     """Whether an error says that the memory of the machine or of the GPU is used up."""
     words = ("can't allocate memory", "Storage size calculation overflowed", "out of memory")
     return isinstance(error, MemoryError) or any(each in str(error) for each in words)
+
+
+def told(error: BaseException) -> str:
+    """Return as one line an error that is no fault of the code: a ReproError, or one of the machine. Else nothing."""
+    if isinstance(error, ReproError):
+        return line(error)
+    if "Too many open files" in str(error):
+        return "too many files are open at a time: raise the limit by `ulimit -n 4096`, or run fewer at a time"
+    if is_memory(error):
+        return "the memory of this machine is used up: end other programs, or take smaller sizes"
+    return line(error) if isinstance(error, OSError) else ""
 
 
 def unreadable(error: BaseException, kind: str) -> str:

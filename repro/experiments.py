@@ -150,6 +150,16 @@ EXPERIMENTS = _register(
         recipe="imagenet:evaluate_cell",
     ),
     Experiment(
+        name="cifar10-cost",
+        title="Table 1, search cost: what the second order costs",
+        section="DARTS Sect. 3.2, Table 1",
+        claim="searching took 1.5 (first order) and 4 (second order) GPU days, 2.67 times as much",
+        cost="minutes",
+        parameters=hyper.CifarCost,
+        notebook="08_cifar10_cost.ipynb",
+        recipe="step_cost:compare_orders",
+    ),
+    Experiment(
         name="ptb-search",
         title="Search for recurrent cells on Penn Treebank",
         section="DARTS Sect. 3.1.2, A.1.2",
@@ -278,5 +288,16 @@ EXPERIMENTS = _register(
         notebook="35_spos_correlation.ipynb",
         recipe="spos_correlation:correlate",
         fills={"supernet": {"space": "macro"}},
+    ),
+    Experiment(
+        name="spos-cost",
+        title="Table 7: one path beside the whole mixture",
+        section="SPOS Sect. 4, Table 7",
+        claim="24 GB of memory for one path at a batch of 256, 37 for ProxylessNAS and 63 for FBNet, "
+        "which trains the whole mixture: 2.63 times as much",
+        cost="minutes",
+        parameters=spos.SposCost,
+        notebook="36_spos_cost.ipynb",
+        recipe="step_cost:compare_paths",
     ),
 )

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from repro.errors import Diverged, ReproError, line
-from repro.files import write_bytes
+from repro.files import plain, write_bytes
 
 NAME = "failure.txt"
 DIVERGED = "The training diverged."  # the second line, where that is so
@@ -35,7 +35,8 @@ def clear(path: Path) -> None:
 def diverged(path: Path) -> bool:
     """Return whether the run failed because its numbers were finite no more."""
     try:
-        return (path / NAME).read_text(encoding="utf-8", errors="replace").split("\n")[1:2] == [DIVERGED]
+        with open(path / NAME, encoding="utf-8", errors="replace", opener=plain) as file:
+            return [file.readline(10_000), file.readline(100).rstrip("\n")][1:] == [DIVERGED]
     except OSError:
         return False
 
@@ -45,7 +46,8 @@ def read(path: Path) -> str:
     if not os.path.lexists(path / NAME):
         return ""
     try:
-        first = (path / NAME).read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
+        with open(path / NAME, encoding="utf-8", errors="replace", opener=plain) as file:
+            first = file.readline(10_000).strip()
     except OSError:
         first = ""
     return line(first) if first else f"its {NAME} cannot be read"

@@ -1,28 +1,102 @@
-"""Files that are whole or absent: everything is written aside, synced and renamed."""
+"""Files that are whole or absent: everything is written aside, synced and renamed.
 
+Folders may be shared with strangers, and runs may come from them: what is written follows no link that stands in its
+place, and what is read is a plain file of a bounded size, which cannot be waited for and ends.
+"""
+
+import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
 
 from repro.errors import ReproError
+
+MOST = 2**26  # bytes of a text or JSON file that are read
+LARGEST = 2**36  # bytes of any file
+PARTIAL = ".partial"  # in the names of what is not whole yet
+
+
+def plain(path: str | os.PathLike, flags: int) -> int:
+    """Open a plain file of at most LARGEST bytes without waiting: an opener for `open`. OSError for any other kind."""
+    number = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    held = os.fstat(number)
+    if stat.S_ISREG(held.st_mode) and held.st_size <= LARGEST:
+        return number
+    os.close(number)
+    if stat.S_ISREG(held.st_mode):
+        raise OSError(errno.EFBIG, f"it has {held.st_size:,} bytes, more than {LARGEST:,}", str(path))
+    raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+
+
+def own(path: str | os.PathLike, flags: int) -> int:
+    """Open a plain file and no link to one, as `plain` does: for writing."""
+    return plain(path, flags | os.O_NOFOLLOW)
+
+
+def read_bytes(path: str | os.PathLike, most: int = MOST) -> bytes:
+    """Return the content of a plain file; OSError for any other kind, and beyond `most` bytes."""
+    with open(path, "rb", opener=plain) as file:
+        held = os.fstat(file.fileno()).st_size
+        content = (file.read(most + 1) or b"") if held <= most else b""  # None where it would be waited for
+    if max(held, len(content)) > most:
+        raise OSError(errno.EFBIG, f"it has more than the {most:,} bytes that are read of such a file", str(path))
+    return content
+
+
+def read_text(path: str | os.PathLike, most: int = MOST) -> str:
+    """Return the content of a plain UTF-8 file; OSError as `read_bytes`, and UnicodeDecodeError."""
+    return read_bytes(path, most).decode("utf-8")
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes the place of `path`, synced, with the end of the block; on an error the old one stays."""
+    stem = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    for name in os.listdir(path.parent):  # of processes that were killed
+        if name.startswith(f"{stem}.") and name.endswith(PARTIAL):
+            with suppress(OSError):
+                (path.parent / name).unlink()
+    partial = path.with_name(f"{stem}.{secrets.token_hex(8)}{PARTIAL}")
+    try:
+        with open(partial, "xb", opener=own) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def private(path: Path) -> Iterator[Path]:
+    """Make a folder of mode 0700 beside `path`, for what is made in it and moved to `path`; gone with the block."""
+    for stale in path.parent.glob(f".{path.name}{PARTIAL}.*"):  # of processes that were killed
+        shutil.rmtree(stale, ignore_errors=True)
+    with TemporaryDirectory(
+        prefix=f".{path.name}{PARTIAL}.", dir=make_folder(path.parent), ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically; on a full disk the old file stays and ReproError says so."""
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with open(partial, "wb") as file:
+        with aside(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         reason = error.strerror or error
         raise ReproError(
             f"cannot write {path}: {reason}; make room or choose another folder, then run again"
@@ -42,7 +116,7 @@ def as_json(value: Any) -> bytes:
 def read_json(path: Path) -> Any:
     """Read a JSON file; ReproError names the file when it is missing or damaged."""
     try:
-        return _parsed(path.read_text(encoding="utf-8"))
+        return _parsed(read_text(path))
     except FileNotFoundError as error:
         raise ReproError(f"{path} does not exist") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -61,8 +135,11 @@ def read_object(path: Path, **kinds: Any) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Read JSON, in which every number must be finite: ValueError for NaN, Infinity and 1e999."""
-    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    """Read JSON: ValueError for NaN, Infinity and 1e999, and for text that no file can hold (half a character)."""
+    value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _finite(text: str) -> float:
@@ -74,7 +151,7 @@ def _finite(text: str) -> float:
 def append(path: Path, text: str) -> None:
     """Add `text`, whole lines, to a file and sync it; ReproError on a full disk, which may leave a line cut short."""
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a", encoding="utf-8", opener=own) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -88,11 +165,34 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     ReproError names a line that is damaged.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        lines = read_text(path).split("\n")[:-1] if path.exists() else []
     except (OSError, ValueError) as error:
         raise ReproError(f"{path} is not readable ({error}); delete its folder and run again") from error
+    return _rows(path, lines, 1)
+
+
+def read_end(path: Path, last: int) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many lines a file has, as `read_lines` counts them, and the `last` of them; it may be of any size."""
+    count, end = 0, b""
+    try:
+        with open(path, "rb", opener=plain) as file:
+            for block in iter(lambda: file.read(2**20), b""):
+                count += block.count(b"\n")
+                end += block
+                if len(end) > 2**22 and end.count(b"\n") > last + 1:
+                    end = b"\n".join(end.split(b"\n")[-last - 2 :])
+        lines = end.decode(errors="replace").split("\n")[:-1][-last:]
+    except FileNotFoundError:
+        return 0, []
+    except OSError as error:
+        raise ReproError(f"{path} is not readable ({error}); delete its folder and run again") from error
+    return count, _rows(path, lines, count - len(lines) + 1)
+
+
+def _rows(path: Path, lines: list[str], first: int) -> list[dict[str, Any]]:
+    """Return the objects that lines hold; ReproError names the one that holds none."""
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         try:
             rows.append(_parsed(line))
         except (ValueError, RecursionError) as error:
@@ -115,8 +215,11 @@ def make_folder(path: Path) -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb", opener=plain) as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def content_of(path: Path) -> str:

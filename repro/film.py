@@ -25,7 +25,7 @@ from repro.drawing import FAMILIES, INPUT, NODE, OUTPUT, operation_label, show
 from repro.files import make_folder, write_bytes
 from repro.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
 from repro.marks import INK
-from repro.plots import FAINT, styled
+from repro.plots import FAINT, style, styled
 from repro.runs import Run
 
 SECONDS, LAST_SECONDS = 0.4, 4.0  # that a frame stays, and the last one
@@ -54,7 +54,8 @@ def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
 
 def _pixels(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with style():
+        canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 

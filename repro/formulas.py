@@ -5,7 +5,7 @@ import html
 import io
 import re
 
-from matplotlib import mathtext, rc_context
+from matplotlib import mathtext, rc_context, rcdefaults, rcParams
 from matplotlib.font_manager import FontProperties
 
 # A stretch of code, which stays as it is, or $$...$$, or $...$ that is not a price
@@ -17,7 +17,10 @@ POINTS = 12.5
 
 
 def drawn(text: str) -> str:
-    """Return Markdown with every formula as an image that has the formula's source as its alternative text."""
+    """Return Markdown with every formula as an image that has the formula's source as its alternative text.
+
+    What cannot be drawn stays as it is written.
+    """
     return FORMULA.sub(_drawn, text)
 
 
@@ -25,7 +28,10 @@ def _drawn(match: re.Match) -> str:
     if match["code"]:
         return match["code"]
     source = " ".join((match["display"] or match["inline"]).split())
-    depth, picture = _picture(source)
+    try:
+        depth, picture = _picture(source)
+    except (ValueError, RuntimeError, RecursionError):  # no formula, or one that cannot be drawn
+        return html.escape(match[0])
     image = (
         f'<img class="math" alt="{html.escape(source)}" style="vertical-align:-{depth:.1f}pt" '
         f'src="data:image/svg+xml;base64,{base64.b64encode(picture).decode()}">'
@@ -36,7 +42,9 @@ def _drawn(match: re.Match) -> str:
 def _picture(source: str) -> tuple[float, bytes]:
     """Return the depth below the line, in points, and the SVG of a formula."""
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "repro", "mathtext.fontset": "stix"}):
+    with rc_context():
+        rcdefaults()
+        rcParams.update({"svg.hashsalt": "repro", "mathtext.fontset": "stix"})
         size = FontProperties(size=POINTS)
         depth = mathtext.math_to_image(f"${source}$", buffer, dpi=72, format="svg", prop=size)
     return depth, re.sub(rb"<metadata>.*?</metadata>", b"", buffer.getvalue(), flags=re.DOTALL)

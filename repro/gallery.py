@@ -3,35 +3,91 @@
 What has no run says so, with the command that makes it; what failed or was stopped says how far it got.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from IPython.utils.capture import CapturedIO, capture_output
 
-from repro import layout, plots, plots_others, profiles, typeset
+from repro import drawing, film, layout, plots, plots_alpha, plots_cost, plots_others, plots_spos, profiles, typeset
 from repro.drawing import show
+from repro.errors import ReproError, is_number, line
+from repro.genotypes import from_json
 from repro.results import compare, others, published
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
 from repro.runs import Run
 from repro.states import duration, state, survey
+from repro.typeset import verbatim
+
+MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
+Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
+# Experiment -> the half of Figure 3 that it is, the entry of snapshots.json, and what it measures
+FIGURE_3 = {
+    "cifar10-progress": ("left", "valid_error", "validation error (%)"),
+    "ptb-progress": ("right", "valid_perplexity", "validation perplexity"),
+}
 
 
-def shown(experiment: str, profile: str) -> Iterator[tuple[Group, str]]:
-    """Caption, and yield with a name for its files, each group of finished runs; then say what is not finished.
+def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
+    """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
 
+    A run that cannot be drawn is named, with the reason, and the rest is drawn.
     What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
     """
     sizes = [*profiles.CHANGES]
     groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
     for group in groups:
         say(caption(group))
-        yield group, Path(compare.page_of(group.first)).stem
+        _show(group, draw, folder)
     for run in survey()[0]:
         if run.experiment == experiment and run.result is None:
-            say(f"{run.path.name}: {state(run)}.")
+            say(verbatim(f"{run.path.name}: {state(run)}."))
     if profile not in {group.first.profile for group in groups}:
         say(f"No {profile} run yet; make it with: `{command(experiment, profile)}`")
+
+
+def _show(group: Group, draw: Draw, folder: Path) -> None:
+    """Draw a group or, where that fails, what of it can be drawn, and say which runs cannot and why."""
+    output, reason = _tried(group.runs, draw, folder)
+    if reason and (rest := _drawable(group.runs, draw, folder)):
+        output, reason = _tried(rest, draw, folder)
+        if reason:
+            say(verbatim(f"The others cannot be shown together, but each alone: {reason}"))
+            for run in rest:
+                _tried((run,), draw, folder)[0].show()
+    if not reason:
+        output.show()
+
+
+def _drawable(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[Run, ...]:
+    """Return the runs that can be drawn, and say of each other one why not; few draws where few are at fault."""
+    if not (reason := _tried(runs, draw, folder)[1]):
+        return runs
+    if len(runs) == 1:
+        say(verbatim(f"{runs[0].path.name} cannot be shown: {reason}"))
+        return ()
+    half = len(runs) // 2
+    return (*_drawable(runs[:half], draw, folder), *_drawable(runs[half:], draw, folder))
+
+
+def _tried(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[CapturedIO, str]:
+    """Draw runs as a group; return what that shows, and why it fails, as whatever their files hold may make it."""
+    group = Group(runs)
+    with capture_output() as output:
+        try:
+            draw(group, folder / Path(compare.page_of(group.first)).stem)
+        except Exception as error:
+            return output, line(_reason(error))
+    return output, ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"its files lack {error}"
+    return str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
 
 
 def command(experiment: str, profile: str) -> str:
@@ -46,12 +102,12 @@ def caption(group: Group) -> str:
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
     epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
     parts = [
-        f"**{run.experiment}, {group.label()}**",
-        f"data: {group.data}" if group.data else "",
+        f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
+        verbatim(f"data: {group.data}") if group.data else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
         f"{published} of {len(group.runs)} published" if published else "",
-        ", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision])),
+        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
@@ -62,15 +118,78 @@ def say(text: str) -> None:
     show({"text/markdown": text})
 
 
-def snapshots(run: Run, measure: str) -> pd.DataFrame:
-    """Return the cells judged during searches as rows for `plots.progress`; measure: an entry of snapshots.json."""
-    return pd.DataFrame(run.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
+def rows(run: Run, part: str = "") -> list[dict[str, Any]]:
+    """Return the metrics of a run, or of a part of it; ReproError where there are none, or no numbers."""
+    found, file = replace(run, path=run.path / part).metrics(), Path(part) / "metrics.jsonl"
+    if not found:
+        raise ReproError(f"{file} is missing or empty")
+    for name, value in (entry for row in found for entry in row.items() if entry[0].endswith(MEASURED)):
+        if not (value is None or is_number(value)):
+            raise ReproError(f"{file} is damaged: {name!r} is no number, or too large")
+    return found
 
 
-def candidates(run: Run) -> dict[str, pd.DataFrame]:
-    """Return every candidate of a search of SPOS in the order of evaluation, as rows for `plots_spos`."""
+def toy(group: Group, stem: Path) -> None:
+    """Draw DARTS Figure 2."""
+    plots.save(plots.bilevel_toy(group.first.load("trajectories.json")), stem.with_name("figure2"), group.first)
+
+
+def curves(group: Group, stem: Path) -> None:
+    """Draw loss, error and perplexity over the epochs."""
+    metrics = [pd.DataFrame(rows(run)).assign(run=place) for place, run in enumerate(group.runs)]
+    plots.save(plots.search_curve(pd.concat(metrics)), stem, group.first)
+
+
+def alphas(group: Group, stem: Path) -> None:
+    """Draw how alpha moves in the first search."""
+    history = [row["softmax_alpha"] for row in rows(group.first)]
+    if isinstance(history[0], list):
+        plots.save(plots_alpha.alpha_history(history, "recurrent"), stem, group.first)
+        return
+    for cell in history[0]:
+        figure = plots_alpha.alpha_history([shares[cell] for shares in history], cell)
+        plots.save(figure, stem.with_name(f"{stem.name}-{cell}"), group.first)
+
+
+def films(group: Group, stem: Path) -> None:
+    """Draw the most likely cell of the first search, epoch by epoch."""
+    film.save([row["genotype"] for row in rows(group.first)], stem.with_name(f"{stem.name}.gif"), group.first)
+
+
+def progress(group: Group, stem: Path) -> None:
+    """Draw one half of DARTS Figure 3."""
+    side, measure, words = FIGURE_3[group.first.experiment]
+    judged = pd.DataFrame(group.first.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
+    figure = plots.progress(judged, group.first.result["references"], cost="search epochs", measure=words)
+    plots.save(figure, stem.with_name(f"figure3_{side}"), group.first)
+
+
+def cells(group: Group, stem: Path) -> None:
+    """Draw the cell that was chosen."""
+    drawing.save(from_json(group.first.result["genotype"]), stem, group.first, ("svg", "pdf"))
+
+
+def candidates(group: Group, stem: Path) -> None:
+    """Draw every candidate of a search of SPOS in the order of evaluation."""
     parts = {"evolution": "evolution", "random search": "random"}
-    return {name: pd.DataFrame(run.child(part).metrics()) for name, part in parts.items()}
+    found = {name: pd.DataFrame(rows(group.first, part)) for name, part in parts.items()}
+    plots.save(plots_spos.search_progress(found), stem, group.first)
+
+
+def rankings(group: Group, stem: Path) -> None:
+    """Draw the agreement of two rankings."""
+    networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
+    plots.save(plots_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run)
+
+
+def orders(group: Group, stem: Path) -> None:
+    """Draw the seconds of search steps of both orders."""
+    plots.save(plots_cost.orders(pd.DataFrame(rows(group.first))), stem, group.first)
+
+
+def one_path(group: Group, stem: Path) -> None:
+    """Draw what one path needs beside the whole mixture."""
+    plots.save(plots_cost.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def evolution_of_others() -> dict[str, pd.DataFrame]:

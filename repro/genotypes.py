@@ -5,12 +5,14 @@ An edge names an operation and the state it reads. This module also holds the pu
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro.errors import ReproError, unknown
+from repro.errors import ReproError, UsageError, unknown
+from repro.files import read_text
 
 # The candidate operations of the convolutional search, in the order of alpha's columns (Sect. 3.1.1)
 SEARCH_OPERATIONS = (
@@ -24,7 +26,7 @@ SEARCH_OPERATIONS = (
     "dil_conv_5x5",
 )
 # What an evaluated cell may use: all but the zero operation, and two that only NASNet-A and AmoebaNet-A have
-CELL_OPERATIONS = (*SEARCH_OPERATIONS[1:], "sep_conv_7x7", "conv_7x1_1x7")
+CELL_OPERATIONS = tuple(dict.fromkeys((*SEARCH_OPERATIONS[1:], "sep_conv_7x7", "conv_7x1_1x7")))
 # The candidate activations of the recurrent search (Sect. 3.1.2)
 RECURRENT_OPERATIONS = ("none", "tanh", "relu", "sigmoid", "identity")
 
@@ -96,16 +98,25 @@ def from_json(values: Mapping[str, Any]) -> Genotype:
     raise ReproError(f"a genotype with the keys {_shown(list(values))}: expected {conv} or {recurrent}")
 
 
+def of_kind(genotype: Genotype, kind: type[Genotype], name: Any) -> Genotype:
+    """Return the genotype called `name`; UsageError unless it is one of that kind."""
+    if isinstance(genotype, kind):
+        return genotype
+    words = ("convolutional", "recurrent")
+    is_a, needed = words if kind is RecurrentGenotype else reversed(words)
+    raise UsageError(f"genotype={name} is a {is_a} cell, and a {needed} one is needed")
+
+
 def load(name: str | Path) -> Genotype:
     """Return a published cell by its name, or the one in a JSON file, or the one that a run directory found."""
     if str(name) in PUBLISHED:
         return PUBLISHED[str(name)]
     path = Path(name)
-    path = path / "genotype.json" if path.is_dir() else path
-    if path.suffix != ".json" and not path.exists():
+    path = path / "genotype.json" if os.path.isdir(path) else path
+    if path.suffix != ".json" and not os.path.exists(path):  # names of any length and bytes
         raise unknown("genotype", str(name), [*PUBLISHED, "a JSON file", "a run directory"], ReproError)
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        return from_json(json.loads(read_text(path)))
     except (OSError, ValueError, RecursionError) as error:
         raise ReproError(f"cannot read the genotype file {path}: {error}") from error
     except ReproError as error:

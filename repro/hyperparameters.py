@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.errors import UsageError
+from repro.genotypes import ConvGenotype
 from repro.parameters import Parameters, parameter
 from repro.references import Reference, Source
 from repro.widths import reference_cells
@@ -18,14 +19,16 @@ Precision = Literal["auto", "float32", "tf32", "bf16"]
 class BilevelToy(Parameters):
     """Figure 2: gradient descent on alpha through one virtual step of w."""
 
-    xi: tuple[float, ...] = parameter((0.0, 0.01, 0.1, 0.5, 1.0), "rates of the virtual step, one run each", low=0)
+    xi: tuple[float, ...] = parameter(
+        (0.0, 0.01, 0.1, 0.5, 1.0), "rates of the virtual step, one run each; 0: no step", low=0
+    )
     order: Literal[1, 2, "exact"] = parameter(
         "exact", "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward"
     )
     alpha: float = parameter(2.0, "start of alpha")
     weight: float = parameter(-2.0, "start of w")
-    alpha_lr: float = parameter(0.1, "learning rate of alpha", low=0)
-    weight_lr: float = parameter(0.1, "learning rate of w", low=0)
+    alpha_lr: float = parameter(0.1, "learning rate of alpha", above=0)
+    weight_lr: float = parameter(0.1, "learning rate of w", above=0)
     steps: int = parameter(300, "alternating steps", low=1)
 
 
@@ -73,8 +76,8 @@ class Accelerated(Seeded):
 
 
 @dataclass(frozen=True)
-class ImageTraining(Accelerated, Trained):
-    """What search and evaluation on small images share."""
+class SmallImages(Accelerated):
+    """What every experiment on small images has."""
 
     capture: Literal["auto", "off"] = parameter(
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
@@ -83,14 +86,20 @@ class ImageTraining(Accelerated, Trained):
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
     pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
-    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", low=0)
-    momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
-    weight_decay: float = parameter(3e-4, "SGD's weight decay", low=0)
-    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
 
     def check(self) -> None:
         """Refuse to halve images that are not CIFAR-10's."""
         refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class ImageTraining(SmallImages, Trained):
+    """What search and evaluation on small images share."""
+
+    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", above=0)
+    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
+    weight_decay: float = parameter(3e-4, "SGD's weight decay; 0: none", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
 
 
 def refuse_halved(pixels: int, dataset: str) -> None:
@@ -100,18 +109,24 @@ def refuse_halved(pixels: int, dataset: str) -> None:
 
 
 @dataclass(frozen=True)
-class SearchNetworkTraining(ImageTraining, Divided):
-    """What every search on CIFAR-10 has (A.1.1)."""
+class SearchSteps(SmallImages):
+    """The network of a search on CIFAR-10 (A.1.1), and what its steps compute on."""
 
     # bfloat16 turns the gradient of alpha: its cosine with float32's is about 0.98, in second order 0.8 to 0.9
     precision: Precision = parameter("float32", "of the steps; auto takes bf16 (autocast) on a GPU that has it")
-    epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     channels: int = parameter(16, "channels of the first cell", low=1)
     cells: int = parameter(8, "cells; reductions at one and two thirds", low=1)
     nodes: int = parameter(4, "intermediate nodes in a cell", low=1)
+
+
+@dataclass(frozen=True)
+class SearchNetworkTraining(SearchSteps, ImageTraining, Divided):
+    """What every search on CIFAR-10 has (A.1.1)."""
+
+    epochs: int = parameter(50, "passes over the images that train w", low=1)
     lr_min: float = parameter(0.001, "SGD's last learning rate (0 in the paper, 0.001 in the released code)", low=0)
-    alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha", low=0)
+    alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha; 0: none", low=0)
     recompute: bool = parameter(
         False, "computes cells again in the backward pass, which takes time and spares memory", identifies=False
     )
@@ -129,8 +144,8 @@ class CifarSearch(SearchNetworkTraining):
         0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
     )
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
-    alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha", low=0)
-    xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w", low=0)
+    alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha; 0: alpha stays", low=0)
+    xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w; 0: no step", low=0)
     eps: float = parameter(0.01, "step of the finite difference times the gradient's norm (Eq. 8)", low=1e-12)
 
 
@@ -145,7 +160,17 @@ class CifarJoint(SearchNetworkTraining):
         "alpha and w in turn; in one step of w's SGD; or in one step, alpha by an SGD of its own",
         today={"simultaneous": "simultaneous-apart"},
     )
-    alpha_lr: float = parameter(3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step", low=0)
+    alpha_lr: float = parameter(
+        3e-4, "learning rate of alpha: Adam's in turn, its own SGD's in one step; 0: it stays", low=0
+    )
+
+
+@dataclass(frozen=True)
+class CifarCost(SearchSteps):
+    """DARTS Table 1, search cost: steps of a search in first and in second order, timed in turn."""
+
+    steps: int = parameter(20, "steps of each order that are timed", low=1)
+    warm_up_steps: int = parameter(5, "steps of each order before those; 0: none", low=0)
 
 
 @dataclass(frozen=True)
@@ -157,7 +182,11 @@ class CellTraining(ImageTraining):
     cells: int = parameter(20, "cells; reductions at one and two thirds", low=1)
     cutout: int = parameter(16, "side of the square cut out of each image, in pixels; 0: none", low=0)
     drop_path_rate: float = parameter(
-        0.2, "probability of dropping a path, reached linearly over the epochs", low=0, below=1, formerly="drop_path"
+        0.2,
+        "probability of dropping a path, reached linearly over the epochs; 0: none",
+        low=0,
+        below=1,
+        formerly="drop_path",
     )
     auxiliary_weight: float = parameter(
         0.4, "weight of the auxiliary head's loss; 0: no head", low=0, formerly="auxiliary"
@@ -171,15 +200,16 @@ class CellTraining(ImageTraining):
 class CifarEval(CellTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
+    CELL: ClassVar = ConvGenotype
+
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
     )
     snapshot: int = parameter(0, "epoch of the search whose cell is trained; 0: its last", low=0, before=0)
     valid_images: int = parameter(
         0,
-        "last training images, held out: they give a validation error",
+        "last training images, held out: they give a validation error; 0: none",
         low=0,
-        kind="data",
         before=0,
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
@@ -243,6 +273,7 @@ class ImageNetEval(Accelerated, Divided):
         # Deviation: for several GPUs; 0.1 for every 128 images, reached over the first epochs (Goyal et al., 2017)
         "large-batch": {"batch": 1024, "lr": 0.8, "warmup": 5, "compile": "auto"}
     }
+    CELL: ClassVar = ConvGenotype
 
     genotype: Source = parameter(
         "run:cifar10-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
@@ -265,7 +296,11 @@ class ImageNetEval(Accelerated, Divided):
         "refuse", "what to do with an image that cannot be decoded", kind="data"
     )
     workers: int = parameter(
-        4, "processes that decode images, for each process that trains", identifies=False, low=0, high=1024
+        4,
+        "processes that decode images, for each process that trains; 0: that one does",
+        identifies=False,
+        low=0,
+        high=1024,
     )
     size: int = parameter(224, "side of an image, in pixels", low=32, high=10_000)
     resize: int = parameter(
@@ -273,18 +308,22 @@ class ImageNetEval(Accelerated, Divided):
     )
     epochs: int = parameter(250, "passes over the training images", low=1)
     batch: int = parameter(128, "images in a batch of all processes together", low=2)
-    lr: float = parameter(0.1, "SGD's first learning rate", low=0)
+    lr: float = parameter(0.1, "SGD's first learning rate", above=0)
     lr_decay: float = parameter(0.97, "factor of the learning rate from epoch to epoch", above=0, high=1)
-    warmup: float = parameter(0.0, "epochs over which the learning rate rises linearly", low=0)
-    momentum: float = parameter(0.9, "SGD's momentum", low=0, high=1)
-    weight_decay: float = parameter(3e-5, "SGD's weight decay", low=0)
-    grad_clip: float = parameter(5.0, "largest gradient norm", low=0, formerly="clip")
-    label_smoothing: float = parameter(0.1, "share of the target spread over all classes", low=0, below=1)
+    warmup: float = parameter(0.0, "epochs over which the learning rate rises linearly; 0: none", low=0)
+    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
+    weight_decay: float = parameter(3e-5, "SGD's weight decay; 0: none", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
+    label_smoothing: float = parameter(0.1, "share of the target spread over all classes; 0: none", low=0, below=1)
     auxiliary_weight: float = parameter(
         0.4, "weight of the auxiliary head's loss; 0 for no head", low=0, formerly="auxiliary"
     )
     drop_path_rate: float = parameter(
-        0.0, "probability of dropping a path, reached linearly over the epochs", low=0, below=1, formerly="drop_path"
+        0.0,
+        "probability of dropping a path, reached linearly over the epochs; 0: none",
+        low=0,
+        below=1,
+        formerly="drop_path",
     )
     channels: int = parameter(48, "channels of the first cell", low=2)
     cells: int = parameter(14, "cells; reductions at one and two thirds", low=1)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from repro.genotypes import RecurrentGenotype
 from repro.hyperparameters import Trained, refuse_snapshot
 from repro.parameters import parameter
 from repro.references import Reference, Source
@@ -20,15 +21,17 @@ class LanguageTraining(Trained):
     )
     tokens: int = parameter(0, "words used of each part of the corpus; 0 for all", low=0, kind="data")
     bptt: int = parameter(35, "usual length of a window of truncated back-propagation, in words", low=2)
-    lr: float = parameter(20.0, "learning rate of w for a window of the usual length", low=0)
-    grad_clip: float = parameter(0.25, "largest gradient norm", low=0, formerly="clip")
+    lr: float = parameter(20.0, "learning rate of w for a window of the usual length", above=0)
+    grad_clip: float = parameter(0.25, "largest gradient norm; 0: any", low=0, formerly="clip")
     tar: float = parameter(
-        1e-3, "weight of TAR, the squared difference of successive states", low=0, formerly="slowness"
+        1e-3, "weight of TAR, the squared difference of successive states; 0: none", low=0, formerly="slowness"
     )
-    dropout_embedding: float = parameter(0.2, "variational dropout of the embedding", low=0, below=1)
-    dropout_input: float = parameter(0.75, "variational dropout where the embedding enters the cell", low=0, below=1)
-    dropout_hidden: float = parameter(0.25, "variational dropout of the states in the cell", low=0, below=1)
-    dropout_output: float = parameter(0.75, "variational dropout before the softmax", low=0, below=1)
+    dropout_embedding: float = parameter(0.2, "variational dropout of the embedding; 0: none", low=0, below=1)
+    dropout_input: float = parameter(
+        0.75, "variational dropout where the embedding enters the cell; 0: none", low=0, below=1
+    )
+    dropout_hidden: float = parameter(0.25, "variational dropout of the states in the cell; 0: none", low=0, below=1)
+    dropout_output: float = parameter(0.75, "variational dropout before the softmax; 0: none", low=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class PtbSearch(LanguageTraining):
     batch: int = parameter(256, "streams read side by side", low=2)
     hidden_size: int = parameter(300, "width of embedding and hidden state", low=1, formerly="size")
     nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
-    weight_decay: float = parameter(5e-7, "weight decay of w", low=0)
-    alpha_lr: float = parameter(3e-3, "Adam's learning rate for alpha", low=0)
-    alpha_weight_decay: float = parameter(1e-3, "Adam's weight decay for alpha", low=0)
+    weight_decay: float = parameter(5e-7, "weight decay of w; 0: none", low=0)
+    alpha_lr: float = parameter(3e-3, "Adam's learning rate for alpha; 0: alpha stays", low=0)
+    alpha_weight_decay: float = parameter(1e-3, "Adam's weight decay for alpha; 0: none", low=0)
     alpha_init: float = parameter(1e-3, "deviation of alpha's start (0 in the paper, 1e-3 in the released code)", low=0)
     eps: float = parameter(0.01, "step of the finite difference times the gradient's norm (Eq. 8)", low=1e-12)
     frozen_masks: bool = parameter(False, "the same dropout on both sides of the finite difference")
@@ -57,14 +60,16 @@ class CellTraining(LanguageTraining):
 
     batch: int = parameter(64, "streams read side by side", low=1)
     hidden_size: int = parameter(850, "width of embedding and hidden state", low=1, formerly="size")
-    weight_decay: float = parameter(8e-7, "weight decay", low=0)
-    dropout_word: float = parameter(0.1, "dropout of whole words", low=0, below=1)
+    weight_decay: float = parameter(8e-7, "weight decay; 0: none", low=0)
+    dropout_word: float = parameter(0.1, "dropout of whole words; 0: none", low=0, below=1)
     patience: int = parameter(5, "validations without a better one before averaging begins", low=1)
 
 
 @dataclass(frozen=True)
 class PtbEval(CellTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
+
+    CELL: ClassVar = RecurrentGenotype
 
     genotype: Source = parameter(
         "run:ptb-select", "a published cell, a JSON file, or run:EXPERIMENT for what it found", file="content"
@@ -86,8 +91,8 @@ class WikiText2Eval(PtbEval):
         "wikitext-2", "wikitext-2, ptb, or english, the documentation that ships with Python", kind="data"
     )
     hidden_size: int = parameter(700, "width of embedding and hidden state", low=1, formerly="size")
-    dropout_hidden: float = parameter(0.15, "variational dropout of the states in the cell", low=0, below=1)
-    weight_decay: float = parameter(5e-7, "weight decay", low=0)
+    dropout_hidden: float = parameter(0.15, "variational dropout of the states in the cell; 0: none", low=0, below=1)
+    weight_decay: float = parameter(5e-7, "weight decay; 0: none", low=0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from repro import profiles
 from repro.errors import ReproError
 from repro.experiments import Experiment, find, typed
 from repro.files import content_of, listing_of
-from repro.genotypes import PUBLISHED
+from repro.genotypes import PUBLISHED, load, of_kind
 from repro.parameters import Parameters
 from repro.references import Reference
 from repro.settings import data_folder
@@ -28,10 +28,12 @@ VERSION = 2  # of descriptions; the first had none
 
 
 def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Parameters:
-    """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks the runs they name."""
+    """Return the parameters: the paper's, changed by the profile, changed by `overrides`; checks what they name."""
     changed = {**profiles.changes(profile, experiment), **experiment.parameters.renamed(overrides)}
     params = experiment.parameters.build({**experiment.parameters.preset_of(changed), **changed})
     params.refuse_idle(differences(experiment, profile, params))
+    if isinstance(name := getattr(params, "genotype", None), str):
+        of_kind(load(name), params.CELL, name)
     for reference in experiment.needs(params):
         needed, changes = typed(reference)
         resolve(needed, profile, changes)

@@ -6,7 +6,6 @@ layout, cut from the photographs that ship with scikit-learn.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro.draws import divide
 from repro.errors import ReproError, UsageError
-from repro.files import make_folder
+from repro.files import make_folder, private
 from repro.presence import require_classes
+from repro.progress import note
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision
+THUMBNAILS = ("@eadir", "__macosx", "thumbnails", "thumbs")  # of Synology, macOS and galleries
 ARRANGE = (
     "this is the official layout; move each picture into the folder of its class, {root}/<wordnet id>/: "
     "torchvision.datasets.ImageNet(folder, 'val') does it from ILSVRC2012_img_val.tar and the development kit"
@@ -44,8 +46,10 @@ class Part(NamedTuple):
             raise UsageError(f"images={count}, but {self.root} has {len(self.names)}: take fewer, or 0 for all")
         if not count:
             return self
-        chosen = np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64)
-        return self._replace(names=self.names[chosen], labels=self.labels[torch.from_numpy(chosen)])
+        chosen = torch.from_numpy(np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64))
+        if len(self.labels[chosen].unique()) < len(self.classes):
+            chosen, _ = divide(self.labels, count, both=False)
+        return self._replace(names=self.names[chosen.numpy()], labels=self.labels[chosen])
 
 
 class Pictures(NamedTuple):
@@ -81,25 +85,47 @@ def find(root: Path, classes: int) -> Pictures:
 def scan(root: Path) -> Part:
     """Return the pictures of the class folders in `root`; ReproError if it is missing, flat, or has an empty class."""
     require_classes(root)
-    entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    classes = [entry.name for entry in entries if entry.is_dir()]
+    entries, passed = sorted(root.iterdir()), []
+    passed += [entry.name for entry in entries if entry.is_dir() and _passed_over(entry.name)]
+    classes = [entry.name for entry in entries if entry.is_dir() and not _passed_over(entry.name)]
     if not classes:
         flat = sum(entry.suffix.lower() in SUFFIXES for entry in entries)
         what = f"{flat} pictures and no class folders: {ARRANGE.format(root=root)}" if flat else "no class folders"
         raise ReproError(f"{root} holds {what}")
-    names = [sorted(_pictures(root, name)) for name in classes]
+    seen = {os.path.realpath(root / name) for name in classes}
+    names = [sorted(_pictures(root, name, seen, passed)) for name in classes]
+    if passed:
+        note(f"{root}: {len(passed)} folders passed over, hidden, of thumbnails, or seen already, as {passed[0]}")
     if empty := [name for name, found in zip(classes, names, strict=True) if not found]:
         raise ReproError(f"{root / empty[0]}{_more(empty)} holds no picture: fill it or remove it")
     labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor([len(found) for found in names]))
     return Part(root, tuple(classes), np.array([name for found in names for name in found]), labels)
 
 
-def _pictures(root: Path, name: str) -> Iterator[bytes]:
-    """Yield the paths, from `root`, of the pictures anywhere in the class folder `name`."""
-    for folder, _, files in os.walk(root / name, followlinks=True):
+def _pictures(root: Path, name: str, seen: set[str], passed: list[str]) -> Iterator[bytes]:
+    """Yield the paths, from `root`, of the pictures anywhere in the class folder `name`.
+
+    Each real folder is entered once, also through links: `seen` holds those that were, and `passed` is told which
+    folders were left out.
+    """
+    for folder, folders, files in os.walk(root / name, followlinks=True):
+        inside, folders[:] = sorted(folders), []
+        for place in sorted(inside, key=lambda each: os.path.islink(os.path.join(folder, each))):
+            path = os.path.join(folder, place)
+            real = os.path.realpath(path)
+            if _passed_over(place) or real in seen:
+                passed.append(os.path.relpath(path, root))
+            else:
+                seen.add(real)
+                folders.append(place)
         for file in files:
             if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                 yield os.fsencode(os.path.relpath(os.path.join(folder, file), root))
+
+
+def _passed_over(name: str) -> bool:
+    """Whether a folder of that name is hidden, or holds what a program made of the pictures beside it."""
+    return name.startswith(".") or name.lower() in THUMBNAILS
 
 
 def _more(names: Sequence[str]) -> str:
@@ -122,18 +148,17 @@ def pictures(folder: Path) -> Path:
 
     if folder.exists():
         return folder
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     photographs = load_sample_images()
-    for path, photograph in zip(photographs.filenames, photographs.images, strict=True):
-        width = photograph.shape[1] // STRIPS
-        for strip in range(STRIPS):
-            across = photograph[:, strip * width : (strip + 1) * width]
-            for number, tile in enumerate(_tiles(across)):
-                part = "val" if number % EVERY == EVERY - 1 else "train"
-                place = make_folder(partial / part / f"{Path(path).stem}-{strip}")
-                Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
-    partial.rename(folder)
+    with private(folder) as aside:
+        for path, photograph in zip(photographs.filenames, photographs.images, strict=True):
+            width = photograph.shape[1] // STRIPS
+            for strip in range(STRIPS):
+                across = photograph[:, strip * width : (strip + 1) * width]
+                for number, tile in enumerate(_tiles(across)):
+                    part = "val" if number % EVERY == EVERY - 1 else "train"
+                    place = make_folder(aside / folder.name / part / f"{Path(path).stem}-{strip}")
+                    Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
+        (aside / folder.name).rename(folder)
     return folder
 
 

@@ -6,11 +6,13 @@ A picture that cannot be read never ends a worker: it is named, counted, and ref
 """
 
 import signal
+import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,8 +21,11 @@ from torchvision.transforms import v2
 
 from repro import devices, parallel
 from repro.errors import ReproError, UsageError
+from repro.files import plain
 from repro.image_folder import Part
 
+LONGEST = 70  # characters of a folder in which a socket can have a name of its own: 107 in all
+SIXTEEN = ("PNG", "PPM")  # formats that have 16 bits where Pillow says 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in 0..1
 
 
@@ -33,6 +38,19 @@ def train_transform(size: int) -> v2.Transform:
 def valid_transform(size: int, resize: int) -> v2.Transform:
     """Return what a validation picture gets: the short side to `resize`, the middle of it (3, size, size)."""
     return v2.Compose([v2.Resize(resize), v2.CenterCrop(size), v2.PILToTensor()])
+
+
+def in_colour(file: Image.Image) -> Image.Image:
+    """Return a picture of 8 bits in RGB; ValueError where its numbers have no range that says what is white.
+
+    Pillow clips numbers of more bits instead of scaling them.
+    """
+    sixteen = file.mode.startswith("I;16") or (file.mode == "I" and file.format in SIXTEEN)
+    if file.mode in ("I", "F") and not sixteen:
+        raise ValueError(f"its mode is {file.mode}, which has no white: save it with 8 or 16 bits")
+    if sixteen:
+        file = Image.fromarray((np.asarray(file).astype(np.int64) // 257).astype(np.uint8))
+    return file.convert("RGB")
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -63,8 +81,8 @@ class _Files(Dataset):
         began, images, unreadable = time.perf_counter(), [], {}
         for index, seed in keys:
             try:
-                with Image.open(self.part.path(index)) as file:
-                    picture = file.convert("RGB")
+                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as held:
+                    picture = in_colour(_small(held))
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
@@ -76,6 +94,13 @@ class _Files(Dataset):
         return Batch(whole, labels, time.perf_counter() - began, list(unreadable.values()))
 
 
+def _small(picture: Image.Image) -> Image.Image:
+    """Return a picture whose header, which alone has been read, claims no more pixels than Pillow deems harmless."""
+    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{picture.width} x {picture.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
+    return picture
+
+
 class _Order(Sampler):
     """The keys of this process's part of every batch in an epoch, from the batch `start` on; a part may be empty."""
 
@@ -84,16 +109,21 @@ class _Order(Sampler):
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return -(-self.count // self.size)
+        return len(self._batches(torch.arange(self.count)))
 
     def __iter__(self) -> Iterator[list[Key]]:
         order, seeds = torch.arange(self.count), torch.zeros(self.count, dtype=torch.int64)
         if self.shuffled:
             order = torch.randperm(self.count, generator=self._generator("order"))
             seeds.random_(generator=self._generator("augmentation"))
-        for batch in order.split(self.size)[self.start :]:
+        for batch in self._batches(order)[self.start :]:
             rows = batch[parallel.rank() :: parallel.size()]
             yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
+
+    def _batches(self, order: Tensor) -> Sequence[Tensor]:
+        """Divide the pictures; BatchNorm can do nothing with a last batch of one, which is not trained on."""
+        batches = order.split(self.size)
+        return batches[:-1] if self.shuffled and len(batches[-1]) == 1 < self.size else batches
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(devices.mixed_seed(self.seed, purpose, self.epoch))
@@ -122,8 +152,10 @@ class Loader:
         self.order, self.device, self.skip = _Order(len(part.names), size, seed, shuffled), device, skip
         self.workers, self.images, self.seconds, self.unreadable = max(1, workers), 0, 0.0, set()
         tail = len(part.names) % size or size
-        if shuffled and tail < parallel.size():
+        if shuffled and 1 < tail < parallel.size():
             raise UsageError(f"batch={size} leaves {tail} images to {parallel.size()} processes: take another batch")
+        if workers and len(place := tempfile.gettempdir()) > LONGEST:
+            raise UsageError(f"TMPDIR={place} is too long for workers to meet there: set a shorter one, or workers=0")
         self.loader = DataLoader(
             _Files(part, transform),
             batch_size=None,
@@ -181,8 +213,9 @@ class Loader:
         if count and not self.skip:
             what_to_do = "replace such pictures, or leave them out by unreadable=skip"
             return f"{batch.unreadable[0]} cannot be read, {count} of {whole} in its batch: {what_to_do}"
-        if self.order.shuffled and count == whole:
-            return f"{batch.unreadable[0]} cannot be read, nor any other of the {whole} of its batch"
+        if self.order.shuffled and count and len(batch.labels) < 1 + (parallel.size() == 1):  # BatchNorm needs two
+            left = "nor any other" if count == whole else "and all but one"
+            return f"{batch.unreadable[0]} cannot be read, {left} of the {whole} of its batch"
         return None
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from repro import parallel
 from repro.acceleration import autocast, without_tf32
-from repro.bilevel import Functional, architecture_gradient, unrolled_terms
+from repro.bilevel import Functional, architecture_gradient, clip_gradients, unrolled_terms
 from repro.discretise import conv_genotype
 from repro.fit import Epoch
 from repro.genotypes import to_json
@@ -94,7 +94,7 @@ class ImageSearch:
             loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
         parallel.sum_gradients(inputs)
-        nn.utils.clip_grad_norm_(self.clipped, self.clip)
+        clip_gradients(self.clipped, self.clip)
         return loss.detach(), logits.detach()
 
     @property
@@ -179,9 +179,12 @@ def search_epoch(
 def validate(
     judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
 ) -> dict[str, float]:
-    """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1)."""
+    """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1).
+
+    A last batch of one image has none, and is left out, as in training.
+    """
     average = Average()
-    batches = [*zip(images.split(batch), labels.split(batch), strict=True)]
+    batches = [(x, y) for x, y in zip(images.split(batch), labels.split(batch), strict=True) if len(y) > 1]
     for x, y in epoch.steps("valid", batches[epoch.done("valid") :], average=average):
         x, y = parallel.mine(prepare(x)), parallel.mine(y)
         average.add(*judge(x, y), y)

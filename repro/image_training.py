@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from repro import parallel
 from repro.acceleration import Prepare, autocast
+from repro.bilevel import clip_gradients
 from repro.capture import Step
 from repro.fit import Epoch
 
@@ -77,7 +78,7 @@ class ImageTraining:
                 total = loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
         parallel.mean(total, len(labels)).backward()
         parallel.sum_gradients(self.network.parameters())
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        clip_gradients(self.network.parameters(), self.clip)
         self.optimizer.step()
         return loss.detach(), logits.detach()
 

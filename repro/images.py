@@ -18,14 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro import archives
+from repro.draws import divide
 from repro.errors import ReproError, UsageError, unknown, unreadable
-from repro.files import make_folder
+from repro.files import aside, make_folder
 from repro.presence import require_cifar10, what_to_put
 from repro.progress import note
 from repro.settings import data_folder
 
 Arrays = dict[str, np.ndarray]  # x_train, x_test: (N, H, W, C) uint8; y_train, y_test: (N,) int64
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+MOST = 2**30  # bytes of a data set
 
 
 class Source(NamedTuple):
@@ -68,13 +71,20 @@ class Images:
         return self.x_train.shape[1]
 
     def head(self, count: int, last: int = 0) -> "Images":
-        """Return the same data with the first `count` and the `last` training images only; a count of 0 keeps all."""
+        """Return the same data with the first `count` and the `last` training images only; a count of 0 keeps all.
+
+        Where these lose classes, others are drawn (see `divide`).
+        """
+        if not count and not last:
+            return self
         total = len(self.x_train)
         if count + last > total or last >= total:
             held = f" and {last} held out" if last else ""
             raise UsageError(f"images={count}{held}, but {self.name} has {total} for training: take fewer, or 0")
-        kept = [*range(count), *range(total - last, total)] if count else slice(None)
-        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+        train, held = divide(self.y_train, total - last) if last else (slice(None), slice(0))
+        some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
+        x, y = (torch.cat([part[train][some], part[held]]) for part in (self.x_train, self.y_train))
+        return replace(self, x_train=x, y_train=y)
 
     def halved(self) -> "Images":
         """Return the same data at half the height and width: each pixel is the mean of four, rounded half up.
@@ -119,21 +129,22 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
     return [path]
 
 
-def split(n: int, fraction: float = 0.5) -> tuple[slice, slice]:
-    """Cut n images, in index order, where the release does: floor(n x fraction) train w, the rest trains alpha."""
+def split(n: int, fraction: float = 0.5) -> int:
+    """Return where the release cuts n images: floor(n x fraction) train w, the rest trains alpha."""
     if not 0 < fraction < 1:
         raise UsageError(f"a train fraction of {fraction} leaves one half empty: give a number between 0 and 1")
     cut = int(n * fraction)
     if not 0 < cut < n:
         raise UsageError(f"{n} images cut at a fraction of {fraction} leave one half empty: take more images")
-    return slice(0, cut), slice(cut, n)
+    return cut
 
 
 class Batches:
     """Shuffled batches of tensors that stay on their device: x[i] (B, C, H, W) and y[i] (B,).
 
     Iterating gives one epoch (or what is left of it); `next()` never ends. The order is drawn on the CPU, so it is the
-    same on every device, and `state_dict` continues it bit for bit.
+    same on every device, and `state_dict` continues it bit for bit. A last batch of one image is left out, since
+    BatchNorm can do nothing with it.
     """
 
     def __init__(self, x: Tensor, y: Tensor, size: int, *, seed: int, drop_last: bool = False) -> None:
@@ -146,7 +157,8 @@ class Batches:
         self._shuffle()
 
     def __len__(self) -> int:
-        return len(self.x) // self.size if self.drop_last else -(-len(self.x) // self.size)
+        whole, rest = divmod(len(self.x), self.size)
+        return whole + (rest > 1 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         while self.position < len(self):
@@ -155,7 +167,7 @@ class Batches:
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return the next batch, of a new epoch where one has ended."""
-        if self.position == len(self):
+        if self.position >= len(self):
             self._shuffle()
         return self._take()
 
@@ -229,9 +241,9 @@ def _from_torchvision(folder: Path) -> Arrays:
 def _read(path: Path) -> Arrays:
     """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
     try:
-        with np.load(path) as archive:
-            stored = str(archive["checksum"]) if "checksum" in archive else None
-            arrays = {name: archive[name] for name in ARRAYS}
+        held = archives.read(path, MOST)
+        stored = str(held["checksum"]) if "checksum" in held else None
+        arrays = {name: held[name] for name in ARRAYS}
     except KeyError as error:
         raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -244,13 +256,8 @@ def _read(path: Path) -> Arrays:
 
 def _write(path: Path, arrays: Arrays) -> None:
     """Write the archive beside its place, then move it there, so that nobody ever reads half of one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with aside(path) as file:
+        np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
 
 
 def checksum(arrays: Arrays) -> str:

@@ -53,14 +53,14 @@ def differentiate(
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """Convolve every channel by itself: (N, C, H, W), (C, 1, k, k) -> (N, C, H / stride, W / stride), k odd."""
-    if x.device.type != "cpu" or dilation > 2 or library_is_fast(weight.shape[-1], stride, dilation):
+    if x.device.type != "cpu" or library_is_fast(weight.shape[-1], stride, dilation):
         return plain_depthwise(stride, dilation, x, weight)
     return _Depthwise.apply(*without_gaps(stride, dilation, x), weight)
 
 
 def library_is_fast(size: int, stride: int, dilation: int) -> bool:
-    """Whether the library's gradients are the faster ones, measured on one CPU with AVX-512."""
-    return dilation == 1 and (size != 5 or stride == 2)
+    """Whether the library's gradients are the faster ones, measured on one CPU with AVX-512, or the only ones."""
+    return dilation > 2 or (dilation == 1 and (size != 5 or stride == 2))
 
 
 def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Tensor:
@@ -68,10 +68,19 @@ def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Te
     return convolve(x, weight, stride, dilation * (weight.shape[-1] // 2), dilation, groups=len(weight))
 
 
+def strided(x: Tensor, stride: int) -> Tensor:
+    """Return the pixels (N, C, H / stride, W / stride) that a 1x1 convolution with a stride reads.
+
+    It is to be applied to them without one: with few channels that come last, the library overwrites memory where it
+    computes the gradient over the weights of one that has a stride.
+    """
+    return x[:, :, ::stride, ::stride]
+
+
 def without_gaps(stride: int, dilation: int, x: Tensor) -> tuple[int, int, Tensor]:
     """Return what is to be convolved: with stride and dilation 2 only even pixels are read, without gaps."""
     if stride == dilation == 2:
-        stride, dilation, x = 1, 1, x[:, :, ::2, ::2]
+        stride, dilation, x = 1, 1, strided(x, 2)
     return stride, dilation, x.contiguous(memory_format=LAST)
 
 
@@ -110,7 +119,7 @@ class Reader:
         """Return those over the input (N, C, H, W) and over the kernels (C, 1, k, k), where needed."""
         channels, _, size, _ = weight.shape
         if library_is_fast(size, stride, dilation):
-            geometry = [stride] * 2, [size // 2] * 2, [1, 1], False, [0, 0], channels
+            geometry = [stride] * 2, [dilation * (size // 2)] * 2, [dilation] * 2, False, [0, 0], channels
             mask = [*needed, False]
             return torch.ops.aten.convolution_backward(gradient, self.x, weight, None, *geometry, mask)[:2]
         # At stride 1 the gradient over the input is a convolution with the kernels turned by 180 degrees

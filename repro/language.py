@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from repro import progress
-from repro.bilevel import Functional
+from repro.bilevel import Functional, clip_gradients
 from repro.errors import ReproError
 from repro.fit import Epoch, Stateful, Values
 from repro.recurrent import LanguageModel, Output
@@ -54,7 +54,7 @@ class Descent:
         if self.tar and len(output.states) > 1:
             loss = loss + self.tar * output.states.diff(dim=0).square().mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.weights(), self.grad_clip)
+        clip_gradients(network.weights(), self.grad_clip)
         optimizer.step()
         return output.loss.detach(), output.hidden.detach()
 

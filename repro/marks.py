@@ -39,5 +39,6 @@ def in_figure(figure: Figure, run: Run | None) -> float:
     strip = 0.06 + 0.13 * len(lines)
     figure.set_figheight(figure.get_figheight() + strip)
     share = strip / figure.get_figheight()
-    figure.text(0.995, share / 2, "\n".join(lines), ha="right", va="center", fontsize=7, color=INK)
+    place = {"ha": "right", "va": "center", "fontsize": 7, "color": INK, "parse_math": False}
+    figure.text(0.995, share / 2, "\n".join(lines), **place)
     return share

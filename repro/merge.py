@@ -1,10 +1,11 @@
 """Merge the runs folders of other machines into this one, by copying: nothing finished is ever overwritten.
 
-A run is copied aside, whole and synced, and then renamed. An unfinished one gives way to a finished one and to one that
-is further; two finished ones with different results are a conflict, which is named and left to a person. Symbolic links
-and files that are not plain are refused.
+A run is copied aside, whole and synced, and then renamed: contents and times, with the modes of new files. One that is
+unfinished gives way to a finished one and to one that is further; two finished ones with different results are a
+conflict, which is named and left to a person. Symbolic links and files that are not plain are refused.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from repro.errors import ReproError, UsageError, line
-from repro.files import make_folder
+from repro.files import LARGEST, make_folder, own
 from repro.runs import Run, held_identity, lock, misnamed, read_run
 from repro.settings import runs_folder
 from repro.states import is_held, state
@@ -24,6 +26,7 @@ ASIDE = ".merging"  # below the runs folder, deeper than any run: no report sees
 LOCKS = (".lock", ".notebook.lock", ".processes.lock")
 WORDS = {word: word for word in ("copied", "replaced", "kept", "refused", "damaged")}
 WORDS |= {"same": "the same", "conflict": "in conflict"}
+DEEPEST = 9  # folders in each other below a run's
 BAD = ("conflict", "refused", "damaged")
 
 
@@ -50,6 +53,7 @@ def merge(source: Path) -> Iterator[Merged]:
         raise UsageError(f"{source} and the runs folder {target} lie in each other: name a folder of another machine")
     with lock(target / f"{ASIDE}.lock", wait=0):
         _clear(target)
+        (target / ASIDE).mkdir(mode=0o700)
         try:
             for path in paths:
                 yield _merge_run(path, target)
@@ -61,8 +65,8 @@ def _merge_run(path: Path, target: Path) -> Merged:
     name, place = f"{path.parent.name}/{path.name}", target / path.parent.name / path.name
     try:
         refuse_odd_files(path)
-    except ReproError as error:
-        return Merged(name, "refused", str(error))
+    except (ReproError, OSError) as error:
+        return Merged(name, "refused", line(error))
     try:
         run = read_whole(path)
     except (ReproError, ValueError, OSError) as error:
@@ -145,25 +149,46 @@ def _copy(path: Path, to: Path) -> None:
         if entry.is_dir(follow_symlinks=False):
             _copy(Path(entry.path), to / entry.name)
         else:
-            with _plain(entry.path) as there, open(to / entry.name, "xb") as here:
-                shutil.copyfileobj(there, here)
-                here.flush()
+            with _plain(entry.path) as there, open(to / entry.name, "xb", opener=own) as here:
+                held = os.fstat(there.fileno())
+                _copy_content(there.fileno(), here.fileno(), held.st_size)
+                os.utime(here.fileno(), ns=(held.st_atime_ns, held.st_mtime_ns))
                 os.fsync(here.fileno())
-            shutil.copystat(entry.path, to / entry.name, follow_symlinks=False)
     _sync(to)
 
 
 @contextmanager
-def _plain(path: str) -> Iterator:
-    """Open a plain file for reading, and no link that has taken its place."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ReproError(f"{path} is not a plain file")
-        yield file
+def _plain(path: str) -> Iterator[BinaryIO]:
+    """Open a plain file for reading, and no link that has taken its place; ReproError if it is none."""
+    try:
+        with open(path, "rb", opener=own) as file:
+            yield file
+    except OSError as error:
+        raise ReproError(f"{path} cannot be copied: {error.strerror or error}") from error
+
+
+def _copy_content(there: int, here: int, size: int) -> None:
+    """Copy the first `size` bytes of one open file to another; what is a hole there is one here."""
+    os.ftruncate(here, size)
+    start = end = 0
+    while start < size:
+        if start == end:
+            try:
+                start = os.lseek(there, start, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return  # there is only a hole left
+            end = os.lseek(there, start, os.SEEK_HOLE)
+        if not (piece := os.pread(there, min(end - start, 2**20), start)):
+            return
+        start += os.pwrite(here, piece, start)
 
 
 def _clear(target: Path) -> None:
     """Put back what a merge that was killed had moved aside, and drop its copies."""
+    if (target / ASIDE).is_symlink():
+        raise UsageError(f"{target / ASIDE} is a symbolic link, and merge would write there: remove it")
     for old in (target / ASIDE / "old").glob("*/*"):
         place = target / old.parent.name / old.name
         if not place.exists():
@@ -173,9 +198,15 @@ def _clear(target: Path) -> None:
 
 def refuse_odd_files(path: Path) -> None:
     """ReproError where a run's folder holds a symbolic link, or what is no plain file."""
-    found = [Path(folder, name) for folder, names, files in os.walk(path) for name in (*names, *files)]
+    found = []
+    for folder, names, files in os.walk(path):
+        found += [Path(folder, name) for name in (*names, *files)]
+        if len(Path(folder).parts) - len(path.parts) > DEEPEST:
+            raise ReproError(f"{path.name} holds folders that lie more than {DEEPEST} deep in each other")
     for each in (path.parent, path, *found):
         mode = os.lstat(each).st_mode
+        if stat.S_ISREG(mode) and os.lstat(each).st_size > LARGEST:
+            raise ReproError(f"{each.relative_to(path.parent.parent)} has more than {LARGEST:,} bytes")
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a plain file"
             raise ReproError(f"{each.relative_to(path.parent.parent)} is {kind}")

@@ -7,7 +7,7 @@ and the weighted sum are folded into the last 1x1 convolutions, and summed node 
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import torch
@@ -15,19 +15,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repro import folding, kernels, parallel
-from repro.genotypes import SEARCH_OPERATIONS
 from repro.grouped import convolve
-from repro.operations import odd_pixels, plain_sum
+from repro.operations import MIXED, POOLINGS, Separable, even_and_odd, plain_sum
 
 EPS = 1e-5  # of BatchNorm
 MOMENTUM = 0.1  # of its running statistics
 
-POOLINGS = ("max_pool_3x3", "avg_pool_3x3")
-# Kernel and dilation of the separable convolutions. The first two are applied twice.
-SEPARABLE = {"sep_conv_3x3": (3, 1), "sep_conv_5x5": (5, 1), "dil_conv_3x3": (3, 2), "dil_conv_5x5": (5, 2)}
-TWICE = ("sep_conv_3x3", "sep_conv_5x5")
-COLUMNS = 1, len(POOLINGS), 1, len(TWICE), len(SEPARABLE) - len(TWICE)  # of alpha: none, poolings, skip, twice, once
-assert ("none", *POOLINGS, "skip_connect", *SEPARABLE) == SEARCH_OPERATIONS  # the order of alpha's columns
+
+class Alike(NamedTuple):
+    """Neighbours in the table of separable convolutions that share a dilation and are applied as often."""
+
+    dilation: int
+    twice: bool
+    each: slice  # their places among all
+    again: slice  # and, if they are applied twice, among all that are
+
+    @property
+    def count(self) -> int:
+        """Return how many they are."""
+        return self.each.stop - self.each.start
+
+
+def _alike(kinds: Sequence[Separable]) -> list[Alike]:
+    """Divide the table into neighbours that are alike."""
+    found, start, again = [], 0, 0
+    for (dilation, twice), group in groupby(kinds, lambda kind: (kind.dilation, kind.twice)):
+        stop = start + len(list(group))
+        found.append(Alike(dilation, twice, slice(start, stop), slice(again, again + (stop - start) * twice)))
+        start, again = stop, found[-1].again.stop
+    return found
 
 
 class Statistics(nn.Module):
@@ -38,11 +54,11 @@ class Statistics(nn.Module):
         self.register_buffer("running_mean", torch.zeros(norms, channels))
         self.register_buffer("running_var", torch.ones(norms, channels))
 
-    def update(self, mean: Tensor, var: Tensor, count: int) -> None:
-        """Move towards a batch's means and (biased) variances over `count` values each."""
+    def update(self, mean: Tensor, var: Tensor, count: int, norms: slice) -> None:
+        """Move those of some BatchNorms towards a batch's means and (biased) variances over `count` values each."""
         dtype = self.running_mean.dtype
-        self.running_mean.lerp_(mean.detach().to(dtype), MOMENTUM)
-        self.running_var.lerp_((var.detach() * (count / max(count - 1, 1))).to(dtype), MOMENTUM)
+        self.running_mean[norms].lerp_(mean.detach().to(dtype), MOMENTUM)
+        self.running_var[norms].lerp_((var.detach() * (count / max(count - 1, 1))).to(dtype), MOMENTUM)
 
     def normalise(self, x: Tensor, norms: slice, scale: Tensor | None = None) -> Tensor:
         """Apply the BatchNorms to (N, norms * C, H, W), and multiply by `scale` (norms * C)."""
@@ -88,39 +104,38 @@ class MixedEdges(nn.Module):
     def __init__(self, channels: int, edges: int, stride: int) -> None:
         super().__init__()
         self.channels, self.edges, self.stride = channels, edges, stride
-        self.depthwise = self._depthwise(SEPARABLE)
-        self.pointwise = _weight(len(SEPARABLE) * edges, channels, channels, fan_in=channels)
-        self.norm = Statistics(len(SEPARABLE) * edges, channels)
-        self.depthwise_again = self._depthwise(TWICE)
-        self.pointwise_again = _weight(len(TWICE) * edges, channels, channels, fan_in=channels)
-        self.norm_again = Statistics(len(TWICE) * edges, channels)
+        kinds = list(MIXED.values())
+        twice = [kind for kind in kinds if kind.twice]
+        self.alike = _alike(kinds)
+        self.depthwise = self._depthwise(kinds)
+        self.pointwise = _weight(len(kinds) * edges, channels, channels, fan_in=channels)
+        self.norm = Statistics(len(kinds) * edges, channels)
+        self.depthwise_again = self._depthwise(twice)
+        self.pointwise_again = _weight(len(twice) * edges, channels, channels, fan_in=channels)
+        self.norm_again = Statistics(len(twice) * edges, channels)
         self.norm_pool = Statistics(len(POOLINGS) * edges, channels)
         if stride == 2:
             self.skip_even = _weight(edges, channels // 2, channels, fan_in=channels)
             self.skip_odd = _weight(edges, channels - channels // 2, channels, fan_in=channels)
             self.norm_skip = Statistics(edges, channels)
 
-    def _depthwise(self, names: Sequence[str]) -> nn.ParameterList:
-        sizes = [SEPARABLE[name][0] for name in names]
+    def _depthwise(self, kinds: Sequence[Separable]) -> nn.ParameterList:
+        sizes = [kind.kernel for kind in kinds]
         return nn.ParameterList(_weight(self.edges * self.channels, 1, k, k, fan_in=k * k) for k in sizes)
 
-    def of(self, operation: int) -> slice:
-        """Return the places of one operation's edges where they stand by operation, then by edge."""
-        return slice(operation * self.edges, (operation + 1) * self.edges)
+    def of(self, places: slice) -> slice:
+        """Return the places of all edges of operations with these places, where edges stand by operation."""
+        return slice(places.start * self.edges, places.stop * self.edges)
 
-    def pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def pooled(self, x: Tensor) -> list[Tensor]:
         """Return the results of pooling (N, C, H', W'), not yet normalised."""
-        return (
-            functional.max_pool2d(x, 3, self.stride, 1),
-            functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False),
-        )
+        return [pool(x, self.stride) for pool in POOLINGS.values()]
 
     def halved(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the skip connections at stride 2, (N, E * C, H', W'): each is two 1x1 convolutions and BatchNorm."""
-        pixels = x[:, :, ::2, ::2], odd_pixels(x)[:, :, ::2, ::2]
         halves = [
             functional.conv2d(y, weight.flatten(0, 1)[..., None, None]).unflatten(1, (self.edges, -1))
-            for y, weight in zip(pixels, (self.skip_even, self.skip_odd), strict=True)
+            for y, weight in zip(even_and_odd(x), (self.skip_even, self.skip_odd), strict=True)
         ]
         return self.norm_skip.normalise(torch.cat(halves, dim=2).flatten(1, 2), slice(None), scale)
 
@@ -133,35 +148,38 @@ class MixedEdges(nn.Module):
         """
         activated = torch.relu(x)
         scales = strengths.mT[..., None].expand(-1, -1, self.channels).contiguous()
-        *_, skip, twice, once = (part.view(-1) for part in scales.split(COLUMNS))
+        columns = 1, len(POOLINGS), 1, *(alike.count for alike in self.alike)
+        _, _, skip, *separable = (part.view(-1) for part in scales.split(columns))
         shared = self.norm_pool.normalise_shared(torch.cat(self.pooled(x), dim=1), slice(None))
         if self.stride == 1:
             shared, skips = torch.cat([shared, x], dim=1), []
         else:
             skips = [self.halved(activated, skip)]
         count = shared.shape[1] // self.channels
-        maps = [_weighted(shared, strengths[:, 1 : 1 + count]), *skips, *self._convolved(activated, twice, once)]
+        maps = [_weighted(shared, strengths[:, 1 : 1 + count]), *skips, *self._convolved(activated, separable)]
         return plain_sum(maps).chunk(self.edges, dim=1)
 
-    def _convolved(self, x: Tensor, twice: Tensor, once: Tensor) -> list[Tensor]:
+    def _convolved(self, x: Tensor, scales: Sequence[Tensor]) -> list[Tensor]:
         """Return the results of the separable convolutions, (N, E * C, H', W') for each, times these scales."""
-        depthwise, split, width = list(self.depthwise), len(TWICE) * self.edges, self.edges * self.channels
-        first, last = self.pointwise.to(x.dtype).split([split, len(self.pointwise) - split])
-        repeated = {count: _repeated(x, count) for count in {len(first), len(last)}}
-        y = _separated(repeated[len(first)], depthwise[: len(TWICE)], first, self.stride, 1)
-        y = torch.relu(self.norm.normalise(y, slice(0, split)))
-        y = _separated(y, list(self.depthwise_again), self.pointwise_again, 1, 1)
-        y = self.norm_again.normalise(y, slice(None), twice)
-        z = _separated(repeated[len(last)], depthwise[len(TWICE) :], last, self.stride, 2)
-        z = self.norm.normalise(z, slice(split, None), once)
-        return [*y.split(width, dim=1), *z.split(width, dim=1)]
+        depthwise, again, pointwise = list(self.depthwise), list(self.depthwise_again), self.pointwise.to(x.dtype)
+        repeated = {count: _repeated(x, count * self.edges) for count in {alike.count for alike in self.alike}}
+        maps = []
+        for alike, scale in zip(self.alike, scales, strict=True):
+            places, norm, dilation = self.of(alike.each), self.norm, alike.dilation
+            y = _separated(repeated[alike.count], depthwise[alike.each], pointwise[places], self.stride, dilation)
+            if alike.twice:
+                y = torch.relu(norm.normalise(y, places))
+                places, norm = self.of(alike.again), self.norm_again
+                y = _separated(y, again[alike.again], self.pointwise_again[places], 1, dilation)
+            maps.extend(norm.normalise(y, places, scale).split(self.edges * self.channels, dim=1))
+        return maps
 
     # ---- on a CPU: BatchNorm and the weighted sum folded into the last 1x1 convolutions
 
     def folded(self, x: Tensor, strengths: Tensor) -> list[Contribution]:
         """Return what each edge adds to its node, not yet summed."""
         activated = torch.relu(x)
-        inputs, weights, bias = self._separable(activated, strengths[:, -len(SEPARABLE) :])
+        inputs, weights, bias = self._separable(activated, strengths[:, -len(self.depthwise) :])
         results = [planes * (self.edges // len(planes)) for planes in self._without_weights(x, activated)]
         strengths = strengths[:, 1 : 1 + len(results)]
         edges = zip(inputs, weights, bias, zip(*results, strict=True), strengths, strict=True)
@@ -171,44 +189,50 @@ class MixedEdges(nn.Module):
         """Return the results of pooling and of skip connections, (N, C, H', W'), one for each edge or one for all."""
         norm = self.norm_pool
         results = [
-            [norm.normalise_shared(y, self.of(index))] if self.training else norm.normalise_each(y, self.of(index))
-            for index, y in enumerate(self.pooled(x))
+            [norm.normalise_shared(y, places)] if self.training else norm.normalise_each(y, places)
+            for y, places in ((y, self.of(slice(index, index + 1))) for index, y in enumerate(self.pooled(x)))
         ]
         return [*results, [x] if self.stride == 1 else list(self.halved(activated).chunk(self.edges, dim=1))]
 
     def _separable(self, x: Tensor, strengths: Tensor) -> tuple[list, list, Tensor]:
         """Return for each edge the maps that its last 1x1 convolutions read, their weights, and one bias for all."""
-        edges, twice = self.edges, len(TWICE)
-        depthwise = list(self.depthwise)  # a slice of a ParameterList would hold copies of tensors swapped in for it
-        undilated = self._convolve([x], depthwise[:twice], self.stride)
-        dilated = self._convolve([x], depthwise[twice:], self.stride, dilation=2)
-        moments = [torch.cat(pair) for pair in zip(undilated[1:], dilated[1:], strict=True)]
-        weight, bias = self._fold(moments, self.pointwise, self.norm, dilated[0][0])
-        middle = [torch.relu(folding.pointwise(*each)) for each in zip(undilated[0], weight, bias, strict=False)]
-        second, *moments = self._convolve(middle, self.depthwise_again)
-        weight_again, bias_again = self._fold(moments, self.pointwise_again, self.norm_again, second[0])
-        last = (*second, *dilated[0])
-        strengths = strengths.mT[..., None]
-        weight = torch.cat([weight_again, weight[twice * edges :]]).unflatten(0, (-1, edges)) * strengths[..., None]
-        bias = torch.cat([bias_again, bias[twice * edges :]]).unflatten(0, (-1, edges)) * strengths
-        inputs = [last[edge::edges] for edge in range(edges)]
+        maps, weights, biases = zip(*(self._last(x, alike) for alike in self.alike), strict=True)
+        last, strengths = [*chain.from_iterable(maps)], strengths.mT[..., None]
+        weight = torch.cat(weights).unflatten(0, (-1, self.edges)) * strengths[..., None]
+        bias = torch.cat(biases).unflatten(0, (-1, self.edges)) * strengths
+        inputs = [last[edge :: self.edges] for edge in range(self.edges)]
         return inputs, [each.unbind() for each in weight.unbind(1)], bias.sum(0).unbind()
 
+    def _last(self, x: Tensor, alike: Alike) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+        """Return the maps that the last 1x1 convolutions of some operations read, their weights and biases."""
+        # a slice of a ParameterList would hold copies of tensors swapped in for it
+        depthwise, places = list(self.depthwise)[alike.each], self.of(alike.each)
+        maps, *moments = self._convolve([x], depthwise, self.stride, alike.dilation)
+        weight, bias = self._fold(moments, self.pointwise[places], self.norm, places, maps[0])
+        if alike.twice:
+            middle = [torch.relu(folding.pointwise(*each)) for each in zip(maps, weight, bias, strict=True)]
+            depthwise, places = list(self.depthwise_again)[alike.again], self.of(alike.again)
+            maps, *moments = self._convolve(middle, depthwise, 1, alike.dilation)
+            weight, bias = self._fold(moments, self.pointwise_again[places], self.norm_again, places, maps[0])
+        return maps, weight, bias
+
     def _convolve(
-        self, inputs: Sequence[Tensor], weights: Sequence[Tensor], stride: int = 1, dilation: int = 1
+        self, inputs: Sequence[Tensor], weights: Sequence[Tensor], stride: int, dilation: int
     ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """Convolve for every operation and edge; return maps, their means and covariances, in that order."""
         weights = [weight for operation in weights for weight in operation.chunk(self.edges)]
         return folding.depthwise_moments(inputs, weights, stride, dilation)
 
-    def _fold(self, moments: Sequence[Tensor], weight: Tensor, norm: Statistics, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Fold the BatchNorm after 1x1 convolutions of maps like `x` into them: return their weights and biases."""
+    def _fold(
+        self, moments: Sequence[Tensor], weight: Tensor, norm: Statistics, norms: slice, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fold BatchNorms after 1x1 convolutions of maps like `x` into them: return their weights and biases."""
         if self.training:
             mean, covariance, count = parallel.moments(*moments, x.numel() // self.channels)
             mean, var = folding.after(weight.double(), mean, covariance)
-            norm.update(mean, var, count)
+            norm.update(mean, var, count, norms)
         else:
-            mean, var = norm.running_mean, norm.running_var
+            mean, var = norm.running_mean[norms], norm.running_var[norms]
         scale = (var + EPS).rsqrt()
         return weight * scale[..., None].to(weight.dtype), (-mean * scale).to(weight.dtype)
 

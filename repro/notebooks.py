@@ -57,7 +57,6 @@ def compute(run: Run) -> dict[str, Any]:
     Several processes are started where the run asks for them; in each of those, this computes its part.
     """
     if (result := run.result) is not None:
-        launcher.tidy(run)
         return result
     if launcher.wanted(run):
         return launcher.compute(run)

@@ -6,6 +6,8 @@ At the end stands how cells of any kind are stacked into a network (Sect. 2.1): 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -14,7 +16,7 @@ from torch.nn import functional
 
 from repro import kernels
 from repro.errors import ReproError, unknown
-from repro.genotypes import INPUTS
+from repro.genotypes import INPUTS, SEARCH_OPERATIONS
 
 
 class Identity(nn.Identity):
@@ -32,20 +34,20 @@ class ReLUConvBN(nn.Sequential):
 class FactorizedReduce(nn.Module):
     """Halve the resolution: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
 
-    Two strided 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
+    Two 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
         super().__init__()
         half = channels_out // 2
-        self.even = nn.Conv2d(channels_in, half, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels_in, channels_out - half, 1, stride=2, bias=False)
+        self.even = nn.Conv2d(channels_in, half, 1, bias=False)
+        self.odd = nn.Conv2d(channels_in, channels_out - half, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it."""
-        x = torch.relu(x)
-        return self.norm(torch.cat([self.even(x), self.odd(odd_pixels(x))], dim=1))
+        even, odd = even_and_odd(torch.relu(x))
+        return self.norm(torch.cat([self.even(even), self.odd(odd)], dim=1))
 
 
 def plain_sum(maps: Sequence[Tensor]) -> Tensor:
@@ -54,10 +56,14 @@ def plain_sum(maps: Sequence[Tensor]) -> Tensor:
     return sum(others, first)
 
 
-def odd_pixels(x: Tensor) -> Tensor:
-    """Shift (N, C, H, W) by one pixel, so that stride 2 reads the odd ones; an odd size is padded with zeros."""
+def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the even pixels of (N, C, H, W), then the odd ones; beside an odd size these are zeros.
+
+    1x1 convolutions read them instead of having a stride themselves (see `kernels.strided`).
+    """
     rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
-    return (functional.pad(x, (0, columns, 0, rows)) if rows or columns else x)[..., 1:, 1:]
+    padded = functional.pad(x, (0, columns, 0, rows)) if rows or columns else x
+    return kernels.strided(x, 2), kernels.strided(padded[..., 1:, 1:], 2)
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -82,19 +88,25 @@ def separable(channels: int, kernel: int, stride: int, dilation: int, affine: bo
     ]
 
 
-class SepConv(nn.Sequential):
-    """Depthwise separable convolution, applied twice; the first carries the stride."""
+@dataclass(frozen=True)
+class Separable:
+    """What makes a depthwise separable convolution: an odd kernel, its dilation, and whether it is applied twice."""
 
-    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
-        once, twice = (separable(channels, kernel, s, dilation=1, affine=affine) for s in (stride, 1))
-        super().__init__(*once, *twice)
+    kernel: int
+    dilation: int = 1
+    twice: bool = False
 
+    def __post_init__(self) -> None:
+        if self.kernel % 2 == 0:
+            raise ReproError(
+                f"a separable convolution with a kernel of {self.kernel}: take an odd one, which has a middle"
+            )
 
-class DilConv(nn.Sequential):
-    """Depthwise separable convolution with dilation 2, applied once."""
-
-    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
-        super().__init__(*separable(channels, kernel, stride, dilation=2, affine=affine))
+    def __call__(self, channels: int, stride: int, affine: bool = True) -> nn.Sequential:
+        """Return it as a module; applied twice, the first carries the stride."""
+        strides = (stride, 1) if self.twice else (stride,)
+        parts = (separable(channels, self.kernel, each, self.dilation, affine) for each in strides)
+        return nn.Sequential(*chain.from_iterable(parts))
 
 
 class Conv7x1(nn.Sequential):
@@ -121,17 +133,41 @@ def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
     return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
 
 
+SEPARABLE = {
+    "sep_conv_3x3": Separable(3, twice=True),
+    "sep_conv_5x5": Separable(5, twice=True),
+    "sep_conv_7x7": Separable(7, twice=True),
+    "dil_conv_3x3": Separable(3, dilation=2),
+    "dil_conv_5x5": Separable(5, dilation=2),
+}
 OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "max_pool_3x3": _max_pool,
     "avg_pool_3x3": _avg_pool,
     "skip_connect": _skip,
-    "sep_conv_3x3": lambda channels, stride, affine: SepConv(channels, 3, stride, affine),
-    "sep_conv_5x5": lambda channels, stride, affine: SepConv(channels, 5, stride, affine),
-    "sep_conv_7x7": lambda channels, stride, affine: SepConv(channels, 7, stride, affine),
-    "dil_conv_3x3": lambda channels, stride, affine: DilConv(channels, 3, stride, affine),
-    "dil_conv_5x5": lambda channels, stride, affine: DilConv(channels, 5, stride, affine),
-    "conv_7x1_1x7": lambda channels, stride, affine: Conv7x1(channels, stride, affine),
+    "conv_7x1_1x7": Conv7x1,
+    **SEPARABLE,
 }
+
+
+# The search mixes the poolings, each a function of (N, C, H, W) and a stride, and the separable ones of its operations
+POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "max_pool_3x3": lambda x, stride: functional.max_pool2d(x, 3, stride, 1),
+    "avg_pool_3x3": lambda x, stride: functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False),
+}
+
+
+def mixed(names: Sequence[str]) -> dict[str, Separable]:
+    """Return the separable convolutions among a search's operations; ReproError if it cannot mix all of `names`."""
+    found = {name: SEPARABLE[name] for name in names if name in SEPARABLE}
+    if tuple(names) != ("none", *POOLINGS, "skip_connect", *found) or not found:
+        raise ReproError(
+            f"SEARCH_OPERATIONS is {', '.join(names)}: the search can mix none, {', '.join(POOLINGS)}, skip_connect "
+            "and, after these, what SEPARABLE holds"
+        )
+    return found
+
+
+MIXED = mixed(SEARCH_OPERATIONS)
 
 
 def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.Module:

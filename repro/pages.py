@@ -1,6 +1,11 @@
-"""Executed notebooks as pages that open from disk: nothing is loaded, formulas are pictures, machine paths are gone."""
+"""Executed notebooks as pages that open from disk: nothing is loaded, formulas are pictures, machine paths are gone.
+
+A notebook may be another's. Of what it brings, a page has only the elements and attributes that are allowed here, and
+the page's policy lets a browser execute and fetch nothing.
+"""
 
 import html
+import json
 import os
 import re
 import shutil
@@ -11,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import nh3
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
 from repro import formulas
-from repro.files import write_bytes
+from repro.files import make_folder, write_bytes
 from repro.settings import ROOT, data_folder, published_folder, runs_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,6 +34,26 @@ FOREIGN = {
     r"/(?:home|Users)/[^\s/\"':]+": "~",
 }
 Links = Callable[[str], str | None]
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+PLAIN = """b blockquote br code dd del div dl dt em hr i li p pre span strong sub summary sup table tbody tfoot thead tr
+    ul wbr"""
+CELL, HEADING = {"colspan", "rowspan", "scope"}, {"id"}
+# Element -> its attributes; all may have a class
+ELEMENTS = {tag: set() for tag in PLAIN.split()} | {f"h{level}": HEADING for level in range(1, 7)}
+ELEMENTS |= {"a": {"href"}, "img": {"src", "alt", "width", "height", "style"}, "td": CELL, "th": CELL}
+ELEMENTS |= {"details": {"open"}, "nav": {"aria-label"}, "ol": {"start"}}
+WITHOUT_TEXT = {"script", "style", "iframe", "object", "template", "noscript", "textarea", "svg", "math", "title"}
+# Within the page, to another host, or to what the report itself consists of
+TARGETS = {
+    ("a", "href"): re.compile(
+        r"#.*|https?://.*|(\.\./)?report\.html|(notebooks/|tables/)?[^/\\:?#]+\.(html|csv|md|tex)", re.DOTALL
+    ),
+    ("img", "src"): re.compile(r"data:image/(png|jpeg|gif|svg\+xml);base64,[A-Za-z0-9+/=\s]*"),
+}
+# Of the browser that prints: no script in any page, no host but one that never answers
+PREFERENCES = {"profile": {"default_content_setting_values": {"javascript": 2}}}
+OFFLINE = ("--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=http://127.0.0.1:9")
+OFFLINE += ("--proxy-bypass-list=<-loopback>",)
 
 
 def stripped(notebook: NotebookNode, places: Mapping[Path, str] = {}) -> NotebookNode:
@@ -59,7 +85,7 @@ def _without_paths(value: Any, places: Mapping[Path, str]) -> Any:
 
 def unplaced(text: str, places: Mapping[Path, str] = {}) -> str:
     """Return a text with the folders of this machine named for what they are."""
-    known = {Path(tempfile.gettempdir()): "tmp", Path.home(): "~", ROOT: "."}
+    known = {Path(tempfile.gettempdir()): "tmp", Path(os.path.expanduser("~")): "~", ROOT: "."}
     known |= {published_folder(): "published", data_folder(): "data", runs_folder(): "runs", **places}
     text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "a cell", text)
     for folder, name in sorted(known.items(), key=lambda item: -len(str(item[0]))):
@@ -83,13 +109,37 @@ def page(notebook: NotebookNode, *, made_from: str, links: Links, banner: str = 
         for output in cell.get("outputs", []):
             if "text/markdown" in output.get("data", {}):
                 output.data["text/markdown"] = formulas.drawn(_linked(output.data["text/markdown"], links))
-    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[str(TEMPLATES)], exclude_input=report)
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_input=report,
+        filters={"allowed": allowed},
+    )
     style = (TEMPLATES / "page" / "page.css").read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")
-    facts = {"made_from": made_from, "title": _title(notebook), "style": style, "banner": banner}
+    facts = {"policy": POLICY, "made_from": made_from, "title": _title(notebook), "style": style, "banner": banner}
     if report:
         notebook.cells[0].source += "\n\n" + _contents(notebook)
     body, _ = exporter.from_notebook_node(notebook, resources={"page": facts})
     return body
+
+
+def allowed(body: str) -> str:
+    """Return what a page may show of HTML: no script, no style of its own, nothing that is loaded or sent."""
+    return nh3.clean(
+        body,
+        tags={*ELEMENTS},
+        clean_content_tags=WITHOUT_TEXT,
+        attributes={"*": {"class"}, **ELEMENTS},
+        attribute_filter=_attribute,
+        url_schemes={"http", "https", "data"},
+        filter_style_properties={"vertical-align"},
+    )
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """Return an attribute's value, None where it leads where a page does not lead."""
+    target = TARGETS.get((tag, name))
+    return value if target is None or target.fullmatch(value) else None
 
 
 def _contents(notebook: NotebookNode) -> str:
@@ -126,16 +176,25 @@ def print_pdf(page: Path, target: Path) -> str | None:
         return f"no PDF: none of {', '.join(BROWSERS)} is on the path"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         source, printed = Path(folder) / "page.html", Path(folder) / "page.pdf"
-        source.write_text(re.sub(r'<a href="(?!#|https?:)[^"]*"', "<a", page.read_text(encoding="utf-8")), "utf-8")
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", "--no-first-run"]
-        command += ["--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer"]
-        command += [f"--user-data-dir={folder}/profile", f"--print-to-pdf={printed}", source.as_uri()]
+        text = re.sub(r'<a href="(?!#|https?:)[^"]*"', "<a", page.read_text(encoding="utf-8"))
+        first = f'<!DOCTYPE html><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        source.write_text(first + text, "utf-8")
+        command = [browser, *_confined(Path(folder) / "profile"), f"--print-to-pdf={printed}", source.as_uri()]
         try:
             subprocess.run(command, capture_output=True, timeout=120, check=True, env={**os.environ, "TZ": "UTC"})
             write_bytes(target, _undated(printed.read_bytes()))
         except (OSError, subprocess.SubprocessError) as error:
             return f"no PDF: {browser} failed ({type(error).__name__})"
     return None
+
+
+def _confined(profile: Path) -> list[str]:
+    """Return the options of a browser that executes no script, reaches no host, and has a profile of its own."""
+    settings = make_folder(profile / "Default") / "Preferences"
+    settings.write_text(json.dumps(PREFERENCES), "utf-8")
+    options = ["--headless", "--disable-gpu", "--disable-sync", "--no-first-run", "--no-pdf-header-footer"]
+    options += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}", *OFFLINE]
+    return options + ["--no-sandbox"] * (os.geteuid() == 0)  # it has none for root
 
 
 def _undated(pdf: bytes) -> bytes:

@@ -6,11 +6,13 @@ PyTorch's DistributedDataParallel averages what `backward()` leaves behind, not 
 processes would search for two architectures. Alone, every function here returns what it is given.
 """
 
+import io
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -35,19 +37,30 @@ def rank() -> int:
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Work together with the other processes that torchrun has started, each on its own GPU if they are on GPUs.
+    """Work together with the other processes of this run, each on its own GPU if they are on GPUs.
 
+    On one machine they meet in a file that REPRO_GROUP names, and talk over loopback; torchrun's meet at its address.
     Raises ReproError where this machine has fewer GPUs than processes.
     """
     local = [int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE")]
     place = placed(devices.pick(device), *local, torch.cuda.device_count())
+    options: dict[str, Any] = {"timeout": PATIENCE}
+    if path := os.environ.get("REPRO_GROUP"):
+        os.environ.update(on_loopback())
+        index, count = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+        options |= {"store": distributed.FileStore(path, count), "rank": index, "world_size": count}
     if place.type == "cuda":
         torch.cuda.set_device(place)
-        distributed.init_process_group("nccl", timeout=PATIENCE, device_id=place)
-    else:
-        distributed.init_process_group("gloo", timeout=PATIENCE)
+        options["device_id"] = place
+    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", **options)
     yield
     distributed.destroy_process_group()
+
+
+def on_loopback() -> dict[str, str]:
+    """Return the environment that keeps Gloo and NCCL on this machine; NCCL's status port stays shut."""
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    return {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": f"={loopback}", "NCCL_RAS_ENABLE": "0"}
 
 
 def placed(device: torch.device, index: int, processes: int, gpus: int) -> torch.device:
@@ -203,26 +216,50 @@ def sums(*values: Tensor | float) -> list[float]:
     """Return each number summed over the processes."""
     if size() == 1:
         return [float(value) for value in values]
-    place = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    message = torch.tensor([float(value) for value in values], dtype=torch.float64, device=place)
+    message = torch.tensor([float(value) for value in values], dtype=torch.float64, device=_place())
     distributed.all_reduce(message)
     return message.tolist()
 
 
 def from_leader(make: Callable[[], T]) -> T:
-    """Return what `make` gives in process 0, in every process; tensors in it are on the CPU."""
-    box = [make() if rank() == 0 else None]
-    if size() > 1:
-        distributed.broadcast_object_list(box)
-    return box[0]
+    """Return what `make` gives in process 0, in every process: plain values, and tensors, which are on the CPU."""
+    if size() == 1:
+        return make()
+    message = _packed(make()) if rank() == 0 else torch.empty(0, dtype=torch.uint8)
+    length = int(sums(len(message))[0])
+    message = message.to(_place()) if rank() == 0 else torch.empty(length, dtype=torch.uint8, device=_place())
+    distributed.broadcast(message, 0)
+    return _unpacked(message)
 
 
 def gathered(values: Sequence[T]) -> list[T]:
-    """Return the values of all processes, in their order."""
-    parts: list[Sequence[T]] = [values] * size()
-    if size() > 1:
-        distributed.all_gather_object(parts, values)
-    return [value for part in parts for value in part]
+    """Return the values of all processes, in their order: plain ones, and tensors, which are on the CPU."""
+    if size() == 1:
+        return list(values)
+    message = _packed(list(values))
+    lengths = [int(length) for length in sums(*(len(message) * (index == rank()) for index in range(size())))]
+    padded = torch.zeros(max(lengths), dtype=torch.uint8)
+    padded[: len(message)] = message
+    parts = [torch.empty_like(padded, device=_place()) for _ in lengths]
+    distributed.all_gather(parts, padded.to(_place()))
+    return [value for part, length in zip(parts, lengths, strict=True) for value in _unpacked(part[:length])]
+
+
+def _place() -> str:
+    """Return the device of what processes tell each other."""
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"
+
+
+def _packed(value: Any) -> Tensor:
+    """Return a value as bytes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
+
+
+def _unpacked(message: Tensor) -> Any:
+    """Return the value that bytes hold. Whoever sent them, nothing in them is executed, as a pickle's would be."""
+    return torch.load(io.BytesIO(message.cpu().numpy()), map_location="cpu", weights_only=True)
 
 
 def diverge(seed: int, epoch: int) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 from unicodedata import category
 
-from repro.errors import UsageError, unknown
+from repro.errors import LARGEST, UsageError, unknown
 from repro.progress import note_once
 from repro.references import MARK, Reference, Source, parse_reference
 
@@ -17,8 +17,6 @@ BOUNDS = {"low": ("at least", operator.ge), "above": ("more than", operator.gt)}
     "high": ("at most", operator.le),
     "below": ("less than", operator.lt),
 }
-LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
-
 
 Kind = Literal["protocol", "data", "seed"]
 
@@ -73,6 +71,12 @@ class Parameters:
 
     def check(self) -> None:
         """Refuse, with UsageError, values that do not go together though each of them is right."""
+
+    @classmethod
+    def like(cls, other: "Parameters", **changes: Any) -> Self:
+        """Return the parameters with every value of `other` that they have too, then these changes."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls.build({**{name: value for name, value in other.values().items() if name in names}, **changes})
 
     @classmethod
     def read(cls, values: Mapping[str, Any], *, older: bool = False) -> Self:

@@ -4,6 +4,7 @@ An alternative is written down once, as chains of convolutions with their shapes
 their widest ("Channel Number Search"), parameters and multiply-adds follow from the chains. x is (N, C, H, W).
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from repro.kernels import laid_out, strided
 from repro.search_space import Cost, Space
 
 Region = tuple[slice, ...]  # the leading part of a parameter
@@ -56,12 +58,12 @@ def region(shape: Sequence[int]) -> Region:
     return tuple(slice(0, n) for n in shape)
 
 
-def laid_out(x: Tensor) -> Tensor:
-    """Return images (N, C, H, W), on a CPU with channels last.
-
-    A step takes 1.6 times less there, most of it in depthwise convolutions.
-    """
-    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+def convolve(x: Tensor, weight: Tensor, part: Conv) -> Tensor:
+    """Apply `part` with this weight to (N, part.inp, H, W)."""
+    stride, groups = part.stride, part.inp if part.depthwise else 1
+    if part.kernel == 1 and stride > 1:
+        x, stride = strided(x, stride), 1
+    return F.conv2d(x, weight, None, stride, part.kernel // 2, 1, groups)
 
 
 class Norm(nn.BatchNorm2d):
@@ -100,9 +102,7 @@ class Branch(nn.Sequential):
     def forward(self, x: Tensor, chain: Chain) -> Tensor:
         """Map (N, chain[0].inp, H, W) to (N, chain[-1].out, H / stride, W / stride)."""
         for (conv, norm), part in zip(self.pairs(), chain, strict=True):
-            weight = conv.weight[region(part.shape)]  # sliced on both sides
-            groups = part.inp if part.depthwise else 1
-            x = norm(F.conv2d(x, weight, None, conv.stride, conv.padding, 1, groups))
+            x = norm(convolve(x, conv.weight[region(part.shape)], part))  # sliced on both sides
             x = F.relu(x, inplace=True) if part.relu else x
         return x
 
@@ -179,3 +179,27 @@ class Choices(nn.ModuleList):
     def used(self, choice: int, *rest: int) -> Iterator[tuple[nn.Parameter, Region]]:
         """Go through the parameters of alternative `choice`."""
         return self[choice].used(*rest)
+
+
+class Mixture(nn.Module):
+    """A supernet run as a whole, as relaxations do: each layer adds up its alternatives, weighted by softmax(alpha).
+
+    Alpha is learnt by the loss, with the weights. In a `single_path.PathTraining` it stands where one path would: any
+    gene is all of it. For spaces of one kind of choice.
+    """
+
+    def __init__(self, network: SinglePath) -> None:
+        super().__init__()
+        self.network = network
+        self.alphas = nn.Parameter(torch.zeros(len(network.features), *map(len, network.space.kinds.values())))
+
+    def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
+        """Map images (N, C, H, W) to logits (N, classes)."""
+        x = self.network.stem(laid_out(x))
+        for layer, weights in zip(self.network.features, self.alphas.softmax(dim=1), strict=True):
+            x = functools.reduce(torch.add, (weight * each(x) for weight, each in zip(weights, layer, strict=True)))
+        return self.network.head(x)
+
+    def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
+        """Return all parameters, the supernet's and alpha, whole."""
+        return [(p, region(p.shape)) for p in self.parameters()]

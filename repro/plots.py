@@ -8,7 +8,8 @@ import functools
 import io
 import itertools
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
 PARTS = {"train": ("#0072b2", "-", "o"), "valid": ("#d55e00", "--", "s")}
 
 
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the shared style alone: from Matplotlib's own defaults, whatever a matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
 def save(figure: Figure, stem: Path, run: Run | None) -> None:
     """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
 
@@ -78,7 +88,7 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
-        with mpl.rc_context(STYLE):
+        with style():
             figure.savefig(buffer, format=extension, metadata=metadata | title)
         picture = _few_colours(buffer) if extension == "png" else buffer.getvalue()
         write_bytes(stem.with_name(f"{stem.name}.{extension}"), picture)
@@ -98,7 +108,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Figure:
-        with mpl.rc_context(STYLE):
+        with style():
             return draw(*arguments, **options)
 
     return drawn
@@ -196,7 +206,7 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
             table.index, values.median(axis=1), color=colour, linestyle=line, marker=marker, label=f"median, {label}"
         )
     for (name, value), line in zip(references.items(), itertools.cycle((":", "-.", (0, (1, 3))))):
-        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name))
+        axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name.replace("$", r"\$")))
     axes.set(xlabel=cost, ylabel=measure)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     figure.legend(loc="outside right upper")

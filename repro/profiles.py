@@ -16,7 +16,8 @@ from repro.widths import WIDTHS, reference_width
 
 # One thread: networks this small gain nothing from more, and on a busy machine lose by waiting for each other.
 DIGITS = {"dataset": "digits", "threads": 1, "cells": 3}
-TINY_SEARCH = {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2, "alpha_lr": 0.01}
+TINY_STEPS = {**DIGITS, "images": 1000, "batch": 32, "channels": 4, "nodes": 2}
+TINY_SEARCH = {**TINY_STEPS, "alpha_lr": 0.01}
 TINY_TRAINING = {**DIGITS, "batch": 96, "channels": 8, "cutout": 2}
 TINY_PICTURES = {"dataset": "pictures", "threads": 1, "workers": 0, "classes": 8, "size": 64, "resize": 72}
 TINY_IMAGENET = {**TINY_PICTURES, "batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
@@ -38,6 +39,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "cifar10-joint": {**TINY_SEARCH, "epochs": 2},
         "cifar10-progress": {**TINY_TRAINING, "epochs": 2, "search_seeds": (0, 1), "snapshots": (1, 2, 4)},
         "imagenet-eval": TINY_IMAGENET,
+        "cifar10-cost": {**TINY_STEPS, "steps": 10, "warm_up_steps": 2},
         "ptb-search": {**TINY_RECURRENT, **MILD, "nodes": 4, "epochs": 2, "alpha_lr": 0.03},
         "ptb-select": {**TINY_RECURRENT, "epochs": 1, "search_seeds": (0, 1)},
         "ptb-eval": {**TINY_RECURRENT, "epochs": 5, "patience": 1},
@@ -55,6 +57,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "bn_images": 512,
             "iterations": 40,
         },
+        "spos-cost": {"dataset": "digits", "threads": 1, "batch": 64, "paths": 4, "steps": 3, "warm_up_steps": 2},
     },
     "desk": profile_desk.CHANGES,
     "short": {
@@ -78,6 +81,7 @@ CHANGES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "spos-bits": {"bn_images": 10_000, "bitops": 2.07},
         "spos-retrain": {**SHORT_PATHS, "iterations": 40_000, "mult_adds": 105.0},
         "spos-correlation": {"bn_images": 10_000},
+        "spos-cost": {"dataset": "cifar10"},
     },
     "paper": {"spos-correlation": {"supernet": MACRO_SUPERNET}},  # not in the paper: the benchmark's data set
 }
@@ -120,6 +124,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {}, (0, 1)),
         ("ptb-select", {}, (0,)),
         ("ptb-eval", {}, (0,)),
@@ -132,6 +137,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-bits", {}, (0,)),
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
     "desk": profile_desk.PLAN,
     "short": (
@@ -145,6 +151,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {}, (0, 1, 2, 3)),
         ("ptb-select", {}, (0,)),
         ("ptb-eval", {}, (0,)),
@@ -157,6 +164,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-bits", {}, (0,)),
         *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
     "paper": (
         ("bilevel-toy", {}, ()),
@@ -181,6 +189,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("cifar10-eval", {"genotype": "run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6)"}, TEN),
         ("cifar10-progress", {}, (0,)),
         ("imagenet-eval", {}, (0,)),
+        ("cifar10-cost", {}, (0,)),
         ("ptb-search", {"order": 1}, FOUR),
         ("ptb-search", {}, FOUR),
         ("ptb-select", {"search": "run:ptb-search/order=1"}, (0,)),
@@ -205,6 +214,7 @@ PLAN: Mapping[str, tuple[tuple[str, Mapping[str, Any], tuple[int, ...]], ...]] =
         ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
         *_mixed_precision(),
         ("spos-correlation", {}, (0,)),
+        ("spos-cost", {}, (0,)),
     ),
 }
 

@@ -12,11 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from repro.errors import ReproError
+from repro.errors import ReproError, is_number, line
 from repro.files import read_object, write_json
 from repro.settings import ROOT
+from repro.snapshot import once
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "nbconvert")
+KINDS = {"commit": str | None, "device": str, "precision": str, "versions": dict, "data": dict, "memory": dict}
+SAID = ("command", "start")  # of a session, beside its seconds
 _started: dict[Path, tuple[float, int]] = {}  # when, and which session on the run it is
 
 
@@ -24,7 +27,7 @@ def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
-    code = {"commit": _git("rev-parse", "HEAD"), "dirty": _dirty()}
+    code = {"refused": "", **_commit()} if "refused" in held else _commit()
     sessions = [*held.get("sessions", []), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
     write_json(path / "provenance.json", {**held, **code, "versions": _versions(), "sessions": sessions})
@@ -101,16 +104,34 @@ def device(path: Path) -> str | None:
     return ", ".join(filter(None, [read(path).get("device"), precision(path)])) or None
 
 
+@once
 def read(path: Path) -> dict[str, Any]:
     """Return provenance.json of the run directory `path`; empty before its first session, ReproError if damaged."""
     file = path / "provenance.json"
     if not file.exists():
         return {}
     held = read_object(file, sessions=list, versions=dict)
-    for session in held["sessions"]:
-        if not isinstance(session, dict) or not isinstance(session.get("seconds"), int | float):
-            raise ReproError(f"{file} is damaged: it has a session without seconds; restore it or delete it")
+    if wrong := _wrong(held):
+        raise ReproError(f"{file} is damaged: {wrong!r} is of another kind; restore it or delete it")
     return held
+
+
+def _wrong(held: dict[str, Any]) -> str:
+    """Return the entry of provenance.json that does not hold what it should, empty where there is none."""
+    if wrong := [name for name, kind in KINDS.items() if name in held and not isinstance(held[name], kind)]:
+        return wrong[0]
+    for name, is_right in (("versions", _is_text), ("data", _is_text), ("memory", is_number)):
+        if not all(map(is_right, held.get(name, {}).values())):
+            return name
+    return "" if all(map(_is_session, held["sessions"])) else "sessions"
+
+
+def _is_session(value: Any) -> bool:
+    return isinstance(value, dict) and is_number(value.get("seconds")) and all(_is_text(value.get(k)) for k in SAID)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _memory(held: dict[str, float]) -> dict[str, float]:
@@ -124,16 +145,27 @@ def _memory(held: dict[str, float]) -> dict[str, float]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says of the package's own checkout, or None outside one."""
+    """Return what git says of the package's own checkout, or None outside one; ReproError where it refuses to.
+
+    A repository that the environment names is another one, and whose files these are does not matter: they run.
+    """
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         return None
-    answer = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if answer.returncode:
+        raise ReproError(f"git refuses: {line(answer.stderr)}")
+    return answer.stdout.strip()
 
 
-def _dirty() -> bool | None:
-    status = _git("status", "--porcelain", "--untracked-files=no")
-    return None if status is None else bool(status)
+def _commit() -> dict[str, Any]:
+    """Return the commit, whether files differ from it, and what git says where it refuses to tell them."""
+    try:
+        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    except ReproError as error:
+        return {"commit": None, "dirty": None, "refused": str(error)}
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
 def _versions() -> dict[str, str]:

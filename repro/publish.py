@@ -18,7 +18,7 @@ import nbformat
 from repro import datasets, engine, failure, pages, provenance, text
 from repro.errors import ReproError, UsageError, line
 from repro.experiments import find
-from repro.files import as_json, make_folder, sha256, write_bytes
+from repro.files import as_json, make_folder, read_bytes, sha256, write_bytes
 from repro.merge import read_whole, refuse_odd_files
 from repro.results import compare, standing
 from repro.runs import Run, held_identity, holding, published_run
@@ -84,7 +84,7 @@ def _publish(run: Run) -> Outcome:
         raise ReproError(f"it names the machine it was made on: {named}")
     place = published_folder() / run.experiment / run.path.name
     if there := holding(place.parent, held_identity(run.path)):
-        held = {name: (there / name).read_bytes() for name in _names(there)}
+        held = {name: read_bytes(there / name) for name in _names(there)}
         if other := [name for name in sorted({*files, *held}) if files.get(name) != held.get(name)]:
             raise ReproError(f"it is published already, with another {other[0]}: delete {there} to replace it")
         return Outcome(run.name, "there already")
@@ -116,7 +116,6 @@ def check(run: Run) -> None:
     facts, about_data = provenance.read(run.path), bool(standing.data(run))
     lacking = [name for name in ("sessions", *(("device", "data") if about_data else ())) if not facts.get(name)]
     lacking += sorted(FACTS - {*facts.get("versions", {})})
-    lacking += [f"{name} of a session" for each in facts.get("sessions", []) for name in {"command", "start"} - {*each}]
     commits = provenance.commits(facts)
     lacking += ["commit"] if "unknown" in commits else []
     if lacking:
@@ -154,7 +153,7 @@ def contents(run: Run) -> dict[str, bytes]:
     """
     store = run.path.parent.parent
     places = {store: "runs"} | ({store.parent: "."} if (store.parent / "notebooks").is_dir() else {})
-    files = {name: (run.path / name).read_bytes() for name in _names(run.path)}
+    files = {name: read_bytes(run.path / name) for name in _names(run.path)}
     if failure.diverged(run.path):
         told = {failure.NAME: b"".join(files[failure.NAME].splitlines(keepends=True)[:2])}
         files.pop("notebook.ipynb", None)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import UsageError
-from repro.paths import Branch, Chain, Conv, Norm, Region, SinglePath, region
+from repro.paths import Branch, Chain, Conv, Norm, Region, SinglePath, convolve, region
 from repro.search_space import Cost, Space
 
 BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))  # (weights, activations), in the order of genes
@@ -112,7 +112,7 @@ class QuantisedBlock(nn.Module):
 
 def _convolve(x: Tensor, conv: nn.Conv2d, part: Conv, bits: int) -> Tensor:
     weight = quantise_weights(conv.weight[region(part.shape)], bits)
-    return F.conv2d(x, weight, None, conv.stride, conv.padding)
+    return convolve(x, weight, part)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Run an experiment without notebooks: `python -m repro.recipe NAME [key=value ...] [profile=smoke]`.
 
-Needs neither Papermill nor Jupyter, and torchrun may start it in several processes. The run directory it leaves is the
+Needs neither Papermill nor Jupyter, and on several machines torchrun may start it. The run directory it leaves is the
 one that `repro run` would make; when the notebook is executed on it later, here or on another machine, it is read and
 not computed again.
 """
@@ -8,7 +8,7 @@ not computed again.
 import sys
 
 from repro import launcher, preflight
-from repro.errors import AGAIN, ReproError, UsageError, line
+from repro.errors import AGAIN, UsageError, told
 from repro.experiments import find
 from repro.identity import resolve
 from repro.notebooks import compute
@@ -41,8 +41,10 @@ def main(arguments: list[str]) -> int:
             raise UsageError(f"{bad!r} is not of the form key=value")
         texts = dict(pair.split("=", 1) for pair in pairs)
         run = run_recipe(name, texts.pop("profile", "smoke"), texts)
-    except (ReproError, OSError) as error:
-        print(f"repro: {line(error)}", file=sys.stderr)
+    except Exception as error:
+        if not (message := told(error)):
+            raise
+        print(f"repro: {message}", file=sys.stderr)
         return getattr(error, "status", 1)
     except KeyboardInterrupt:
         print(f"repro: stopped; {AGAIN}", file=sys.stderr)

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro import archives
 from repro.errors import ReproError, unreadable
 
 Archive = Mapping[str, np.ndarray]
 Finding = tuple[str, float, float]  # array, largest relative difference, tolerance
+MOST = 2**30  # bytes of a file's arrays
 EXACT = 1e-9
 FINITE_DIFFERENCE = 1e-6  # it amplifies rounding
 
@@ -26,8 +28,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise ReproError(f"cannot read {path}: it is no .npz archive")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return archives.read(path, MOST)
     except Exception as error:  # of many kinds: zip, zlib, header, value
         reason = unreadable(error, "archive of numbers alone")
         raise ReproError(f"cannot read {path}: {reason}; accepted are arrays that hold no pickled objects") from error

@@ -16,9 +16,9 @@ from torch import Tensor
 from repro import checkpoints
 from repro.errors import ReproError
 from repro.genotypes import SEARCH_OPERATIONS
-from repro.mixed_edges import POOLINGS, SEPARABLE, TWICE, MixedEdges
+from repro.mixed_edges import MixedEdges
 from repro.network import EvaluationNetwork
-from repro.operations import Conv7x1
+from repro.operations import MIXED, POOLINGS, Conv7x1
 from repro.supernet import SearchNetwork, edge_number, targets_by_source
 
 
@@ -54,12 +54,15 @@ def _edge_places(group: MixedEdges, edge: int) -> Iterator[tuple[str, Place]]:
     maps = slice(edge * group.channels, (edge + 1) * group.channels)
     for index, name in enumerate(POOLINGS):
         yield from _statistics(f"{number[name]}.1", "norm_pool", index * group.edges + edge)
-    for index, name in enumerate(SEPARABLE):
+    twice = [name for name, kind in MIXED.items() if kind.twice]
+    for index, name in enumerate(MIXED):
         row = index * group.edges + edge
         yield f"{number[name]}.op.1.weight", Place(f"depthwise.{index}", maps)
         yield f"{number[name]}.op.2.weight", Place("pointwise", row)
         yield from _statistics(f"{number[name]}.op.3", "norm", row)
-        if name in TWICE:
+        if name in twice:
+            index = twice.index(name)
+            row = index * group.edges + edge
             yield f"{number[name]}.op.5.weight", Place(f"depthwise_again.{index}", maps)
             yield f"{number[name]}.op.6.weight", Place("pointwise_again", row)
             yield from _statistics(f"{number[name]}.op.7", "norm_again", row)

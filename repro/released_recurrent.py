@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from repro.checkpoints import refuse_bomb
 from repro.errors import ReproError, line, unreadable
+from repro.files import plain
 from repro.genotypes import RecurrentGenotype
 from repro.recurrent import LanguageModel
 
@@ -110,7 +112,7 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], RecurrentGenotype |
     a file is refused.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=plain) as file:
             held, memory = _read_zip(file) if zipfile.is_zipfile(file) else _read_stream(file)
         if isinstance(held, Mapping):
             return {name: _tensor(value, memory) for name, value in held.items()}, None
@@ -161,6 +163,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
     """Read the format of PyTorch since 1.6: an archive of a pickle and a file for each storage."""
     with zipfile.ZipFile(file) as archive:
+        refuse_bomb(file, archive)
         names = {name.partition("/")[2]: name for name in archive.namelist()}
         reader = Reader(io.BytesIO(archive.read(names["data.pkl"])))
         held = reader.load()

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import nbformat
 
-from repro import engine, pages
-from repro.errors import ReproError
+from repro import engine, pages, snapshot
+from repro.errors import line
 from repro.experiments import EXPERIMENTS, find
-from repro.files import make_folder, read_json, write_bytes, write_json
+from repro.files import make_folder, read_json, sha256, write_bytes, write_json
 from repro.progress import note
 from repro.references import reference
 from repro.results import standing
@@ -24,6 +24,7 @@ from repro.results.compare import page_of
 from repro.runs import Run, shown_run
 from repro.settings import NOTEBOOKS, data_folder, published_folder, runs_folder
 from repro.states import survey
+from repro.typeset import verbatim
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
@@ -48,7 +49,8 @@ def build(profile: str, folder: Path | None = None) -> str:
     aside = folder / ".new"
     shutil.rmtree(aside, ignore_errors=True)
     make_folder(aside / "notebooks")
-    kept = {name for run in survey().runs for name in publish(run, folder, aside)}
+    with snapshot.taken():
+        kept = {name for run in survey().runs for name in publish(run, folder, aside)}
     _write(profile, aside, made_from)
     _replace(folder, aside, kept)
     return f"report: {page}"
@@ -97,8 +99,17 @@ def fingerprint(profile: str) -> str:
         *((store, [f for glob in READ for f in store.glob(glob)]) for store in (runs_folder(), published_folder())),
     ):
         for file in sorted(set(files)):
-            digest.update(f"{file.relative_to(root) if file != SOURCE else ''}\0".encode() + file.read_bytes() + b"\0")
+            name = str(file.relative_to(root)) if file != SOURCE else ""
+            digest.update(f"{name}\0{_content(file)}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _content(file: Path) -> str:
+    """Return the SHA-256 of a file; what cannot be read stands for itself."""
+    try:
+        return sha256(file)
+    except OSError as error:
+        return str(error.strerror)
 
 
 def publish(run: Run, folder: Path, aside: Path) -> list[str]:
@@ -109,18 +120,20 @@ def publish(run: Run, folder: Path, aside: Path) -> list[str]:
     source, page = run.path / "notebook.ipynb", page_of(run)
     if not source.exists():
         return []
-    made_from = hashlib.sha256(source.read_bytes() + pages.SOURCES).hexdigest()
+    made_from = hashlib.sha256(_content(source).encode() + pages.SOURCES).hexdigest()
     names = [page, str(Path(page).with_suffix(".ipynb"))]
     if not (_is_from(folder / page, made_from) and (folder / names[1]).exists()):
+        banner = f'Run {html.escape(run.name)}: {_standing(run)}. <a href="../report.html">The whole report</a>'
+        make = partial(pages.page, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
         try:
             notebook = pages.stripped(engine.read(source))
-        except ReproError as error:
-            note(str(error))
-            return []
-        banner = f'Run {html.escape(run.name)}: {_standing(run)}. <a href="../report.html">The whole report</a>'
-        text = pages.page(notebook, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
-        write_bytes(aside / names[1], nbformat.writes(notebook).encode())
-        write_bytes(aside / page, text.encode())
+            written, text = nbformat.writes(notebook).encode(), make(notebook).encode()
+        except Exception as error:  # whatever it holds: the page then says why there is no more of it
+            note(reason := line(f"{run.name}: its executed notebook cannot be shown: {error}"))
+            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(verbatim(reason), id="cell-00")])
+            written, text = nbformat.writes(notebook).encode(), make(notebook).encode()
+        write_bytes(aside / names[1], written)
+        write_bytes(aside / page, text)
     return names
 
 

@@ -1,6 +1,8 @@
 """What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
 
+import errno
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro import preflight
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError, UsageError, told
 from repro.experiments import Experiment, typed
 from repro.identity import resolve
 from repro.runs import Run, locate, lock, open_run
@@ -96,8 +98,8 @@ def settled(job: Job, jobs: list[Job]) -> bool:
         return True
     try:
         job.outcome = "done" if is_done(job.run) else ""
-    except (ReproError, OSError) as error:
-        job.outcome, job.message = "failed", str(error)
+    except Exception as error:  # whatever it is, what does not need this run still runs
+        job.outcome, job.message = "failed", reason(error)
     return bool(job.outcome)
 
 
@@ -116,10 +118,17 @@ def attempt(job: Job, command: str, execution: "engine.Execution") -> None:
     try:
         execute(job, command, execution)
         job.outcome = "ran"
-    except (ReproError, OSError) as error:
-        job.outcome, job.message = "failed", str(error)
-        job.trace = getattr(error, "trace", "")
+    except Exception as error:  # whatever it is: a full disk, few handles and little memory come in many kinds
+        job.outcome, job.message = "failed", reason(error)
+        job.trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
     job.seconds = time.monotonic() - began
+
+
+def reason(error: Exception) -> str:
+    """Say why a run failed, in words of its own where they are: of a full disk also the folder."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+        return f"{error.strerror} in {runs_folder()}"
+    return told(error) or f"{type(error).__name__}: {error}"
 
 
 def execute(job: Job, command: str, execution: "engine.Execution") -> None:

@@ -27,13 +27,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from repro import failure, profiles, provenance
-from repro.errors import ReproError, UsageError
+from repro.errors import FOREIGN, ReproError
 from repro.experiments import Experiment, find, typed
-from repro.files import append, make_folder, read_json, read_lines, read_object, write_bytes, write_json
-from repro.identity import Description, as_text, describe, identity, identity_of, name_of, parameters_of, resolve
+from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
+from repro.identity import (
+    VERSION,
+    Description,
+    as_text,
+    describe,
+    identity,
+    identity_of,
+    name_of,
+    parameters_of,
+    resolve,
+)
 from repro.parameters import Parameters
 from repro.references import Reference, Source, parse_reference
 from repro.settings import leads, published_folder, runs_folder
+from repro.snapshot import once
 
 # Of the rows in a run's files: the name in older runs -> today's
 FORMER_ENTRIES = {"shares": "softmax_alpha", "alone": "stand_alone"}
@@ -64,8 +75,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """The headline numbers, or None while the run is not done."""
-        path = self.path / "result.json"
-        return read_object(path) if path.exists() else None
+        return _result(self.path / "result.json")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the headline numbers: from now on the run is done. A run that is done stays as it is."""
@@ -193,7 +203,7 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
         return Follower(place, experiment.name, profile, params)
     run = Run(place, experiment.name, profile, params)
     path = make_folder(run.path) / "params.json"
-    held = _held(path) if path.exists() else {"name": run.path.name}
+    held = described(run.path) if path.exists() else {"name": run.path.name}
     failure.clear(run.path)
     if held.get("parameters") != asked["parameters"]:  # new, or of other values that do not identify it
         with lock(run.path / ".brief.lock", wait=5.0):
@@ -201,18 +211,26 @@ def open_run(experiment: Experiment, profile: str, overrides: Mapping[str, Any])
     return run
 
 
+@once
 def read_run(path: Path) -> Run:
-    """Open an existing run directory for reading; a published run must be finished, or have diverged."""
-    held = _held(path / "params.json")
+    """Open an existing run directory for reading; a published run must be finished, or have diverged.
+
+    ReproError says what is wrong in its parameters.
+    """
+    held = described(path)
     if is_published(path) and not (path / "result.json").exists() and not failure.diverged(path):
         raise ReproError(f"{path / 'result.json'} does not exist, and published runs are finished: restore it")
     try:
         experiment, params = find(held["experiment"]), parameters_of(held)
         profiles.changes(held["profile"], experiment)
-        experiment.needs(params)
-        return Run(path, experiment.name, held["profile"], params)
-    except UsageError as error:
+        for reference in experiment.needs(params):
+            needed, changes = typed(reference)
+            resolve(needed, held["profile"], changes)
+        if held_identity(path) is None:
+            identity(held)  # says why
+    except FOREIGN as error:
         raise ReproError(f"{path / 'params.json'} is not a run's parameters: {error}") from error
+    return Run(path, experiment.name, held["profile"], params)
 
 
 def existing_runs(experiment: str = "*") -> list[Run]:
@@ -252,14 +270,21 @@ def _place(experiment: Experiment, params: Parameters, asked: Description) -> Pa
 
 def holding(folder: Path, wanted: str) -> Path | None:
     """Return which of the runs in an experiment's folder has this identity; None where none has."""
-    paths = (path.parent for path in sorted(folder.glob("*/params.json")))
-    return next((path for path in paths if held_identity(path) == wanted), None)
+    return _places(folder).get(wanted)
 
 
+@once
+def _places(folder: Path) -> dict[str | None, Path]:
+    """Return where the runs in an experiment's folder are, by their identities; of equal ones the first."""
+    paths = [file.parent for file in sorted(folder.glob("*/params.json"), reverse=True)]
+    return {held_identity(path): path for path in paths}
+
+
+@once
 def held_identity(path: Path) -> str | None:
     """Return the identity of the run in a folder, as text; None where there is none."""
     try:
-        return identity_of((path / "params.json").read_text(encoding="utf-8"))
+        return identity_of(read_text(path / "params.json"))
     except (OSError, ValueError):
         return None
 
@@ -267,7 +292,7 @@ def held_identity(path: Path) -> str | None:
 def given_name(path: Path) -> str | None:
     """Return the name that the run in a folder was given when it began; None where that was not noted yet."""
     try:
-        return read_object(path / "params.json").get("name")
+        return described(path).get("name")
     except ReproError:
         return None
 
@@ -316,16 +341,21 @@ def find_needed(reference: Source, profile: str) -> Run:
 @contextmanager
 def lock(path: Path, wait: float) -> Iterator[None]:
     """Hold `path` as a lock; wait at most `wait` seconds, then ReproError names the process that holds it."""
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace", opener=own) as file:
         end = time.monotonic() + wait
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except OSError as error:
+                if not isinstance(error, BlockingIOError):
+                    raise ReproError(
+                        f"{path.parent} cannot be locked ({error.strerror}), which writing needs: mount its file "
+                        "system with flock, or name a runs folder elsewhere by --runs"
+                    ) from error
                 if time.monotonic() > end:
                     file.seek(0)
-                    holder = file.read().strip() or "another process"
+                    holder = file.read(200).strip() or "another process"
                     raise ReproError(f"{path.parent} is in use by {holder}; wait for it or stop it") from None
                 time.sleep(0.1)
         file.truncate(0)
@@ -339,6 +369,15 @@ def _renamed(row: Any) -> Any:
     return {FORMER_ENTRIES.get(name, name): value for name, value in row.items()} if isinstance(row, dict) else row
 
 
-def _held(path: Path) -> dict[str, Any]:
-    """Return what a params.json holds."""
-    return read_object(path, experiment=str, profile=str, parameters=dict)
+@once
+def described(path: Path) -> Description:
+    """Return the description that the run directory `path` holds; ReproError where that is none, or a newer one."""
+    held = read_object(path / "params.json", experiment=str, profile=str, parameters=dict)
+    if held.get("version", VERSION) not in range(1, VERSION + 1):
+        raise ReproError(f"{path / 'params.json'} is of version {held['version']!r}, not known here: update repro")
+    return held
+
+
+@once
+def _result(path: Path) -> dict[str, Any] | None:
+    return read_object(path) if path.exists() else None

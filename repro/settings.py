@@ -33,16 +33,22 @@ def data_folder() -> Path:
     return Path(os.environ.get("REPRO_DATA") or ROOT / "data").absolute()
 
 
+def own_package() -> dict[str, str]:
+    """Return variables with which another process imports this package, not one in its working directory."""
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
+
+
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def under_torchrun() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+def grouped() -> bool:
+    """Whether this process is one of several that compute a run: started by `repro.launcher`, or by torchrun."""
+    return "REPRO_GROUP" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def leads() -> bool:
-    """Whether this process writes the run's files and messages: the first of torchrun's, or the only one."""
-    return not under_torchrun() or os.environ["RANK"] == "0"
+    """Whether this process writes the run's files and messages: the first of several, or the only one."""
+    return not grouped() or os.environ["RANK"] == "0"

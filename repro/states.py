@@ -2,19 +2,21 @@
 
 import fcntl
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 from repro import failure, provenance
 from repro.costs import trainings
-from repro.errors import ReproError, line
-from repro.files import read_json
+from repro.errors import FOREIGN, ReproError, is_number, line
+from repro.files import own, read_end, read_json
 from repro.runs import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
 from repro.settings import published_folder, runs_folder
+from repro.snapshot import once
 
 WORDS = ("done", "running", "stopped", "failed")
+PACE = 5  # epochs whose median is the time of those to come
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class State:
         return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
 
 
+OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # what tells that a folder without params.json is a run's
+
+
 class Survey(NamedTuple):
     """All runs, published ones last, in order of their names, and for each folder that is passed over the reason."""
 
@@ -42,15 +47,16 @@ class Survey(NamedTuple):
     uncounted: dict[str, str]  # they hold a run that is counted elsewhere, or under a name that is not theirs
 
 
+@once
 def survey() -> Survey:
     """Return the runs in the runs folder and the published ones, each finished one once: the user's own counts."""
     damaged, uncounted, seen = {}, {}, {}
-    for path in _own_first(folders()):
-        name = "/".join(path.parts[-2:]) + PUBLISHED * is_published(path)
+    for path in _own_first([*folders(), *_unnamed()]):
+        name = line("/".join(path.parts[-2:]) + PUBLISHED * is_published(path))
         try:
             run = read_run(path)
             _check(run)
-        except (ReproError, OSError) as error:
+        except FOREIGN as error:
             damaged[name] = line(error).replace(f"{runs_folder()}/", "").replace(f"{published_folder().parent}/", "")
             continue
         what = held_identity(path), run.published
@@ -60,11 +66,17 @@ def survey() -> Survey:
         if what in seen:
             uncounted[name] = f"holds the same run as {seen[what].name}: delete one of both"
         elif wrong := misnamed(run):
-            uncounted[name] = wrong
+            uncounted[name] = line(wrong)
         else:
             seen[what] = run
     runs = sorted(seen.values(), key=lambda run: (run.published, run.path))
     return Survey(runs, damaged, uncounted)
+
+
+def _unnamed() -> list[Path]:
+    """Return folders that hold files of a run and do not say of which."""
+    held = {file.parent for name in OTHERS for file in runs_folder().glob(f"*/*/{name}")}
+    return [path for path in held if not (path / "params.json").exists()]
 
 
 def _own_first(paths: Iterable[Path]) -> list[Path]:
@@ -74,31 +86,34 @@ def _own_first(paths: Iterable[Path]) -> list[Path]:
 
 
 def _check(run: Run) -> None:
-    """Read what every face reads of a run, so that ReproError names what is damaged."""
+    """Read what every face reads of a run, so that an error says what is damaged."""
+    if not run.name.isprintable():
+        raise ReproError("its folder's name is no text: rename it")
     run.result  # noqa: B018
     provenance.read(run.path)
-    for part in _parts(run):
-        part.metrics()
+    _epochs(run.path)
 
 
-def _parts(run: Run) -> list[Run]:
-    """Return the run and the parts of it that have metrics of their own."""
-    found = [path for pattern in ("metrics.jsonl", "*/metrics.jsonl") for path in run.path.glob(pattern)]
-    return [replace(run, path=path.parent) for path in sorted(found)]
+@once
+def _epochs(path: Path) -> tuple[int, list[float]]:
+    """Return how many epochs a run has done, in all its parts, and the seconds of the last ones."""
+    files = [file for pattern in ("metrics.jsonl", "*/metrics.jsonl") for file in path.glob(pattern)]
+    ends = [read_end(file, PACE) for file in sorted(files)]
+    rows = [row for _, last in ends for row in last]
+    seconds = [row["seconds"] for row in rows if is_number(row.get("seconds"))]
+    return sum(count for count, _ in ends), seconds[-PACE:]
 
 
 def state(run: Run) -> State:
     """Return how far a run is."""
     if run.result is not None:
         return State("done")
-    rows = [row for part in _parts(run) for row in part.metrics()]
-    of = expected_epochs(run)
-    seconds = [row["seconds"] for row in rows if "seconds" in row]
-    left = median(seconds[-5:]) * max(of - len(rows), 0) if of and seconds else None
+    (done, seconds), of = _epochs(run.path), expected_epochs(run)
+    left = median(seconds) * max(of - done, 0) if of and seconds else None
     if is_held(run.path / ".lock"):
-        return State("running", len(rows), of, left)
+        return State("running", done, of, left)
     message = failure.read(run.path) or _error_in_notebook(run.path)
-    return State("failed" if message else "stopped", len(rows), of, left, message)
+    return State("failed" if message else "stopped", done, of, left, message)
 
 
 def expected_epochs(run: Run) -> int | None:
@@ -111,14 +126,17 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock at `path`."""
     if not path.exists():
         return False
-    with open(path, "rb") as file:
-        try:
+    try:
+        with open(path, "rb", opener=own) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except OSError:  # a link or no plain file, which nobody of ours holds
+        return False
     return False
 
 
+@once
 def _error_in_notebook(path: Path) -> str:
     """Return the error in the notebook, where failure.txt is not kept; empty if a session has begun since."""
     if not (path / "notebook.ipynb").exists():
@@ -130,9 +148,9 @@ def _error_in_notebook(path: Path) -> str:
         executed = notebook["metadata"].get("papermill", {}).get("end_time")
         if executed and sessions and sessions[-1]["start"] > executed:
             return ""  # ended before it could write its notebook
-    except (ReproError, KeyError, TypeError, AttributeError):
+    except FOREIGN:
         return "its notebook cannot be read"
-    return next((error.splitlines()[0] for error in errors if not error.startswith("KeyboardInterrupt")), "")
+    return next((line(error.splitlines()[0]) for error in errors if not error.startswith("KeyboardInterrupt")), "")
 
 
 def duration(seconds: float) -> str:

@@ -34,6 +34,7 @@ ITEMS = (
     Item("Figures 4 and 5: the convolutional cells", ("cifar10-search", "cifar10-select")),
     Item("Figure 6: the recurrent cell", ("ptb-search", "ptb-select")),
     Item("Table 1: image classifiers on CIFAR-10", (), "darts_table1_cifar10", "darts-2nd"),
+    Item("Search cost: the second order beside the first", ("cifar10-cost",)),
     Item("Section 3.3: alternatives to the bilevel search", (), "darts_ablations", "simultaneous-sgd"),
     Item("Table 2: language models on Penn Treebank", (), "darts_table2_ptb", "darts-2nd"),
     Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "darts"),
@@ -43,6 +44,7 @@ ITEMS = (
     Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
     Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
     Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
+    Item("SPOS, Table 7: one path beside the whole mixture", ("spos-cost",)),
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
-from repro.files import sha256
+from repro.files import read_text, sha256
 from repro.presence import MACRO, require_table
 from repro.search_space import Cost, Gene, Space
 
@@ -101,8 +101,8 @@ def kendall_tau_equal_cost(one: Sequence[float], other: Sequence[float], costs: 
 def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[tuple[Gene, Row]]]) -> Table:
     require_table(name, path)
     try:
-        rows = dict(read(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
+        rows = dict(read(read_text(path)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
         raise ReproError(
             f"{path} is not the table of {name} ({type(error).__name__}: {error}): fetch it again"
         ) from error

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
-from repro.files import make_folder, write_bytes
+from repro.files import MOST, make_folder, read_bytes, write_bytes
 from repro.presence import CORPORA, PARTS, require_corpus
+from repro.progress import note_once
 from repro.settings import data_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
@@ -67,6 +68,7 @@ SOURCES = {
     ),
 }
 NAMES = ("english", *SOURCES)
+WORD = 64  # bytes of a corpus file for each of its words that are read at most
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
     if name not in SOURCES:
         raise unknown("corpus to download", name, SOURCES)
     source, paths = SOURCES[name], [Path(folder) / file for file in SOURCES[name].files]
-    lacking = [i for i, path in enumerate(paths) if not path.exists() or _md5(path.read_bytes()) != source.md5[i]]
+    lacking = [i for i, path in enumerate(paths) if not path.exists() or _md5(read_bytes(path)) != source.md5[i]]
     if lacking:
         make_folder(paths[0].parent)
     for i, content in _download(source, lacking):
@@ -144,7 +146,8 @@ def _download(source: Source, wanted: list[int]) -> Iterator[tuple[int, bytes]]:
         elif wanted:
             with zipfile.ZipFile(io.BytesIO(_read_url(source.urls[0]))) as archive:
                 for i in wanted:
-                    yield i, archive.read(source.files[i])
+                    with archive.open(source.files[i]) as member:
+                        yield i, member.read(MOST)
     except (OSError, HTTPException, zipfile.BadZipFile, KeyError) as error:  # KeyError: no such member
         raise ReproError(
             f"{source.urls[0]} could not be downloaded ({error}): put {', '.join(source.files)} into the data folder"
@@ -153,7 +156,10 @@ def _download(source: Source, wanted: list[int]) -> Iterator[tuple[int, bytes]]:
 
 def _read_url(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=60) as answer:
-        return answer.read()
+        content = answer.read(MOST + 1)
+    if len(content) > MOST:
+        raise OSError(f"it sends more than {MOST:,} bytes")
+    return content
 
 
 def _from_files(name: str, source: Source, folder: Path) -> Corpus:
@@ -161,7 +167,7 @@ def _from_files(name: str, source: Source, folder: Path) -> Corpus:
     numbers: dict[str, int] = {}
     parts, checksums = {}, {}
     for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
-        content = _read(folder / file, name, folder)
+        content = _read(folder / file, name, folder, WORD * expected)
         parts[part] = _number(_lines(content), numbers)
         checksums[file] = _md5(content)
         if len(parts[part]) != expected:
@@ -174,12 +180,31 @@ def _from_files(name: str, source: Source, folder: Path) -> Corpus:
             f"{name} in {folder} has {len(numbers):,} different words, expected {source.vocabulary_size:,}: "
             f"replace the files by the originals (`repro data fetch {name}`)"
         )
+    if other := _unreleased(source, checksums):
+        note_once(f"{folder / other[0]} is not the released one (md5 {checksums[other[0]]}): numbers will not compare")
     return Corpus(name, **parts, vocabulary=tuple(numbers), checksums=checksums)
 
 
-def _read(path: Path, name: str, folder: Path) -> bytes:
+def check(name: str) -> dict[str, str]:
+    """Load a corpus and return its checksums; ReproError where a file is not the released one, word by word."""
+    found = load_corpus(name).checksums
+    if name in SOURCES and (other := _unreleased(SOURCES[name], found)):
+        raise ReproError(
+            f"{other[0]} is not the released one: its md5 is {found[other[0]]}, expected "
+            f"{dict(zip(SOURCES[name].files, SOURCES[name].md5, strict=True))[other[0]]}; "
+            f"replace it by the original (delete it and run `repro data fetch {name}`)"
+        )
+    return found
+
+
+def _unreleased(source: Source, checksums: dict[str, str]) -> list[str]:
+    """Return the files whose md5 is not the released one's."""
+    return [file for file, md5 in zip(source.files, source.md5, strict=True) if checksums[file] != md5]
+
+
+def _read(path: Path, name: str, folder: Path, most: int) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, most)
     except OSError as error:
         raise ReproError(f"{path} cannot be read ({error.strerror}): replace it, or correct its permissions") from error
     if not content.strip():

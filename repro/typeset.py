@@ -17,6 +17,7 @@ from repro.drawing import show as show_bundle
 from repro.files import make_folder, write_bytes
 
 NOTHING = "–"
+LINES = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what ends a line
 LONG = 28  # characters of a cell that needs a wide column
 # Names in metrics.jsonl and result.json as headings; what is not here is called as it is, without underlines
 HEADINGS = {
@@ -82,9 +83,9 @@ def _latex(text: str) -> str:
     return "".join(special.get(letter, letter) for letter in text)
 
 
-def _pipes(text: str) -> str:
-    """Escape what Markdown would take for its own in a table."""
-    return text.replace("|", r"\|").replace("*", r"\*").replace("_", r"\_")
+def verbatim(text: str) -> str:
+    """Return Markdown that shows a text as it is, in one line, also within a table: none of it is markup."""
+    return re.sub(r"([\\`*_<>|~$&]|\](?=[(\[:]))", r"\\\1", LINES.sub(" ", text))
 
 
 FORMATS = {
@@ -94,7 +95,9 @@ FORMATS = {
         lambda text, target: f'<a href="{html.escape(target)}">{html.escape(text)}</a>',
     ),
     "markdown": Format(
-        _pipes, lambda code: f"`{code.replace('|', chr(92) + '|')}`", lambda text, target: f"[{_pipes(text)}]({target})"
+        verbatim,
+        lambda code: f"`{code.replace('|', chr(92) + '|')}`",
+        lambda text, target: f"[{verbatim(text)}]({target})",
     ),
     "latex": Format(_latex, lambda code: rf"\texttt{{{_latex(code)}}}", lambda text, target: _latex(text)),
     "plain": Format(str, str, lambda text, target: text),
@@ -121,7 +124,7 @@ def cell(value: Any, form: str, decimals: int = 2) -> str:
         return style.text(NOTHING)
     if isinstance(value, float):
         return style.text(number(value, decimals) if value % 1 else f"{value:.0f}")
-    return style.text(str(value))
+    return style.text(LINES.sub(" ", str(value)))
 
 
 def heading(name: str) -> str:

@@ -11,6 +11,7 @@ PICTURES = {"dataset": "imagenet", "folder": "small", "images": 0, "batch": 8, "
 PATHS = {"images": 200, "batch": 10, "iterations": 6, "width": 0.25}
 EVOLUTION = {"bn_images": 20, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1}
 EVOLUTION |= {"mult_adds": 0, "bitops": 0}
+TURNS = {"steps": 2, "warm_up_steps": 1}
 SIZES = {
     "bilevel-toy": {"steps": 5},
     **dict.fromkeys(("cifar10-search", "cifar10-joint"), SEARCH),
@@ -28,6 +29,8 @@ SIZES = {
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
     "spos-retrain": {**PATHS, "architecture": "shuffle_3x3"},
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 20},
+    "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
+    "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
 }
 
 # Parameter -> another value, whichever experiment has it
@@ -47,7 +50,14 @@ OTHER = {
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 20_000.0},
-    **{"architecture": "shuffle_5x5", "winner": "random", "networks": 3, "supernet": "run:spos-supernet/lr=0.01"},
+    **{
+        "warm_up_steps": 0,
+        "paths": 2,
+        "architecture": "shuffle_5x5",
+        "winner": "random",
+        "networks": 3,
+        "supernet": "run:spos-supernet/lr=0.01",
+    },
 }
 OF_EXPERIMENT = {
     **{(name, "search"): "run:cifar10-search/alpha_init=1" for name in ("cifar10-select", "cifar10-progress")},
@@ -66,7 +76,7 @@ OF_EXPERIMENT = {
     ("spos-supernet", "weights"): "{data}/supernet.pt",
     ("spos-retrain", "weights"): "{data}/network.pt",
     ("spos-retrain", "space"): "bits",
-    **{(name, "images"): 180 for name in ("spos-supernet", "spos-retrain")},
+    **{(name, "images"): 180 for name in ("spos-supernet", "spos-retrain", "spos-cost")},
     ("spos-retrain", "mult_adds"): 0.013,
     ("spos-bits", "bitops"): 0.0001,
     ("spos-correlation", "benchmark"): "nas-bench-macro",
@@ -86,7 +96,7 @@ BESIDE = {
     **{(name, "snapshot"): {"genotype": "run:ptb-search/alpha_lr=1"} for name in ("ptb-eval", "wikitext2-eval")},
     ("imagenet-eval", "unreadable"): {"folder": "damaged", "unreadable": "skip"},
     ("spos-supernet", "dataset"): {"images": 0, "valid_images": 10},
-    ("spos-retrain", "dataset"): {"images": 0},
+    **{(name, "dataset"): {"images": 0} for name in ("spos-retrain", "spos-cost")},
     ("spos-supernet", "depth"): {"space": "bits"},
     ("spos-retrain", "depth"): {"space": "bits", "architecture": "2W2A"},
     **{("spos-retrain", name): {"architecture": "random"} for name in ("space", "blocks", "mult_adds")},
@@ -100,11 +110,13 @@ REFUSED = {
     ("spos-blocks", "bitops"): "only the space bits has BitOps",
     ("spos-channels", "bitops"): "only the space bits has BitOps",
 }
+SPOS = ("spos-supernet", "spos-retrain", "spos-cost")
 # Where no other value can have an effect here
 WITHOUT = {
     **{(name, "precision"): "a CPU computes in float32, whatever is asked" for name in EXPERIMENTS},
-    ("spos-supernet", "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test",
-    ("spos-retrain", "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test",
+    **{
+        (name, "folder"): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test" for name in SPOS
+    },
 }
 BESIDE, WITHOUT = (
     {pair: value for pair, value in table.items() if pair[1] in PARAMETERS[pair[0]]} for table in (BESIDE, WITHOUT)

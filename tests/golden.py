@@ -25,7 +25,8 @@ from repro.runs import Run, open_run
 
 FILE = Path(__file__).with_name("golden.json")
 DIGITS = 9  # significant ones that are kept
-MEASURED = ("seconds", "step_images_per_second", "input_images_per_second")
+MEASURED = ("seconds", "step_images_per_second", "input_images_per_second", "ratio", "seconds_ratio")
+MEASURED += tuple(f"seconds_{kind}" for kind in ("first", "second", "path", "mixture"))
 
 SEARCH = {"images": 48, "batch": 12, "channels": 2, "epochs": 2, "grad_clip": 1.5}  # so small gradients pass 5
 TRAINING = {"images": 40, "batch": 10, "channels": 2, "epochs": 2}
@@ -50,6 +51,8 @@ SIZES = {
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
     "spos-retrain": PATHS,
     "spos-correlation": {"networks": 3, "iterations": 4, "bn_images": 64},
+    "cifar10-cost": {"images": 48, "batch": 12, "channels": 2, "steps": 3, "warm_up_steps": 1},
+    "spos-cost": {"images": 220, "batch": 32, "paths": 2, "steps": 2, "warm_up_steps": 1},
 }
 # What the plan leaves out: other rules of the papers and of their released code
 OTHERS = (
@@ -123,9 +126,12 @@ def numbers(run: Run) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for path in sorted(run.path.glob("**/metrics.jsonl")):
         part = Run(path.parent, run.experiment, run.profile, run.params)
-        rows = [{name: value for name, value in row.items() if name not in MEASURED} for row in part.metrics()]
-        found[str(path.parent.relative_to(run.path))] = rows
-    return found | {"result": [run.result]}
+        found[str(path.parent.relative_to(run.path))] = part.metrics()
+    found["result"] = [run.result]
+    return {
+        part: [{name: value for name, value in row.items() if name not in MEASURED} for row in rows]
+        for part, rows in found.items()
+    }
 
 
 def rounded(value: Any) -> Any:

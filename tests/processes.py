@@ -2,12 +2,13 @@
 
 import multiprocessing
 import os
-import socket
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import distributed
+
+from repro import parallel
 
 
 @cache
@@ -20,15 +21,14 @@ def starter():
     return context
 
 
-def environment(rank, count, port, **more):
-    """What torchrun tells its processes."""
-    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-    names |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test", **more}
-    return {name: str(value) for name, value in names.items()}
+def environment(rank, count, store="", **more):
+    """What a launcher tells its processes: who they are, and the file in which they meet."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "REPRO_GROUP": store}
+    return {name: str(value) for name, value in (names | more).items()}
 
 
 def _work(folder, variables, function, arguments, joined):
-    os.environ.update(variables)
+    os.environ.update(variables | parallel.on_loopback())
     torch.set_num_threads(1)
     rank, count = int(variables["RANK"]), int(variables["WORLD_SIZE"])
     if joined:
@@ -41,11 +41,10 @@ def _work(folder, variables, function, arguments, joined):
 def together(folder: Path, count: int, function, *arguments, joined=True, **variables):
     """Return what `function` returns in each of `count` processes; `joined`: they already are a group."""
     folder.mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    store = folder / f"met{os.urandom(4).hex()}"  # a group that was killed leaves its own
     processes = [
         starter().Process(
-            target=_work, args=(folder, environment(rank, count, port, **variables), function, arguments, joined)
+            target=_work, args=(folder, environment(rank, count, store, **variables), function, arguments, joined)
         )
         for rank in range(count)
     ]

@@ -2,12 +2,14 @@
 
 import copy
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from repro.bilevel import Functional, architecture_gradient, finite_difference, virtual_step
+from repro import bilevel
+from repro.bilevel import Functional, architecture_gradient, clip_gradients, finite_difference, virtual_step
 from repro.hyperparameters import BilevelToy
 from repro.recipes.toy import fixed_point, train_loss, trajectory, valid_loss
 
@@ -127,6 +129,20 @@ def test_clipping_scales_the_implicit_term(smooth):
     ours = architecture_gradient("exact", train, valid, weights, alphas, xi=xi, clip=clip)
     for mine, d, i in zip(ours, direct, implicit, strict=True):
         torch.testing.assert_close(mine, d - xi * coefficient * i, rtol=1e-10, atol=1e-13)
+
+
+def test_a_largest_norm_of_0_clips_nothing(smooth):
+    """In every training, since there is no other clipping than these two."""
+    weights, alphas, train, valid = smooth
+    found = [architecture_gradient("exact", train, valid, weights, alphas, xi=0.2, clip=clip) for clip in (0, 1e9)]
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+    parameter = nn.Parameter(torch.ones(3))
+    parameter.grad = torch.full((3,), 1e6)
+    clip_gradients([parameter], 0)
+    assert parameter.grad.eq(1e6).all()
+    package = Path(bilevel.__file__).parent
+    clipping = {path.stem for path in package.rglob("*.py") if "clip_grad_norm_" in path.read_text()}
+    assert clipping == {"bilevel", "verify_convolutional"}
 
 
 class Net(nn.Module):

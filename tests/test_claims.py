@@ -256,6 +256,8 @@ def test_the_recurrent_widths_are_those_around_the_number_of_parameters():
 
 MADE = {"test_error": 30.0, "test_perplexity": 60.0, "test_accuracy": 70.0, "kendall_tau": 0.5}
 MADE |= {"ends": [{"xi": xi, "alpha": end, "weight": end} for xi, end in ((0.0, 2.0), (0.5, 1.0))]}
+MADE |= {"ratio": 2.6, "memory_ratio": 3.7, "seconds_ratio": 4.9}
+STEPS = [("D8", 1), ("S9a", 1), ("S9b", 1)]
 MILLIONS = {("NASNET", 33): 3.25, ("NASNET", 34): 3.44, ("AMOEBANET", 37): 3.32, ("AMOEBANET", 38): 3.49}
 MILLIONS |= {("ENAS_RNN", 657): 3.34, ("ENAS_RNN", 658): 3.36}  # others 3.35
 
@@ -274,7 +276,9 @@ def found(line):
     return next(each for answer in claims.answers("short") for each in answer.lines if each.line.id == line)
 
 
-@pytest.mark.parametrize(("line", "looks"), [("D1", 1), ("D2a", 1), ("D6a1", 1), ("D7a", 2), ("S1a", 2), ("S6b", 2)])
+@pytest.mark.parametrize(
+    ("line", "looks"), [("D1", 1), ("D2a", 1), ("D6a1", 1), ("D7a", 2), ("S1a", 2), ("S6b", 2), *STEPS]
+)
 def test_what_is_asked_for_is_what_the_next_look_takes(line, looks):
     for look in range(looks):
         assert found(line).n != LINES[line].look(look)

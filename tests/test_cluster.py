@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from listeners import beyond_loopback, listeners
 
-from repro import cluster, runner, runs, states, workers
+from repro import cluster, runner, runs, states, tls, workers
 from repro.board import Attempt
 from repro.cli import main
 from repro.errors import ReproError, UsageError
@@ -118,37 +120,45 @@ def test_a_run_that_kills_every_worker_has_failed(folder):
     assert str(states.state(run)) == f"failed, {job.message}"
 
 
-def scheduler(port):
-    """Start a scheduler on loopback."""
+def scheduler(command, port):
+    """Start a scheduler on loopback, by the command that `repro certificates` prints."""
+    _, _, *options = shlex.split(command)
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    return subprocess.Popen([*dask, "--no-dashboard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = subprocess.Popen([*dask, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: ("127.0.0.1", port) in listeners(started.pid))
+    return started
 
 
-def restart(schedulers, port, run):
+def restart(schedulers, command, port, run):
     """Kill the scheduler as soon as the run has made some epochs, and start another one at its address."""
     wait_until(lambda: len(run.metrics()) > 3)
     schedulers[-1].kill()
     schedulers[-1].wait()
-    schedulers.append(scheduler(port))
+    schedulers.append(scheduler(command, port))
 
 
 def test_the_scheduler_is_restarted_and_the_run_ends_as_on_one_machine(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    schedulers = [scheduler(port)]
-    command = [sys.executable, "-m", "repro.cli", "worker", f"127.0.0.1:{port}"]
+    folder = tmp_path / "tls"
+    start = tls.make(folder)
+    schedulers = [scheduler(start, port)]
+    command = [sys.executable, "-m", "repro.cli", "worker", f"127.0.0.1:{port}", "--tls", str(folder)]
     worker = subprocess.Popen(command, start_new_session=True)
     search = {**TINY, "epochs": 14}
     (job,) = runner.plan([(find("cifar10-search"), search)], "smoke", with_needs=False)
-    restarter = Thread(target=restart, args=(schedulers, port, job.run))
+    restarter = Thread(target=restart, args=(schedulers, start, port, job.run))
     try:
         restarter.start()
-        cluster.run_all([job], "the command", f"127.0.0.1:{port}")
+        cluster.run_all([job], "the command", f"127.0.0.1:{port}", str(folder))
+        found = listeners(worker.pid) | listeners(schedulers[-1].pid)
         restarter.join()
     finally:
         os.killpg(worker.pid, signal.SIGKILL)
         schedulers[-1].kill()
     assert len(schedulers) == 2
+    assert len(found) > 3
+    assert not beyond_loopback(found)
     assert (job.outcome, job.message) == ("ran", "")
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
     alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
@@ -178,7 +188,19 @@ def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
 
 
 @pytest.mark.parametrize(
-    "address", ["", "local:0", "local:x", "somewhere", "tcp://", "host:port", "a b:1", "local:2\n"]
+    "address",
+    [
+        "",
+        "tcp://127.0.0.1:9",
+        "127.0.0.1:9",
+        "local:0",
+        "local:x",
+        "somewhere",
+        "tcp://",
+        "host:port",
+        "a b:1",
+        "local:2\n",
+    ],
 )
 def test_an_address_that_is_none_is_refused_before_anything_starts(folder, address, capsys):
     assert main(["run", "bilevel-toy", "--cluster", address]) == 2
@@ -192,18 +214,19 @@ def test_a_worker_is_for_a_scheduler_elsewhere(capsys):
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def test_a_scheduler_that_is_not_there(monkeypatch, capsys):
+def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch, capsys):
+    tls.make(tmp_path / "tls")
     monkeypatch.setattr(workers, "ANSWER", 0.3)
-    assert main(["run", "bilevel-toy", "--cluster", "127.0.0.1:9"]) == 1
+    assert main(["run", "bilevel-toy", "--cluster", "127.0.0.1:9", "--tls", str(tmp_path / "tls")]) == 1
     error = capsys.readouterr().err
-    assert "no Dask scheduler answers at 127.0.0.1:9" in error
+    assert "no Dask scheduler with this certificate answers at 127.0.0.1:9" in error
     assert error.count("\n") == 1
 
 
 def test_without_dask_the_command_that_installs_it_is_told(monkeypatch, capsys):
     monkeypatch.setattr(workers, "find_spec", lambda name: None)
     assert main(["run", "bilevel-toy", "--cluster", "local:2"]) == 1
-    assert capsys.readouterr().err.endswith("need: pip install -e '.[cluster]'\n")
+    assert capsys.readouterr().err.endswith("need: pip install -r requirements.lock -e '.[cluster]'\n")
 
 
 @pytest.mark.parametrize(
@@ -267,10 +290,12 @@ def test_the_commands_of_the_readme_are_ones_that_there_are():
 
     block = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("```")[1]
     commands = [line.split("#")[0].split() for line in block.splitlines()[1:] if line]
-    assert [command[0] for command in commands] == ["pip", "dask", "repro", "repro"]
-    for command in commands[2:]:
+    assert [command[0] for command in commands] == ["pip", "repro", "repro", "repro"]
+    for command in commands[1:]:
         options = parse(command[1:])
-        workers.check(getattr(options, "address", None) or options.cluster)
+        if address := getattr(options, "address", None) or getattr(options, "cluster", None):
+            with pytest.raises(UsageError, match="no certificate with its key"):
+                workers.check(address, options.tls + "-that-is-not-there")
 
 
 def test_the_plan_with_other_seeds(capsys):

@@ -22,7 +22,26 @@ from repro.tables import MACRO_SPACE, NEAR, equal_cost, kendall_tau_equal_cost
 
 SEARCH = {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, "epochs": 3, "alpha_lr": 0.5}
 TRAINING = {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 1}
-FIRST_WAVE = ("D1", "S1a", "S1b", "S2a", "S2b", "S4a", "S7a", "S7b", "D3a", "D3b", "D3c", "D4a", "D4b", "D5a", "D9")
+FIRST_WAVE = (
+    "D1",
+    "D8",
+    "S9a",
+    "S9b",
+    "S1a",
+    "S1b",
+    "S2a",
+    "S2b",
+    "S4a",
+    "S7a",
+    "S7b",
+    "D3a",
+    "D3b",
+    "D3c",
+    "D4a",
+    "D4b",
+    "D5a",
+    "D9",
+)
 
 
 @pytest.fixture

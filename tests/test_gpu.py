@@ -94,7 +94,7 @@ def test_a_path_is_that_of_the_cpu(name, bf16, rel):
     assert found[1][1] == pytest.approx(found[0][1], abs=20 if bf16 else 5)
 
 
-@pytest.mark.parametrize("name", ["cifar10-search", "ptb-search", "spos-supernet"])
+@pytest.mark.parametrize("name", ["cifar10-search", "cifar10-cost", "ptb-search", "spos-supernet", "spos-cost"])
 def test_a_run_on_a_gpu_needs_no_fallback(name, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
     assert run_recipe(name, "smoke", {"device": "cuda"}).result

@@ -11,11 +11,13 @@ import pytest
 from repro import identity, listing, profiles, runner, runs, states
 from repro.errors import ReproError
 from repro.experiments import EXPERIMENTS, find
+from repro.genotypes import PUBLISHED, to_json
 from repro.parameters import Parameters, parameter
 from repro.references import parse_reference, reference
 from repro.results import compare, standing
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, made before parameters were renamed
+NEWER = {"cifar10-cost", "spos-cost"}  # experiments that there were not when it was made
 SEARCH, EVALUATION = find("cifar10-search"), find("cifar10-eval")
 
 
@@ -81,7 +83,7 @@ def test_one_run_has_many_spellings():
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - NEWER))
 def test_older_runs_are_read_and_are_those_asked_for(name, old):
     experiment = find(name)
     held = runs.existing_runs(name)
@@ -143,21 +145,30 @@ FILES = [
 ]
 
 
+def contents(experiment, name):
+    """Three contents of a file that a parameter may name: a cell is read at once."""
+    if name != "genotype":
+        return "[1]", "[2]", "[3]"
+    kind = find(experiment).parameters.CELL
+    return [json.dumps(to_json(cell)) for cell in PUBLISHED.values() if isinstance(cell, kind)][:3]
+
+
 @pytest.mark.parametrize(("experiment", "name"), FILES)
 def test_a_file_counts_by_its_content(experiment, name, tmp_path, monkeypatch):
+    one, two, three = contents(experiment, name)
     own = Path("it.json")
-    own.write_text("[1]")
+    own.write_text(one)
     first = finished(experiment, {name: "it.json"})
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path == first.path
-    own.write_text("[2]")
+    own.write_text(two)
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path != first.path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "it.json").write_text("[3]")
+    (elsewhere / "it.json").write_text(three)
     monkeypatch.chdir(elsewhere)
     third = runs.open_run(find(experiment), "smoke", {name: "it.json"})
     assert third.result is None
-    (elsewhere / "it.json").write_text("[1]")
+    (elsewhere / "it.json").write_text(one)
     assert runs.open_run(find(experiment), "smoke", {name: "it.json"}).path == first.path
 
 
@@ -190,7 +201,7 @@ def test_copies_links_and_strangers_are_told_and_not_counted(folder):
         for kind in ("copy", "link")
     )
     assert "lies under cifar10-joint, but is a run of cifar10-search" in survey.uncounted["cifar10-joint/smoke"]
-    assert len(compare.groups()) == 1
+    assert len(compare.groups("cifar10-search")) == 1
     assert sum("not counted" in line for line in listing.status()) == 4  # three of them, and their number
     assert compare.overview()["state"].str.startswith("not counted: ").sum() == 3
     shutil.rmtree(run.path)  # what is left was made under another name
@@ -255,6 +266,6 @@ def test_a_value_whose_meaning_changed_is_read_as_what_it_was(old):
 
 def test_an_older_run_stands_in_tables_as_what_it_was(old):
     run = runs.read_run(old / "cifar10-joint" / "smoke,strategy=simultaneous")
-    assert standing.whole(standing.described(run))["strategy"] == "simultaneous-apart"
+    assert standing.whole(runs.described(run.path))["strategy"] == "simultaneous-apart"
     today = standing.stated(find("cifar10-joint"), "smoke", {"strategy": "simultaneous"})
     assert standing.whole(today)["strategy"] == "simultaneous"

@@ -164,16 +164,64 @@ def test_batch_without_a_readable_picture_is_refused(folder):
         list(loader(find(folder, 8).train, skip=True))
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "I;16", "1"])
-def test_pictures_of_any_kind_have_three_channels(tmp_path, mode):
-    place = image_folder.make_folder(tmp_path / "train" / "a")
-    source = Image.fromarray(np.arange(40 * 50, dtype=np.uint16).reshape(40, 50) % 256 if mode == "I;16" else
-                             np.arange(40 * 50 * 3, dtype=np.uint8).reshape(40, 50, 3))  # fmt: skip
-    source = source if mode == "I;16" else source.convert(mode)
-    name = "a.JPEG" if mode in ("L", "CMYK") else "b.png"
-    source.save(place / name, **({"format": "JPEG"} if mode == "CMYK" else {"format": "PNG"}))
-    ((images, _),) = loader(scan(tmp_path / "train"), size=1)
-    assert images.shape == (1, 3, 32, 32)
+HALF = 128
+MODES = [
+    *(("1", each) for each in ("PNG", "TIFF", "BMP")),
+    *(("L", each) for each in ("PNG", "JPEG", "TIFF", "PPM", "WEBP")),
+    *(("LA", "PNG"), ("P", "PNG"), ("PA", "TIFF")),
+    *(("RGB", each) for each in ("PNG", "JPEG", "TIFF", "PPM", "WEBP", "BMP")),
+    *(("RGBA", "PNG"), ("RGBX", "TIFF"), ("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "JPEG")),
+    *(("I;16", each) for each in ("PNG", "TIFF", "PPM")),
+    *(("I;16B", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("LAB", "TIFF")),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind"), MODES, ids=lambda value: value)
+def test_grey_is_grey_in_pictures_of_any_mode(tmp_path, mode, kind):
+    """Or the picture is refused by its name and mode, never clipped."""
+    grey = Image.new("L", (50, 40), HALF)
+    if mode.startswith(("I", "F")):
+        numbers = {"F": np.float32, "I": np.int32, "I;16": np.uint16, "I;16B": ">u2"}[mode]
+        grey = Image.fromarray(np.full((40, 50), 0.5 if mode == "F" else HALF * 257).astype(numbers))
+    elif mode == "LAB":
+        grey = Image.frombytes("LAB", (50, 40), bytes([HALF, 0, 0]) * 2000)
+    elif mode == "PA":
+        grey = grey.convert("P").convert("PA")
+    elif mode in ("1", "RGBX"):
+        grey = (grey.point(lambda _: 255) if mode == "1" else grey.convert("RGB")).convert(mode)
+    else:
+        grey = grey.convert(mode)
+    place = image_folder.make_folder(tmp_path / "train" / "a") / f"a.{kind.lower()}"
+    grey.save(place, kind)
+    whole = v2.PILToTensor()
+    try:
+        ((images, _),) = loader(scan(tmp_path / "train"), size=1, transform=whole)
+    except ReproError as error:
+        assert mode in ("I", "F"), error
+        assert f"{place} (" in str(error)
+        assert mode in str(error)
+    else:
+        assert mode not in ("I", "F")
+        assert images.shape == (1, 3, 40, 50)
+        wanted = {"1": 255, "LAB": 119}.get(mode, HALF)  # half of LAB's lightness is less in sRGB
+        assert (images.int() - wanted).abs().max() <= 3, (images.min(), images.max())
+
+
+def test_copies_and_loops_in_folders_are_passed_over(folder, capsys):
+    before = find(folder, 8)
+    assert not capsys.readouterr().err
+    place = folder / "train" / "china-0"
+    for name in (".ipynb_checkpoints", "@eaDir", "Thumbnails"):
+        shutil.copytree(folder / "val" / "china-0", place / name)
+    shutil.copytree(folder / "val" / "china-0", folder / "val" / ".cache" / "china-0")
+    (place / "again").symlink_to(place)
+    (place / "other").symlink_to(folder / "train" / "china-1")
+    shutil.copytree(folder / "val" / "china-0", folder.parent / "elsewhere")
+    assert find(folder, 8).checksum == before.checksum
+    assert "5 folders passed over" in capsys.readouterr().err
+    for name in ("more", "more-again"):
+        (place / name).symlink_to(folder.parent / "elsewhere")
+    assert len(find(folder, 8).train.names) == len(before.train.names) + 6  # once
 
 
 class Die(torch.nn.Module):
@@ -195,7 +243,9 @@ def test_every_picture_is_in_one_part_of_one_batch(count, size, processes, shuff
     order = _Order(count, size, 7, shuffled)
     order.epoch = epoch
     whole = [key for batch in order for key in batch]
-    assert sorted(index for index, _ in whole) == list(range(count))
+    seen = {index for index, _ in whole}
+    assert seen <= {*range(count)}
+    assert len(seen) == len(whole) == count - (shuffled and count % size == 1)  # one by itself cannot be trained on
     parts = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "size", lambda: processes)
@@ -221,7 +271,7 @@ def test_augmentation_depends_on_nothing_but_seed_epoch_and_picture(embedded):
     first, second = epoch_of(part)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
-    for options in ({"size": 5}, {"workers": 2}, {"size": 7, "workers": 1}):
+    for options in ({"size": 6}, {"workers": 2}, {"size": 7, "workers": 1}):
         assert torch.equal(torch.stack(epoch_of(part, **options)), torch.stack([first, second]))
     assert not torch.equal(first, second)
     assert not torch.equal(epoch_of(part, seed=1)[0], first)

@@ -225,7 +225,7 @@ def test_skipped_pictures_are_counted_and_named(tmp_path):
     assert names.read_text().count(".jpg (") == 2
 
 
-# ---- torchrun
+# ---- several processes
 
 
 def children(pid):
@@ -241,14 +241,13 @@ def test_killed_process_is_told_and_the_run_goes_on_with_another_number(trained,
     run = subprocess.Popen([*command, "processes=2"], env=environment, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "killed").glob("*/*/metrics.jsonl")) and run.poll() is None:
         time.sleep(0.02)
-    (torchrun,) = children(run.pid)
-    workers = children(torchrun)
+    workers = children(run.pid)
     os.kill(workers[1], signal.SIGKILL)
     _, error = run.communicate(timeout=60)
     assert run.returncode == 1
     assert error.splitlines()[-1].startswith("repro: process 1 was ended by SIGKILL (out of memory, or killed)")
     assert "Traceback" not in error
-    assert not any(Path(f"/proc/{pid}").exists() for pid in (torchrun, *workers))
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     (folder,) = (tmp_path / "killed").glob("*/*")
     assert failure.read(folder).startswith("process 1 was ended by SIGKILL")
     with pytest.MonkeyPatch.context() as patch:
@@ -257,7 +256,7 @@ def test_killed_process_is_told_and_the_run_goes_on_with_another_number(trained,
     assert not (folder / "failure.txt").exists()
     assert len((folder / "provenance.json").read_text().split('"command"')) == 3
     for row, expected in zip(rows, whole, strict=True):
-        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-2)  # float32 in torchrun's processes
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-2)  # float32 in the processes
     assert result["epochs"] == 5
 
 
@@ -282,13 +281,12 @@ def test_processes_without_a_sign_of_life_are_ended(run, tmp_path, monkeypatch):
 
 def test_processes_that_fail_are_quoted(run, tmp_path, monkeypatch):
     script = tmp_path / "failing"
-    log = f"mkdir -p {run.path}/processes/x/attempt_0/1 && cat > {run.path}/processes/x/attempt_0/1/stderr.log"
     for said, message in {
         "repro: the data are gone": "^the data are gone$",
-        "Traceback\n[rank1]: RuntimeError: odd": "ended early with RuntimeError: odd; .*processes holds what they said",
-        "nothing": "its processes ended early; .*processes holds what they said, and the same command",
+        "Traceback\n[rank1]: RuntimeError: odd": "ended early with RuntimeError: odd; .*failure.txt holds",
+        "nothing": "its processes ended early; .*failure.txt holds what they said, and the same command",
     }.items():
-        script.write_text(f"#!/bin/sh\n{log} <<'END'\n{said}\nEND\nexit 1\n")
+        script.write_text(f"#!/bin/sh\n[ $RANK = 1 ] && cat >&2 <<'END'\n{said}\nEND\nexit 1\n")
         script.chmod(0o755)
         monkeypatch.setattr(launcher.sys, "executable", str(script))
         failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro import images
+from repro.draws import divide
 from repro.errors import ReproError, UsageError
-from repro.images import Batches, Source, load_images, split
+from repro.images import Batches, Images, Source, load_images, split
 
 SMALL = Source(20, 10, (32, 32, 3), 10, (0.5,) * 3, (0.25,) * 3)
 
@@ -72,7 +73,7 @@ def test_no_digit_is_both_trained_on_and_tested():
 
 def test_both_halves_of_the_digits_hold_every_class():
     digits = load_images("digits")
-    for half in split(len(digits.y_train)):
+    for half in divide(digits.y_train, split(len(digits.y_train))):
         assert torch.bincount(digits.y_train[half]).min() >= 60
 
 
@@ -199,8 +200,31 @@ def test_wrong_arrays_are_refused_by_name(tmp_path, small, change, message):
 
 
 def test_split_is_where_the_release_cuts():
-    assert split(50000) == (slice(0, 25000), slice(25000, 50000))
-    assert split(1497) == (slice(0, 748), slice(748, 1497))
+    assert split(50000) == 25000
+    assert split(1497) == 748
+    labels = torch.arange(50000) * 7919 % 10
+    assert divide(labels, 25000) == (slice(0, 25000), slice(25000, None))
+
+
+def test_a_draw_from_sorted_data_keeps_every_class(capsys):
+    labels = torch.arange(900) // 300
+    images = Images("mine", torch.arange(900)[:, None], labels, *[torch.zeros(1)] * 2, 3, (0.0,), (1.0,), "")
+    assert torch.bincount(images.head(300).y_train).tolist() == [100] * 3
+    assert "would hold 1 of 3 classes; drawn by class instead, 100 to 100 of each" in capsys.readouterr().err
+    held = images.head(0, last=30)
+    assert torch.bincount(held.y_train[-30:]).tolist() == [10] * 3
+    assert sorted(held.x_train.flatten().tolist()) == list(range(900))
+    for fraction in (0.1, 0.5, 0.9):
+        chosen, others = divide(labels, split(900, fraction))
+        assert torch.bincount(labels[chosen]).tolist() == [300 * fraction] * 3
+        assert sorted([*chosen.tolist(), *others.tolist()]) == list(range(900))
+
+
+def test_a_rare_class_is_on_both_sides_of_a_cut():
+    labels = torch.tensor([0] * 90 + [1] * 2)
+    assert [labels[part].sum().item() for part in divide(labels, 46)] == [1, 1]
+    assert labels[divide(labels, 4, both=False)[0]].tolist() == [0, 0, 1, 1]
+    assert labels[divide(labels, 1, both=False)[0]].tolist() == [0]
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5, float("nan")])
@@ -220,12 +244,13 @@ def numbered(n):
 
 @given(st.integers(1, 60), st.data(), st.booleans())
 def test_an_epoch_holds_every_image_once(n, data, drop_last):
+    """But for a last one that would be a batch by itself."""
     size = data.draw(st.integers(1, n))
     batches = Batches(*numbered(n), size, seed=1, drop_last=drop_last)
     labels = [y for _, y in batches]
     assert len(labels) == len(batches)
     seen = torch.cat(labels).tolist()
-    assert len(set(seen)) == len(seen) == (n // size * size if drop_last else n)
+    assert len(set(seen)) == len(seen) == (n - n % size * (drop_last or n % size == 1))
 
 
 @given(st.integers(2, 40), st.data())
@@ -242,10 +267,10 @@ def test_batches_continue_bit_for_bit(n, data):
 
 
 def test_iterating_goes_on_in_the_middle_of_an_epoch():
-    batches = Batches(*numbered(10), 3, seed=0)
+    batches = Batches(*numbered(11), 3, seed=0)
     first = [batches.next()[1]]
     rest = [y for _, y in batches]
-    assert sorted(torch.cat(first + rest).tolist()) == list(range(10))
+    assert sorted(torch.cat(first + rest).tolist()) == list(range(11))
     assert len(list(batches)) == 4
 
 

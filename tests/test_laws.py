@@ -16,6 +16,7 @@ LAST = {  # experiment -> what its last evaluation, and nothing else, takes from
     "spos-retrain": ("test_accuracy",),
 }
 OTHERS = ("cifar10-search", "cifar10-select", "cifar10-random", "cifar10-progress", "ptb-search", "ptb-select")
+OTHERS += ("cifar10-cost", "spos-cost")
 CHANGES = {"cifar10-eval": {"genotype": "DARTS_V2"}, "ptb-eval": {"genotype": "DARTS_V2_RNN", "epochs": 2}}
 CHANGES["spos-retrain"] = {"architecture": "shuffle_3x3"}
 

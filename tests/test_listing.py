@@ -1,12 +1,14 @@
 """list, show and status: every experiment, every parameter, every run; coloured in a terminal, plain in a pipe."""
 
 import re
+from collections import Counter
 
 import pytest
 
-from repro import listing, profiles
+from repro import files, listing, profiles, provenance, runs, snapshot, summary
 from repro.cli import main
 from repro.experiments import EXPERIMENTS, find
+from repro.results import compare
 from repro.runs import open_run
 
 
@@ -104,3 +106,30 @@ def test_colours_are_for_terminals_only(command, capsys, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     main(command)
     assert capsys.readouterr().out == plain
+
+
+def test_status_and_tables_read_every_run_once_and_of_its_metrics_the_end(capsys, monkeypatch, tmp_path):
+    seeds = 20
+    for seed in range(seeds):
+        stopped("cifar10-search", 1, seed=seed)
+    file = tmp_path / "cifar10-search" / "smoke" / "metrics.jsonl"
+    with open(file, "a", encoding="utf-8") as lines:
+        lines.write('{"damaged":\n' + f'{{"epoch": 1, "seconds": 2.0, "words": "{"x" * 100}"}}\n' * 50_000 + '{"cut')
+    read, parsed = Counter(), []
+    for module in (runs, provenance):
+        held = module.read_object
+        monkeypatch.setattr(
+            module, "read_object", lambda path, held=held, **kinds: read.update([path]) or held(path, **kinds)
+        )
+    monkeypatch.setattr(files, "_parsed", lambda text, held=files._parsed: parsed.append(text) or held(text))
+    assert main(["status"]) == 0
+    assert "after 50002 of 4 epochs" in capsys.readouterr().out
+    assert set(read.values()) == {1}
+    assert len(read) == 2 * seeds  # params.json and provenance.json
+    assert len(parsed) < 5 * seeds
+    read.clear()
+    with snapshot.taken():
+        summary.rows("smoke")
+        compare.overview()
+        compare.provenance_table()
+    assert set(read.values()) == {1}

@@ -227,7 +227,7 @@ def test_batch_smaller_than_the_processes_is_refused(monkeypatch):
 
 def test_number_of_processes_is_torchruns(monkeypatch):
     assert launcher.counted({"processes": "4"}, CifarSearch) == {"processes": "4"}
-    for name, value in environment(0, 2, 1).items():
+    for name, value in environment(0, 2).items():
         monkeypatch.setenv(name, value)
     assert launcher.counted({}, CifarSearch) == {"processes": "2"}
     with pytest.raises(UsageError, match="processes=4, but torchrun started 2: leave the parameter out"):
@@ -242,7 +242,7 @@ def test_number_of_processes_makes_no_other_run(tmp_path, monkeypatch):
     first, second = (open_run(experiment, "smoke", {"processes": count}) for count in (1, 2))
     assert first.path == second.path
     assert read_run(first.path).params.processes == 2
-    for name, value in environment(1, 2, 1).items():
+    for name, value in environment(1, 2).items():
         monkeypatch.setenv(name, value)
     follower = open_run(experiment, "smoke", {"processes": 2, "seed": 9})
     follower.log({"epoch": 0})

@@ -1,6 +1,7 @@
 """Strict parameters: what is wrong is refused by one line that says what was expected."""
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,17 @@ def test_every_value_of_a_run_can_be_given_again(experiment):
                 params = resolve(experiment, profile, {switch: setting})
                 assert set(idle) <= params.values().keys()
                 assert resolve(experiment, profile, params.values()) == params  # as the processes of a group get them
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_a_value_of_0_is_explained_or_refused(experiment):
+    """It could be taken for none, for all, or for an experiment that trains nothing; a seed of 0 is one like others."""
+    for field in dataclasses.fields(experiment.parameters):
+        if field.metadata["bounds"].get("low") == 0 and "seed" not in field.name:
+            assert re.search(r"\b0\b", field.metadata["doc"]), field.name
+    for name in {"lr", "weight_lr", "mutation_probability"} & set(experiment.parameters.__dataclass_fields__):
+        with pytest.raises(UsageError, match=f"{name}=0.0 is out of range: it must be more than 0"):
+            experiment.parameters.build({name: 0.0})
 
 
 def test_texts_become_typed_values():

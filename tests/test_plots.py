@@ -18,6 +18,8 @@ METRICS = pd.DataFrame(
     {"epoch": [0, 1, 2], "train_loss": [3.0, 2, 1], "train_error": [90.0, 50, 20], "valid_loss": [3.5, 3, 2]}
     | {"valid_error": [91.0, 60, 40]}
 )
+TURNS = pd.DataFrame({f"seconds_{kind}": [1.0, 2, 9] for kind in ("first", "path")})
+TURNS = TURNS.assign(seconds_second=[3.0, 4, 5], seconds_mixture=6.0, bytes_path=2.0**20, bytes_mixture=2.0**21)
 
 
 def shares(edges, operations, seed=0):
@@ -153,8 +155,20 @@ def figures():
     yield plots_alpha.alpha_history([shares(5, 8)] * 3, "normal")
     yield plots_cost.cost_against_error(published.table("darts_table1_cifar10"))
     yield plots_cost.accuracy_against_cost(published.table("spos_bits"), "bitops_G", "bit operations (G)")
+    yield plots_cost.orders(TURNS)
+    yield plots_cost.one_path(TURNS)
     snapshots = pd.DataFrame({"run": [0, 0], "cost": [1, 2], "value": [4.0, 5]})
     yield plots.progress(snapshots, {}, cost="epochs", measure="error (%)")
+
+
+def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
+    (axes,) = plots_cost.orders(TURNS).axes
+    assert lines(axes)["first order"].tolist() == [[1, 1], [2, 2], [3, 9]]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [2, 4]  # medians
+    memory, seconds = plots_cost.one_path(TURNS).axes
+    assert lines(memory)["whole mixture"].tolist() == [[1, 2], [2, 2], [3, 2]]  # MiB
+    assert [line.get_ydata()[0] for line in seconds.lines if line.get_linestyle() == "--"] == [4, 6]  # means
+    assert memory.get_ylim()[0] == seconds.get_ylim()[0] == 0
 
 
 def test_every_figure_says_in_words_what_it_shows():

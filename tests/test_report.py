@@ -32,7 +32,15 @@ from repro.runs import open_run
 from repro.states import duration
 
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
-ALWAYS = {"table1_cost", "spos_flops", "spos_bitops", "network", "figure6-published-recurrent"}
+ALWAYS = {
+    "others/",
+    "spos/evolution-of-others",
+    "table1_cost",
+    "spos_flops",
+    "spos_bitops",
+    "network",
+    "figure6-published-recurrent",
+}
 
 
 def contents(folder):
@@ -373,7 +381,10 @@ ASK = """<script>onload = () => { const root = document.documentElement; documen
 def test_a_browser_loads_every_image_and_nothing_else(name, width, again, tmp_path):
     browser = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("needs Chromium")
     page = tmp_path / "page.html"
-    page.write_text(again.files[name].decode().replace("</body>", ASK + "</body>"))
+    source = again.files[name].decode()
+    assert f'content="{pages.POLICY}"' in source.split("<style>")[0]
+    source = source.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")  # for the question
+    page.write_text(source.replace("</body>", ASK + "</body>"))
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}/profile"]
     command += [f"--window-size={width},900", "--enable-logging=stderr", "--v=0", "--dump-dom", page.as_uri()]

@@ -26,7 +26,7 @@ def test_name_tells_profile_and_what_differs(tmp_path):
 
 
 def test_name_of_a_hostile_value_stays_one_folder():
-    run = runs.open_run(find("cifar10-eval"), "smoke", {"genotype": "../../a b/{c}.json"})
+    run = runs.open_run(find("cifar10-eval"), "smoke", {"weights": "../../a b/{c}.json"})
     assert run.path.parent.name == "cifar10-eval"
     assert "/" not in run.path.name
     assert "{" not in run.path.name
@@ -44,7 +44,7 @@ def test_a_folder_that_holds_other_parameters_is_left_alone():
 
 
 def test_long_names_of_two_runs_differ():
-    paths = {runs.open_run(find("cifar10-eval"), "smoke", {"genotype": "x" * 300 + end}).path for end in "ab"}
+    paths = {runs.open_run(find("cifar10-eval"), "smoke", {"weights": "x" * 300 + end}).path for end in "ab"}
     assert len(paths) == 2
 
 

@@ -49,6 +49,13 @@ def test_a_supernet_is_trained_searched_and_its_winner_retrained():
     assert checkpoints.load(trained.path)["state"]["schedule"]["last_epoch"] == 7 + 5
 
 
+def test_steps_on_pictures_are_measured():
+    options = {"dataset": "imagenet", "workers": 0, "batch": 32, "paths": 2, "steps": 1, "warm_up_steps": 0}
+    measured = run("spos-cost", **options)
+    assert measured.result["memory_ratio"] > 1
+    assert len(measured.metrics()) == 2
+
+
 def test_pictures_are_picked_in_order_and_each_once(photographs):
     params = find("spos-supernet").parameters.build(SUPERNET)
     data = path_data.load(params, open_run(find("spos-supernet"), "smoke", SUPERNET))

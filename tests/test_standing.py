@@ -20,7 +20,7 @@ from repro.runs import open_run
 ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in rows.items()]
 SIZES = [*profiles.CHANGES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
-DATA = {"dataset", "corpus", "images", "tokens", "folder", "classes", "unreadable"}
+DATA = {"dataset", "corpus", "images", "pixels", "tokens", "folder", "classes", "unreadable"}
 NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
     "checkpoint_minutes"
 }
@@ -320,10 +320,11 @@ def test_the_summary_quotes_with_the_tables_mark():
     assert found["SPOS, building blocks"].endswith("74.3 (SPOS block search)")
 
 
-def test_what_is_as_published_is_drawn_last_over_what_is_not(monkeypatch):
+def test_what_is_as_published_is_drawn_last_over_what_is_not(tmp_path):
     for profile, changes in (("paper", {}), ("paper", {"epochs": 2}), ("smoke", {})):
         finished("cifar10-progress", profile, **changes)
-    order = [group.label() for group, _ in gallery.shown("cifar10-progress", "smoke")]
+    order = []
+    gallery.each("cifar10-progress", "smoke", lambda group, _: order.append(group.label()), tmp_path)
     assert order == ["smoke", "paper, epochs=2", "paper"]
 
 

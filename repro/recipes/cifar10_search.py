@@ -24,16 +24,7 @@ from repro.supernet import SearchNetwork
 def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     """Search for a cell, w on one half of the images and alpha on the other (Alg. 1)."""
     images = load(params, run)
-    network = build_network(params, images)
-    searcher = ImageSearch(
-        network,
-        sgd(params, network.weights()),
-        adam(params, network),
-        params.order,
-        params.xi_scale,
-        params.eps,
-        params.grad_clip,
-    )
+    searcher = build_search(params, images)
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
 
@@ -89,6 +80,20 @@ def run_search(
     cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", ())]
     compared = {"cosine": median(cosines)} if cosines else {}
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+
+
+def build_search(params: CifarSearch, images: Images) -> ImageSearch:
+    """Return the search for `images`, at its start."""
+    network = build_network(params, images)
+    return ImageSearch(
+        network,
+        sgd(params, network.weights()),
+        adam(params, network),
+        params.order,
+        params.xi_scale,
+        params.eps,
+        params.grad_clip,
+    )
 
 
 def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwork:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from repro.errors import UsageError
-from repro.genotypes import ConvGenotype, Genotype, RecurrentGenotype, from_json, load
+from repro.genotypes import ConvGenotype, Genotype, from_json, load, of_kind
 from repro.references import Reference, Source
 from repro.runs import Run, find_needed
 
@@ -14,11 +14,7 @@ def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotyp
     snapshot: the epoch of a search, from 1, whose cell it is; 0 for the last.
     """
     found = from_json(_held(find_needed(name, profile), snapshot)) if isinstance(name, Reference) else load(name)
-    if not isinstance(found, kind):
-        words = ("convolutional", "recurrent")
-        is_a, needed = words if kind is RecurrentGenotype else reversed(words)
-        raise UsageError(f"genotype={name} is a {is_a} cell, and a {needed} one is needed")
-    return found
+    return of_kind(found, kind, name)
 
 
 def _held(run: Run, snapshot: int) -> Any:

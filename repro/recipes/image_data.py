@@ -5,6 +5,7 @@ import torch
 from repro import devices
 from repro.acceleration import precision
 from repro.augment import Augment
+from repro.draws import divide
 from repro.hyperparameters import Accelerated, ImageTraining
 from repro.images import Batches, Images, load_images, split
 from repro.runs import Run
@@ -42,7 +43,7 @@ def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augm
 
 def halves(images: Images, fraction: float, batch: int, seed: int) -> tuple[Batches, Batches]:
     """Return batches of the first `fraction` of the training images and of the rest (Sect. 3.1.1)."""
-    first, rest = split(len(images.x_train), fraction)
+    first, rest = divide(images.y_train, split(len(images.x_train), fraction))
     return (
         Batches(images.x_train[first], images.y_train[first], batch, seed=devices.mixed_seed(seed, "order")),
         Batches(images.x_train[rest], images.y_train[rest], batch, seed=devices.mixed_seed(seed, "alpha-order")),

@@ -64,7 +64,7 @@ def load(params: ImageNetEval, run: Run) -> Pictures:
     """Return the pictures that the parameters name; ReproError says what is wrong with their folders."""
     folder = data_folder() / params.folder
     if params.dataset == "pictures":
-        folder = parallel.from_leader(lambda: pictures(run.path / "pictures"))
+        folder = Path(parallel.from_leader(lambda: str(pictures(run.path / "pictures"))))
     found = find(folder, params.classes)
     device = devices.describe(devices.pick(params.device))
     run.record(device=device, processes=parallel.size(), data={params.dataset: found.checksum})

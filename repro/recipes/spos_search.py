@@ -10,7 +10,8 @@ from repro import devices, progress
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, Settings, State, search
 from repro.hyperparameters_spos import SposSearch, SposSupernet
-from repro.paths import SinglePath, laid_out
+from repro.kernels import laid_out
+from repro.paths import SinglePath
 from repro.quantise import GIGA
 from repro.recipes.path_data import accelerate, judge, load, recorded
 from repro.recipes.spos_supernet import load_supernet

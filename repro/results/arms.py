@@ -12,7 +12,7 @@ from math import isfinite, nan
 from typing import Any, NamedTuple
 
 from repro import failure
-from repro.errors import ReproError, line
+from repro.errors import FOREIGN, LARGEST, is_number, line
 from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
@@ -48,7 +48,11 @@ class Measure:
     def of(self, result: Result | None, profile: str) -> float:
         """Return the value of a finished training; one that diverged counts as guessing."""
         value = nan if result is None else self.read(result)
-        return value if isfinite(value) else self.guess_at.get(profile, self.guess)
+        if not isfinite(value):
+            return self.guess_at.get(profile, self.guess)
+        if abs(value) > LARGEST:
+            raise ValueError("no number that can be computed with")
+        return value
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _finished(experiment: str, profile: str) -> Iterator[tuple[Run, Result]]:
             result = {"diverged": True} if failure.diverged(run.path) else run.result
             if run.profile == profile and not misnamed(run) and result is not None:
                 yield run, result
-        except (ReproError, OSError) as error:
+        except FOREIGN as error:
             note_once(f"{line(error)}; left out")
 
 
@@ -177,7 +181,7 @@ def _trainings(
             break
         try:
             values.append(measure.of(held[seed].result, profile))
-        except (LookupError, TypeError, ValueError):
+        except FOREIGN:
             note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: result.json lacks what is compared; left out")
             break
     return values
@@ -186,7 +190,8 @@ def _trainings(
 def _parameters(found: Trainings) -> float | None:
     """Return the number of parameters (millions) of an arm's networks, None where no run of it is finished."""
     results = (training.result for trainings in found.values() for training in trainings.values() if training.result)
-    return next((result["parameters_millions"] for result in results), None)
+    counts = (result.get("parameters_millions") for result in results)
+    return next(filter(is_number, counts), None)
 
 
 def requests(arm: Arm, profile: str, n: int, m: int) -> Iterator[Request]:

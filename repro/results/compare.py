@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from repro import provenance
-from repro.errors import ReproError
+from repro.errors import ReproError, is_number
 from repro.experiments import find
 from repro.results import published, standing
 from repro.results.rows import MEASURES, ROWS, Counterpart, answers
 from repro.runs import Run, held_identity, shown_run
+from repro.snapshot import once
 from repro.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
@@ -79,23 +80,23 @@ class Group:
         """Return the profile and what differs from its parameters, but for the seed and the values that are `known`."""
         return standing.label(self.first, known)
 
-    def metrics(self) -> pd.DataFrame:
-        """Return the rows of metrics.jsonl of all runs, with the place of the run in `run`."""
-        return pd.concat([pd.DataFrame(run.metrics()).assign(run=place) for place, run in enumerate(self.runs)])
-
     def numbers(self, entry: str) -> pd.Series:
-        """Return one entry of result.json of every run; ReproError if a run lacks it."""
-        for run in self.runs:
-            if entry not in (run.result or {}):
-                raise ReproError(f"{run.name}: result.json lacks {entry!r}; delete the run and run it again")
-        return pd.Series([run.result[entry] for run in self.runs], dtype=float)
+        """Return one entry of result.json of every run, NaN where a run has none."""
+        return pd.Series([run.result.get(entry) for run in self.runs], dtype=float)
 
 
-def groups(experiment: str | None = None, runs: list[Run] | None = None) -> list[Group]:
-    """Return the finished runs (of one experiment), those together that differ only in their seed."""
+@once
+def of_experiment(experiment: str) -> list[Run]:
+    """Return the runs of an experiment, finished or not, whose numbers can be shown."""
+    return [run for run in survey().runs if run.experiment == experiment and not flaw(run)]
+
+
+@once
+def groups(experiment: str) -> list[Group]:
+    """Return the finished runs of an experiment, those together that differ only in their seed."""
     found: dict[str, list[Run]] = {}
-    for run in survey().runs if runs is None else runs:
-        if experiment in (None, run.experiment) and run.result is not None:
+    for run in of_experiment(experiment):
+        if run.result is not None:
             found.setdefault(_but_seed(run), []).append(run)
     return [Group(tuple(sorted(alike, key=lambda run: getattr(run.params, "seed", 0)))) for alike in found.values()]
 
@@ -104,6 +105,17 @@ def _but_seed(run: Run) -> str:
     """Return what a run is, but for its own seed."""
     held = json.loads(held_identity(run.path))
     return json.dumps({**held, "parameters": {**held["parameters"], "seed": None}}, sort_keys=True)
+
+
+def flaw(run: Run) -> str:
+    """Say what of a finished run's result cannot stand in a table, empty where all can."""
+    entries, result = [*MEASURES.get(run.experiment, {}).values()], run.result
+    if result is None:
+        return ""
+    if lacking := [entry for entry in entries[:1] if entry not in result]:
+        return f"result.json lacks {lacking[0]!r}"
+    wrong = [entry for entry in entries if not (result.get(entry) is None or is_number(result[entry]))]
+    return f"result.json: {wrong[0]!r} is no number, or too large" if wrong else ""
 
 
 def page_of(run: Run) -> str:
@@ -118,11 +130,11 @@ def compare(table: str, profile: str) -> pd.DataFrame:
     `difference` is ours less the paper's, where ours is as published. `command` makes a row that was not run, in
     `profile`; a row without one the paper quotes. Groups of runs that answer no published row come last.
     """
-    experiments = {row.experiment for row in ROWS[table].values()}
-    runs = [run for run in survey().runs if run.experiment in experiments]
+    experiments = sorted({row.experiment for row in ROWS[table].values()})
+    runs = [run for experiment in experiments for run in of_experiment(experiment)]
     answered = rows_of(runs)
     made: dict[tuple[str, str] | None, list[Group]] = defaultdict(list)
-    for group in groups(runs=runs):
+    for group in (group for experiment in experiments for group in groups(experiment)):
         made[answered.get(group.first.path)].append(group)
     rows: list[dict[str, Any]] = []
     for paper in published.table(table).to_dict("records"):
@@ -142,7 +154,7 @@ def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
     profiles, experiments = {run.profile for run in runs}, {run.experiment for run in runs}
     tables = [name for name, rows in ROWS.items() if experiments & {row.experiment for row in rows.values()}]
     known = {text: (table, key) for table in tables for text, key in answers(table, profiles).items()}
-    found = {run.path: standing.text_of(standing.described(run)) for run in runs}
+    found = {run.path: standing.text_at(run.path) for run in runs}
     return {path: known[text] for path, text in found.items() if text in known}
 
 
@@ -205,11 +217,11 @@ def overview() -> pd.DataFrame:
     runs, damaged, uncounted = survey()
     rows: list[dict[str, Any]] = []
     for run in runs:
-        values = run.params.values()
+        values, wrong = run.params.values(), flaw(run)
         rows.append(
             {
                 "run": run.name,
-                "state": str(state(run)),
+                "state": f"damaged: {wrong}" if wrong else str(state(run)),
                 "data": values.get("dataset") or values.get("corpus"),
                 "epochs": values.get("epochs"),
                 "device": provenance.device(run.path),

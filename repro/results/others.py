@@ -5,9 +5,12 @@ Never a target: nothing here is tuned until it fits.
 
 import csv
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from repro.errors import FOREIGN, is_number, line
+from repro.progress import note_once
 from repro.runs import Run
 from repro.states import survey
 
@@ -66,4 +69,10 @@ def evolution() -> list[float]:
 
 
 def _errors(run: Run) -> tuple[float, ...]:
-    return tuple(row["train_error"] for row in run.metrics())
+    """Return a run's training errors, those before one that cannot be read."""
+    try:
+        errors = [row.get("train_error") for row in run.metrics()]
+    except FOREIGN as error:
+        note_once(f"{line(error)}; left out")
+        return ()
+    return tuple(takewhile(is_number, errors))

@@ -6,13 +6,14 @@ it was made in has no part in it, nor has what files hold, for the paper's are n
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from repro import profiles
 from repro.experiments import Experiment, find
-from repro.files import read_object
 from repro.identity import VERSION, Description, as_text, differences, needs_of, parameters_of, resolve
-from repro.runs import Run
+from repro.runs import Run, described
+from repro.snapshot import once
 
 
 def stated(experiment: Experiment, profile: str, changes: Mapping[str, Any]) -> Description:
@@ -34,25 +35,28 @@ def text_of(held: Description) -> str:
     return as_text(whole(held))
 
 
-def described(run: Run) -> Description:
-    """Return the description that a run's directory holds."""
-    return read_object(run.path / "params.json", experiment=str, profile=str, parameters=dict)
+@once
+def text_at(path: Path) -> str:
+    """Return all that the run in a folder is, as `text_of` says it."""
+    return text_of(described(path))
 
 
 def as_published(run: Run) -> bool:
     """Whether the run, and all that it needs, is one of those that the papers describe: those of the plan `paper`."""
-    return text_of(described(run)) in _published()
+    return text_at(run.path) in _published()
 
 
 def comparable(run: Run) -> bool:
     """Whether the data that the run itself is about are the paper's, all of them."""
-    return all(values == resolve(experiment, "paper", {}).part("data") for experiment, values in _data(described(run)))
+    return all(
+        values == resolve(experiment, "paper", {}).part("data") for experiment, values in _data(described(run.path))
+    )
 
 
 def data(run: Run) -> str:
     """Return what the run was made on, for people: the data set, and what of the paper's it is."""
     found = {}
-    for experiment, values in _data(described(run)):
+    for experiment, values in _data(described(run.path)):
         paper = resolve(experiment, "paper", {}).part("data")
         name = "dataset" if "dataset" in values else "corpus"
         less = [f"{each}={value}" for each, value in values.items() if value != paper[each]]

@@ -29,7 +29,16 @@ AS_LONG = (
     "processes",
     "population",
 )
-AS_LONG += ("mutation", "crossover", "parents", "cells", "nodes", "workers")  # more of them only takes longer
+AS_LONG += (
+    "paths",
+    "warm_up_steps",
+    "mutation",
+    "crossover",
+    "parents",
+    "cells",
+    "nodes",
+    "workers",
+)  # more of them only takes longer
 
 
 def values() -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""`make faults`: faults in real runs, bad input, and growth, in numbers; a result is added to results.json.
+"""`make faults`: faults in real runs, bad input, growth, and doors, in numbers; a result is added to results.json.
 
     python tests/faults --count 200 --inputs 10000 --seed 0
     python tests/faults --only runs --count 100 --seed 1 --kinds search,evolution
@@ -20,6 +20,7 @@ from pathlib import Path
 import absurd
 import bad_parameters
 import damaged_files
+import doors
 import growth
 import injections as faults
 import table
@@ -131,10 +132,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000, help="steps over which nothing grows")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1e9, help="begin with no other kind of run after so many")
-    parser.add_argument("--only", choices=["runs", "inputs", "absurd", "growth", "table"])
+    parser.add_argument("--only", choices=["runs", "inputs", "absurd", "growth", "doors", "table"])
     parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of runs: all by default")
     options = parser.parse_args()
-    wanted = [options.only] if options.only else ["runs", "inputs", "absurd", "growth", "table"]
+    wanted = [options.only] if options.only else ["runs", "inputs", "absurd", "growth", "doors", "table"]
     kinds = options.kinds.split(",")
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
@@ -150,6 +151,10 @@ def main() -> None:
         if "growth" in wanted:
             for row in growth.measure(folder, options.steps, [kind for kind in growth.KINDS if kind in kinds]):
                 growth.record(RESULTS, row)
+        if "doors" in wanted:
+            held = json.loads(RESULTS.read_text())
+            held["doors"] = doors.scan(folder)
+            RESULTS.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n")
     if "table" in wanted:
         (HERE / "README.md").write_text(table.page(json.loads(RESULTS.read_text())))
         print(table.page(json.loads(RESULTS.read_text())))

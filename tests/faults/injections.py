@@ -10,13 +10,13 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import hindrances
 import hostile
 from bad_parameters import Answer, refused
+from listeners import descendants
 from scene import PATIENCE, Scene, compare
 from tiny import make_data
 
@@ -261,13 +261,3 @@ def member(scene: Scene, undisturbed: Path, dice: random.Random) -> tuple[int, s
     scene.check()
     ended(scene, undisturbed)
     return int(alive and process.exitcode != 0), SAID if process.exitcode > 0 else SAME
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that these started."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    children = [child for child, parent in parents.items() if parent == pid]
-    return [*children, *(grandchild for child in children for grandchild in descendants(child))]

@@ -75,6 +75,14 @@ What a straight line through the samples after each epoch rises by over so many 
 """
 
 
+DOORS = """
+## No doors
+
+Sockets at which a run and all that it starts listen while it works, looked for every 0.3 seconds. Loopback is for its
+own processes; beyond it there must be none.
+"""
+
+
 def page(results: dict[str, Any]) -> str:
     """Return the page as Markdown."""
     seeds = {part: ", ".join(map(str, each)) for part, each in results["seeds"].items()}
@@ -83,6 +91,8 @@ def page(results: dict[str, Any]) -> str:
     refused = sum(times for _, outcome, times in inputs if outcome == "refused")
     parts = [HEAD, RUNS.format(total=sum(row[-1] for row in runs), seeds=seeds["runs"]), _runs(runs), BEYOND]
     parts += [INPUTS.format(total=refused, seeds=seeds["inputs"]), _inputs(inputs), GROWTH, _growth(results["growth"])]
+    if "doors" in results:
+        parts += [DOORS, _rows(("command", "on loopback", "beyond it"), results["doors"])]
     return "\n".join([*(part.strip("\n") + "\n" for part in parts), NOTES])
 
 

@@ -124,17 +124,9 @@ def test_report_removes_nothing_outside_of_its_folder(folder):
     }
 
 
-def test_log_of_processes_goes_with_a_finished_run():
+def test_folders_within_a_part_are_no_parts_of_a_run():
     run = runs.open_run(find("bilevel-toy"), "smoke", {})
-    (run.path / "processes").mkdir()
-    run.finish({"value": 1})
-    assert notebooks.compute(run) == {"value": 1}
-    assert not (run.path / "processes").exists()
-
-
-def test_logs_of_processes_are_no_parts_of_a_run():
-    run = runs.open_run(find("bilevel-toy"), "smoke", {})
-    for part in (run.path, run.path / "part", run.path / "processes" / "deep"):
+    for part in (run.path, run.path / "part", run.path / "part" / "deep"):
         part.mkdir(parents=True, exist_ok=True)
         (part / "metrics.jsonl").write_text('{"epoch": 0}\n')
     assert states.state(run).epochs == 2

@@ -61,6 +61,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
     | {"bn_images": "64", "iterations": "6"},
+    "cifar10-cost": {**CPU, "images": "32", "batch": "8", "channels": "1", "nodes": "1", "steps": "3"},
+    "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
 }
 
 # What must be finished before: experiment -> runs, as (experiment, parameters)

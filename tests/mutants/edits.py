@@ -83,8 +83,8 @@ EDITS = (
     Edit(
         "w is not clipped",
         "image_search.py",
-        "clip_grad_norm_(self.clipped, self.clip)",
-        "clip_grad_norm_(self.clipped, 1e9)",
+        "clip_gradients(self.clipped, self.clip)",
+        "clip_gradients(self.clipped, 1e9)",
         SEARCH,
     ),
     Edit("xi is not scaled", "image_search.py", 'self.xi_scale * group["lr"]', "self.xi_scale", SEARCH),
@@ -205,7 +205,7 @@ EDITS = (
     Edit(
         "nothing is clipped",
         "image_training.py",
-        "        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)\n",
+        "        clip_gradients(self.network.parameters(), self.clip)\n",
         "",
         EVAL,
     ),
