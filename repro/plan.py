@@ -60,9 +60,8 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
         kind = "published" if published else "finished"
         source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
-    if (
-        job.run.profile == "smoke" and job.experiment.name in costs.SMOKE
-    ):  # on other data: what the papers paid says nothing of it
+    # on other data: what the papers paid says nothing of it
+    if job.run.profile == "smoke" and job.experiment.name in costs.SMOKE:
         seconds = costs.SMOKE[job.experiment.name] * _share(job)
         return Estimate(seconds / 3600, "shipped", "measured on two cores, by its share of the profile's work")
     cost = costs.published(job.experiment, params)
