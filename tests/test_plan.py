@@ -28,7 +28,10 @@ def folder(tmp_path, monkeypatch):
 def finish(name, overrides, seconds, mib=None):
     """Make a finished run that took that long; whether its notebook was executed is not of interest here."""
     run = runs.open_run(find(name), "smoke", overrides)
-    facts = {"versions": {}, "sessions": [{"seconds": seconds / 2}, {"seconds": seconds / 2}]}
+    facts = {
+        "versions": {},
+        "sessions": [{"start": "2026-01-01T00:00:00", "command": "repro run", "seconds": seconds / 2}] * 2,
+    }
     run.save("provenance.json", facts | ({"memory": {"mib": mib}} if mib else {}))
     run.save("result.json", {})
     return run
