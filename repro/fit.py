@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from repro import checkpoints, devices, parallel, progress
 from repro.errors import Diverged, ReproError
@@ -55,6 +55,18 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[["
             within = None
             bar.n = index + 1
             bar.set_postfix({name: value for name, value in row.items() if name.endswith(("_error", "_perplexity"))})
+    refuse_broken(run, state)
+
+
+def refuse_broken(run: Run, state: Mapping[str, Stateful]) -> None:
+    """Raise Diverged where the last step left a network with a number that is not finite."""
+    for part in state.values():
+        for name, value in part.state_dict().items() if isinstance(part, nn.Module) else ():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise Diverged(
+                    f"{run.path.name}: {name} is not finite after the last step: "
+                    "take a smaller learning rate or a smaller clip"
+                )
 
 
 def save(run: Run, state: Mapping[str, Stateful], epochs: int, within: dict[str, Any] | None = None) -> None:

@@ -23,11 +23,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
 from repro import failure, profiles, provenance
-from repro.errors import FOREIGN, ReproError
+from repro.errors import FOREIGN, Diverged, ReproError
 from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.identity import (
@@ -78,7 +79,12 @@ class Run:
         return _result(self.path / "result.json")
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the headline numbers: from now on the run is done. A run that is done stays as it is."""
+        """Write the headline numbers: from now on the run is done. A run that is done stays as it is.
+
+        Raises Diverged for a number that is not finite.
+        """
+        if broken := [name for name, value in result.items() if isinstance(value, float) and not isfinite(value)]:
+            raise Diverged(f"{self.path.name}: {broken[0]} is {result[broken[0]]}: take a smaller learning rate")
         with lock(self.path / ".brief.lock", wait=5.0):
             if self.result is None:
                 provenance.update(self.path)

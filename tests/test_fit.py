@@ -11,7 +11,7 @@ import torch
 
 from repro import checkpoints
 from repro import fit as fitting
-from repro.errors import ReproError
+from repro.errors import Diverged, ReproError
 from repro.fit import Clock, Epoch, Values, fit
 from repro.hyperparameters import Trained
 from repro.image_training import Average
@@ -269,3 +269,20 @@ def test_non_finite_numbers_stop_the_run(tmp_path):
     run = run_in(tmp_path / "run")
     with pytest.raises(ReproError, match="loss is nan in epoch 0"):
         fit(run, {}, 1, lambda epoch: {"loss": float("nan")})
+
+
+def test_numbers_that_the_last_step_broke_are_told_and_end_no_run(tmp_path):
+    run, task = run_in(tmp_path), Task()
+
+    def breaks(this):
+        row = task.epoch(this)
+        if this.index == 5:
+            with torch.no_grad():
+                task.network[0].bias[0] = float("nan")
+        return row
+
+    with pytest.raises(Diverged, match=r"0\.bias is not finite after the last step: take a smaller learning rate"):
+        fit(run, task.state, 6, breaks)
+    with pytest.raises(Diverged, match="test_error is nan: take a smaller learning rate"):
+        run.finish({"epochs": 6, "test_error": float("nan")})
+    assert run.result is None
