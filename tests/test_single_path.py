@@ -10,14 +10,14 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from repro.augment import Augment
-from repro.choice_blocks import WIDTHS, ChoiceNetwork, Layout
+from repro.choice_blocks import ChoiceNetwork, Layout
 from repro.errors import UsageError
 from repro.fit import Epoch
 from repro.image_training import train_epoch
 from repro.images import Batches, load_images
 from repro.macro import MacroLayout, MacroNetwork
 from repro.quantise import QuantisedResNet, ResidualLayout
-from repro.search_space import Cost, PathSampler
+from repro.search_space import WIDTHS, Cost, PathSampler
 from repro.single_path import Judge, PathSGD, accuracy, balanced_split, measure_latency, path_training, recalibrate
 
 TINY = Layout(8, 1, 10, stem=4, stem_stride=1, widths=(8, 20), repeats=(2, 2), strides=(1, 2), head=12)
