@@ -1,1 +1,3 @@
 """DARTS and SPOS, reproduced: search, discretisation and evaluation."""
+
+__version__ = "0.1.0"

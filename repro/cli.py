@@ -1,22 +1,24 @@
-"""The command line `repro`: list, show, status, plan, run, claims, publish, worker, certificates, merge, report, data,
-verify.
+"""The command line `repro`: what each of its commands does; `arguments` reads what is typed.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import os
-import re
 import signal
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from repro import costs, listing, profiles, snapshot
+from repro import costs, listing, records, snapshot
+from repro.arguments import count, parse, requests, whole_plan
 from repro.errors import AGAIN, UsageError, line, told
-from repro.experiments import Experiment, find
+from repro.experiments import find
+from repro.files import as_json
+from repro.removal import removable, remove
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,13 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
-    options = _parser().parse_args(arguments)
-    options.line = " ".join(["repro", *arguments])
-    for name in ("runs", "data"):
-        if value := getattr(options, name, None):
-            os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
     try:
-        status = options.command(options)
+        options = parse(arguments)
+        options.line = " ".join(["repro", *arguments])
+        for name in ("runs", "data"):
+            if value := getattr(options, name):
+                os.environ[f"REPRO_{name.upper()}"] = str(Path(value).absolute())
+        status = COMMANDS[options.command](options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # who reads has seen enough, as head does: what is left to be written goes nowhere
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(f"stopped; {AGAIN}", 130)
     except Exception as error:
-        if options.debug:
+        if "--debug" in arguments:
             traceback.print_exc()
         if message := told(error):
             return _fail(message, getattr(error, "status", 1))
@@ -52,36 +54,43 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
+def _say(options: argparse.Namespace, lines: Callable[[], list[str]], data: Callable[[], Any]) -> int:
+    """Print lines for people, or with --json the data behind them."""
+    with snapshot.taken():
+        print(as_json(data()).decode().rstrip() if options.json else "\n".join(lines()))
+    return 0
+
+
 def list_experiments(options: argparse.Namespace) -> int:
     """Print every experiment: what it reproduces, needs and cost its authors, and the state of its runs."""
-    with snapshot.taken():
-        print(*listing.experiments(), sep="\n")
-    return 0
+    return _say(options, listing.experiments, records.experiments)
 
 
 def show_experiment(options: argparse.Namespace) -> int:
     """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
-    experiment = find(options.name)
-    print(*(listing.cell(experiment) if options.cell else listing.parameters(experiment, options.profile)), sep="\n")
-    return 0
+    experiment, profile = find(options.name), options.profile
+    lines = lambda: listing.cell(experiment) if options.cell else listing.parameters(experiment, profile)
+    return _say(options, lines, lambda: records.parameters(experiment, profile))
 
 
 def show_status(options: argparse.Namespace) -> int:
     """Print how far every run is."""
-    with snapshot.taken():
-        print(*listing.status(), sep="\n")
-    return 0
+    return _say(options, listing.status, records.status)
 
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Run the named experiments, or all of the profile, and print what became of each."""
-    from repro import pool, runner
+    from repro import runner
 
-    at_once = None if options.jobs is None else _count("--jobs", options.jobs)
+    at_once = None if options.jobs is None else count("--jobs", options.jobs)
     if at_once and options.cluster is not None:
         raise UsageError("--jobs is for this machine, and each worker of --cluster runs one at a time: leave one out")
     with_needs = options.with_needs or options.all or options.claim is not None
-    jobs = runner.plan(_requests(options), options.profile, with_needs)
+    jobs = runner.plan(requests(options), options.profile, with_needs)
+    if options.cluster is None or options.dry_run:
+        runner.refuse(jobs)
+    if options.dry_run:
+        return _summary(jobs, options.debug)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
@@ -91,7 +100,9 @@ def run_experiments(options: argparse.Namespace) -> int:
         cluster.run_all(jobs, options.line, options.cluster, options.tls)
     elif options.tls is not None:
         raise UsageError("--tls goes with --cluster HOST:PORT")
-    else:
+    elif not all(runner.settled(job, jobs) for job in jobs):
+        from repro import pool
+
         pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
 
@@ -100,19 +111,33 @@ def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
     from repro import plan, runner
 
-    gpus = _count("--gpus", options.gpus)
-    jobs = runner.plan(_whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    print(*plan.lines(jobs, options.profile, gpus), sep="\n")
-    return 0
+    gpus = count("--gpus", options.gpus)
+    jobs = runner.plan(whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
+    return _say(options, lambda: plan.lines(jobs, options.profile, gpus), lambda: plan.records(jobs, gpus))
 
 
 def show_claims(options: argparse.Namespace) -> int:
     """Print every claim of the papers with its verdict, at one size or at the largest finished one."""
     from repro import listing_claims
-    from repro.results import claims
+    from repro.results import claim_rows, claims
 
     found = claims.headlines() if options.profile is None else claims.answers(options.profile)
-    print(*(listing_claims.markdown if options.markdown else listing_claims.claims)(found), sep="\n")
+    lines = listing_claims.markdown if options.markdown else listing_claims.claims
+    return _say(options, lambda: lines(found), lambda: claim_rows.rows(found))
+
+
+def remove_runs(options: argparse.Namespace) -> int:
+    """Delete runs from the runs folder, none of them where one is not there."""
+    for path in [*map(removable, options.runs_named)]:
+        print(f"removed {remove(path)}")
+    return 0
+
+
+def show_completion(options: argparse.Namespace) -> int:
+    """Print the script with which a shell completes what is typed after `repro`."""
+    from repro import completion
+
+    print(completion.script(options.shell))
     return 0
 
 
@@ -168,7 +193,7 @@ def publish_runs(options: argparse.Namespace) -> int:
     from repro import publish
 
     found = []
-    for outcome in publish.publish(options.runs_to_publish):
+    for outcome in publish.publish(options.runs_named):
         found.append(outcome.word)
         if outcome.word == "refused":
             print(f"repro: {outcome.name} not published: {outcome.why}", file=sys.stderr)
@@ -186,67 +211,14 @@ def verify_files(options: argparse.Namespace) -> int:
     return verify.main(options.files, options.device)
 
 
-def _requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
-    if [options.all, bool(options.names), options.claim is not None].count(True) != 1:
-        raise UsageError("name the experiments to run, or give --all or --claim (one of the three)")
-    if options.claim is not None:
-        if options.parameters or options.seeds:
-            raise UsageError("--claim runs what the claim was written down with; -p and --seeds go with experiments")
-        return _next_look(options)
-    if options.all:
-        if options.parameters:
-            raise UsageError("--all runs the profile's plan; -p goes with named experiments")
-        return _whole_plan(options.profile, options.seeds)
-    if bad := next((pair for pair in options.parameters if "=" not in pair), None):
-        raise UsageError(f"-p {bad}: expected key=value")
-    texts = dict(pair.split("=", 1) for pair in options.parameters)
-    requests = []
-    for name in options.names:
-        experiment = find(name)
-        values = experiment.parameters.parse(texts)
-        requests += [(experiment, {**values, **seed}) for seed in _seeds(options.seeds, experiment)]
-    return requests
-
-
-def _whole_plan(profile: str, seeds: str | None) -> list[tuple[Experiment, dict]]:
-    """Return every run of the profile, with these seeds in place of the plan's where an experiment has seeds."""
-    plan = list(profiles.plan(profile))
-    if seeds is None:
-        return plan
-    return [
-        (e, {**changes, **seed}) for e, changes in plan for seed in (_seeds(seeds, e) if "seed" in changes else [{}])
-    ]
-
-
-def _next_look(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
-    """Return the runs of the next look at a line of a claim."""
-    from repro.results import claims
-
-    return [*claims.wanted(options.claim, options.profile)]
-
-
-def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
-    if text is None:
-        return [{}]
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise UsageError(f"--seeds {text}: expected whole numbers with commas, such as 0,1,2,3")
-    return [experiment.parameters.parse({"seed": part.strip()}) for part in text.split(",")]
-
-
-def _count(option: str, text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise UsageError(f"{option} {text}: expected a whole number from 1 to 9999")
-    return int(text)
-
-
 def _summary(jobs: list, debug: bool) -> int:
-    counts = {outcome: sum(job.outcome == outcome for job in jobs) for outcome in ("ran", "done", "skipped", "failed")}
+    counts = Counter(job.outcome for job in jobs)
     if counts["done"] == len(jobs):
         print(f"nothing to do: all {len(jobs)} runs are done")
         return 0
-    words = {"ran": "ran", "done": "was done", "skipped": "SKIPPED", "failed": "FAILED"}
+    words = {"": "would run", "ran": "ran", "done": "was done", "skipped": "SKIPPED", "failed": "FAILED"}
     for job in jobs:
-        print(f"{words[job.outcome]:9} {job.run.name} ({job.seconds:.1f} s)")
+        print(f"{words[job.outcome]:9} {job.run.name}" + (f" ({job.seconds:.1f} s)" if job.outcome else ""))
     sys.stdout.flush()
     for job in jobs:
         if job.message:
@@ -256,68 +228,23 @@ def _summary(jobs: list, debug: bool) -> int:
     return 1 if counts["failed"] or counts["skipped"] else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="repro", description="DARTS and SPOS, reproduced")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--runs", help="folder of run directories (default: REPRO_RUNS, else runs/)")
-    common.add_argument("--data", help="folder of data sets (default: REPRO_DATA, else data/)")
-    common.add_argument("--debug", action="store_true", help="show stack traces")
-    profile = argparse.ArgumentParser(add_help=False)
-    profile.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
-    deciding = argparse.ArgumentParser(add_help=False)
-    sizes = [name for name in profiles.CHANGES if name != "smoke"]
-    deciding.add_argument("--profile", choices=sizes, help="verdicts of one size (default: the largest finished one's)")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, function, help: str, size: argparse.ArgumentParser = profile) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[common, size], help=help, description=help)
-        command.set_defaults(command=function)
-        return command
-
-    add("list", list_experiments, "list the experiments and the state of their runs")
-    show = add("show", show_experiment, "show an experiment's parameters")
-    show.add_argument("name")
-    show.add_argument("--cell", action="store_true", help="as the parameters cell of its notebook")
-    add("status", show_status, "show how far every run is, with the time left")
-    run = add("run", run_experiments, "run experiments; finished runs are kept, interrupted ones go on")
-    run.add_argument("names", nargs="*", metavar="NAME")
-    run.add_argument(
-        "-p", dest="parameters", action="append", default=[], metavar="key=value", help="change a parameter"
-    )
-    run.add_argument("--seeds", metavar="0,1,2,3", help="run once for each seed")
-    run.add_argument("--with-needs", action="store_true", help="also run what the named experiments need")
-    run.add_argument("--all", action="store_true", help="run everything in the profile's plan")
-    run.add_argument(
-        "--jobs",
-        metavar="N",
-        help="runs at a time (default: as many as there are cores for their threads; one on a GPU alone)",
-    )
-    run.add_argument("--claim", metavar="LINE", help="run what the next look at a line of a claim needs, such as D2a")
-    run.add_argument("--cluster", metavar="ADDRESS", help="run on a Dask scheduler's workers; local:2 starts two here")
-    plan = add("plan", show_plan, "show what a profile would run, in which order, and what it costs")
-    plan.add_argument("--gpus", default="1", metavar="N", help="order and times on N GPUs (default: 1)")
-    plan.add_argument("--seeds", metavar="0,1,2,3", help="these seeds in place of the plan's")
-    claims = add("claims", show_claims, "show the papers' claims, each with the verdict of the finished runs", deciding)
-    claims.add_argument("--markdown", action="store_true", help="as the README's table")
-    worker = add("worker", serve, "work for a Dask scheduler: one worker for each GPU of this machine")
-    worker.add_argument("address", metavar="HOST:PORT")
-    for command in (run, worker):
-        command.add_argument("--tls", metavar="FOLDER", help="certificate of the cluster, with a scheduler's HOST:PORT")
-    certificates = add("certificates", make_certificates, "make the certificate that the machines of a cluster share")
-    certificates.add_argument("folder", metavar="FOLDER")
-    report = add("report", make_report, "write the report of all runs")
-    report.add_argument("--to", metavar="FOLDER", help="where to write it (default: report/ in the runs folder)")
-    data = add("data", handle_data, "fetch or check a data set")
-    data.add_argument("action", choices=["fetch", "check"])
-    data.add_argument("name")
-    merge = add("merge", merge_runs, "copy the runs of other machines' runs folders into this one")
-    merge.add_argument("folders", nargs="+", metavar="DIR")
-    publish = add("publish", publish_runs, "copy finished runs, without checkpoints, to the published ones")
-    publish.add_argument("runs_to_publish", nargs="+", metavar="RUN", help="EXPERIMENT/NAME, or a run's folder")
-    verify = add("verify", verify_files, "compare with reference vectors")
-    verify.add_argument("files", nargs="+", metavar="FILE.npz")
-    verify.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
-    return parser
+COMMANDS = {
+    "list": list_experiments,
+    "show": show_experiment,
+    "status": show_status,
+    "run": run_experiments,
+    "plan": show_plan,
+    "remove": remove_runs,
+    "claims": show_claims,
+    "worker": serve,
+    "certificates": make_certificates,
+    "report": make_report,
+    "data": handle_data,
+    "merge": merge_runs,
+    "publish": publish_runs,
+    "verify": verify_files,
+    "completion": show_completion,
+}
 
 
 if __name__ == "__main__":

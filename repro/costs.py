@@ -16,6 +16,29 @@ from repro.results.published import RECALLED
 
 DAY = 24.0
 KINDS = ("published", "derived", "recalled", "assumed")  # of hours, the surest first
+# Seconds of a run of the smoke profile, with its notebook, measured beside another one on two cores
+SMOKE: Mapping[str, float] = {
+    "bilevel-toy": 4,
+    "cifar10-search": 23,
+    "cifar10-joint": 13,
+    "cifar10-select": 9,
+    "cifar10-random": 10,
+    "cifar10-progress": 13,
+    "cifar10-eval": 9,
+    "imagenet-eval": 9,
+    "ptb-search": 17,
+    "ptb-select": 7,
+    "ptb-random": 7,
+    "ptb-progress": 10,
+    "ptb-eval": 10,
+    "wikitext2-eval": 9,
+    "spos-supernet": 8,
+    "spos-blocks": 13,
+    "spos-channels": 12,
+    "spos-bits": 12,
+    "spos-retrain": 8,
+    "spos-correlation": 22,
+}
 STATE = 4 * 2 * 2  # bytes a parameter: float32, weights and momentum (or average), in two checkpoints
 OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
 

@@ -48,6 +48,8 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[["
             row = epoch(this)
             _refuse_non_finite(run, index, row)
             run.log({"epoch": index, **row, "seconds": round(this.seconds(), 3)})
+            if "genotype" in row:  # of a search: the cell so far
+                run.save("genotype.json", row["genotype"])
             save(run, state, index + 1)
             clock.restart()
             within = None

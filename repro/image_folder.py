@@ -17,6 +17,7 @@ from torch import Tensor
 from repro.draws import divide
 from repro.errors import ReproError, UsageError
 from repro.files import make_folder, private
+from repro.presence import require_classes
 from repro.progress import note
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision
@@ -83,8 +84,7 @@ def find(root: Path, classes: int) -> Pictures:
 
 def scan(root: Path) -> Part:
     """Return the pictures of the class folders in `root`; ReproError if it is missing, flat, or has an empty class."""
-    if not root.is_dir():
-        raise ReproError(f"{root} is missing: put pictures into {root}/<class>/, or name another folder by folder=PATH")
+    require_classes(root)
     entries, passed = sorted(root.iterdir()), []
     passed += [entry.name for entry in entries if entry.is_dir() and _passed_over(entry.name)]
     classes = [entry.name for entry in entries if entry.is_dir() and not _passed_over(entry.name)]

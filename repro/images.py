@@ -22,6 +22,7 @@ from repro import archives
 from repro.draws import divide
 from repro.errors import ReproError, UsageError, unknown, unreadable
 from repro.files import aside, make_folder
+from repro.presence import require_cifar10, what_to_put
 from repro.progress import note
 from repro.settings import data_folder
 
@@ -124,7 +125,7 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
         CIFAR10(folder, download=True)
         _write(path, _from_torchvision(path.parent))
     except (OSError, RuntimeError, HTTPException) as error:
-        raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {_what_to_put(path.parent)}") from error
+        raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {what_to_put(path.parent)}") from error
     return [path]
 
 
@@ -213,8 +214,7 @@ def _cifar10(folder: Path) -> Arrays:
     path = folder / "cifar10.npz"
     if path.exists():
         return _read(path)
-    if not (folder / "cifar-10-batches-py").is_dir():
-        raise ReproError(f"CIFAR-10 is not in {folder}: {_what_to_put(folder)}")
+    require_cifar10(folder)
     arrays = _from_torchvision(folder)
     try:
         _write(path, arrays)
@@ -298,10 +298,3 @@ def _moments(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of the pixels of x (N, C, H, W) uint8, in 0..1, per channel."""
     pixels = x.double() / 255
     return tuple(pixels.mean(dim=(0, 2, 3)).tolist()), tuple(pixels.std(dim=(0, 2, 3)).tolist())
-
-
-def _what_to_put(folder: Path) -> str:
-    return (
-        f"run `repro data fetch cifar10`, or put cifar10.npz or torchvision's cifar-10-batches-py/ into {folder} "
-        "(--data or REPRO_DATA names another folder)"
-    )

@@ -14,6 +14,7 @@ from repro.parameters import expected
 from repro.runs import Run
 from repro.states import WORDS, State, duration, state, survey
 
+MOST = 3  # numbers of a result beside a run
 COLOURS = {"done": "32", "running": "36", "stopped": "33", "failed": "31", "damaged": "31", "name": "1", "faint": "2"}
 COLOURS["published"] = COLOURS["done"]
 
@@ -26,20 +27,25 @@ def paint(text: str, kind: str) -> str:
 
 def experiments() -> list[str]:
     """Return two or three lines for every experiment: what it is, what it needs and cost, and the state of its runs."""
-    width, counts = max(map(len, EXPERIMENTS)), defaultdict(Counter)
-    for run in survey()[0]:
-        counts[run.experiment]["published" if run.published else state(run).word] += 1
-    lines = []
+    width, found, lines = max(map(len, EXPERIMENTS)), counts(), []
     for experiment in EXPERIMENTS.values():
         needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
         facts = [experiment.section, f"published cost: {costs.told(experiment)}"]
         facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
         lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
-        if found := counts[experiment.name]:
-            runs = [paint(f"{found[word]} {word}", word) for word in (*WORDS, "published") if found[word]]
+        if own := found[experiment.name]:
+            runs = [paint(f"{own[word]} {word}", word) for word in (*WORDS, "published") if own[word]]
             lines.append(f"{'':{width}}  runs: {', '.join(runs)}")
     return lines
+
+
+def counts() -> dict[str, Counter]:
+    """Return for every experiment how many of its runs are in which state, or published."""
+    found = defaultdict(Counter)
+    for run in survey().runs:
+        found[run.experiment]["published" if run.published else state(run).word] += 1
+    return found
 
 
 def parameters(experiment: Experiment, profile: str) -> list[str]:
@@ -101,7 +107,19 @@ def status() -> list[str]:
 def _rest(run: Run, found: State) -> str:
     """Return what there is to say beside a state's word."""
     facts = str(found).removeprefix(found.word).lstrip(" ,")
-    return ", ".join(filter(None, [facts, f"took {duration(provenance.seconds(run.path))}" * (found.word == "done")]))
+    done = [f"took {duration(provenance.seconds(run.path))}", *results(run)] if found.word == "done" else []
+    return ", ".join(filter(None, [facts, *done]))
+
+
+def results(run: Run) -> list[str]:
+    """Return the first numbers that a finished run found, such as `test_error 2.76`."""
+    known = run.params.values()
+    numbers = {
+        name: value
+        for name, value in (run.result or {}).items()
+        if name not in known and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return [f"{name} {value:.4g}" for name, value in [*numbers.items()][:MOST]]
 
 
 def _plain(value: Any) -> str:

@@ -28,6 +28,11 @@ from repro.settings import ROOT, data_folder, published_folder, runs_folder
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SOURCES = b"".join(path.read_bytes() for path in [Path(__file__), *sorted(TEMPLATES.rglob("*.*"))])  # of any page
+# Paths of another machine, where a run of it was merged: a module of a traceback, and the folder of a user
+FOREIGN = {
+    r"/(?:[^\s/\"':]+/)+((?:site-packages|repro|python3\.\d+)/[^\s\"':]+\.py)\b": r"\1",
+    r"/(?:home|Users)/[^\s/\"':]+": "~",
+}
 Links = Callable[[str], str | None]
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PLAIN = """b blockquote br code dd del div dl dt em hr i li p pre span strong sub summary sup table tbody tfoot thead tr
@@ -86,6 +91,8 @@ def unplaced(text: str, places: Mapping[Path, str] = {}) -> str:
     for folder, name in sorted(known.items(), key=lambda item: -len(str(item[0]))):
         if folder != Path(folder.anchor):  # not within a longer path, nor in a picture's base64
             text = re.sub(rf"(?<![\w/+=.~-]){re.escape(str(folder))}(?![\w+=.-])", name, text)
+    for foreign, name in FOREIGN.items():
+        text = re.sub(rf"(?<![\w/+=.~:-]){foreign}", name, text)
     return text
 
 

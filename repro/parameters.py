@@ -138,7 +138,7 @@ class Parameters:
     def values(self) -> dict[str, Any]:
         """Return every value by name, tuples as lists and references as text: what params.json holds."""
         held = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: _plain(value) for name, value in held.items()}
+        return {name: plain(value) for name, value in held.items()}
 
     @classmethod
     def kinds(cls) -> dict[str, Kind]:
@@ -197,7 +197,7 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
     raise UsageError(f"{name}={value!r} is wrong: {name} takes {expected(hint)}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON holds it."""
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Reference) else value
 

@@ -1,17 +1,19 @@
 """What a profile would run: in which order, how long, on how much disk, and on how many GPUs until when.
 
-An hour is measured where runs of the same experiment and profile are finished here, else what its authors paid or what
-`costs` fills in. The schedule is that of `repro run --cluster`: a free GPU takes the run with the longest path left.
+An hour is measured where runs of the same experiment and profile are finished here. Else it is what a run of smoke took
+elsewhere, what the authors paid, or what `costs` fills in. The schedule is that of `repro run --cluster`: a free GPU
+takes the run with the longest path left.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 from repro import costs, provenance, runner, schedule
 from repro.errors import ReproError
+from repro.identity import resolve
 from repro.runner import Job
 from repro.runs import Run
 from repro.schedule import Task, Tasks
@@ -24,8 +26,8 @@ MACHINES = (1, 4, 16, 64)
 class Estimate:
     """What one run takes; None: not known."""
 
-    hours: float | None
-    kind: str  # done, measured, one of costs.KINDS, or unknown
+    hours: float
+    kind: str  # done, measured, shipped with the package, or one of costs.KINDS
     source: str
     disk: float | None = None  # bytes
     memory: float | None = None  # the largest ever taken, in MiB
@@ -58,10 +60,18 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
         kind = "published" if published else "finished"
         source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
-    if job.run.profile == "smoke":  # on other data: what the papers paid says nothing of it
-        return Estimate(None, "unknown", "no run of this experiment is finished here")
+    # on other data: what the papers paid says nothing of it
+    if job.run.profile == "smoke" and job.experiment.name in costs.SMOKE:
+        seconds = costs.SMOKE[job.experiment.name] * _share(job)
+        return Estimate(seconds / 3600, "shipped", "measured on two cores, by its share of the profile's work")
     cost = costs.published(job.experiment, params)
     return Estimate(cost.hours, cost.kind, cost.source, costs.disk(cost, params))
+
+
+def _share(job: Job) -> float:
+    """Return how much a run does beside the usual one of its profile."""
+    usual = resolve(job.experiment, job.run.profile, {})
+    return costs.work(job.run.params.values()) / costs.work(usual.values())
 
 
 def _without_seed(run: Run) -> dict:
@@ -72,18 +82,17 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def tasks(jobs: list[Job], known: dict[Path, Estimate], unknown: float = 0.0) -> Tasks:
-    """Return what is still to run; a run of unknown length counts `unknown` hours."""
+def tasks(jobs: list[Job], known: dict[Path, Estimate]) -> Tasks:
+    """Return what is still to run."""
     left = {job.run.path: job for job in jobs if known[job.run.path].kind != "done"}
-    hours = {path: unknown if known[path].hours is None else known[path].hours for path in left}
-    return {path: Task(hours[path], tuple(need for need in job.needs if need in left)) for path, job in left.items()}
+    return {
+        path: Task(known[path].hours, tuple(need for need in job.needs if need in left)) for path, job in left.items()
+    }
 
 
 def ranked(jobs: list[Job]) -> list[Job]:
     """Return the jobs in the order in which a free worker is to take them: the longest path left first."""
-    known = estimates(jobs)
-    usual = mean([each.hours for each in known.values() if each.hours] or [1.0])
-    left = schedule.remaining(tasks(jobs, known, usual))
+    left = schedule.remaining(tasks(jobs, estimates(jobs)))
     return sorted(jobs, key=lambda job: -left.get(job.run.path, 0.0))
 
 
@@ -104,6 +113,16 @@ def lines(jobs: list[Job], profile: str, gpus: int) -> list[str]:
     ]
 
 
+def records(jobs: list[Job], gpus: int) -> dict:
+    """Return the plan as JSON holds it: hours and bytes, in the order in which `gpus` GPUs take the runs."""
+    known, names = estimates(jobs), {job.run.path: job.run.name for job in jobs}
+    slots = schedule.simulate(tasks(jobs, known), gpus)
+    left = {slot.task: {"start_hours": slot.start, "gpu": slot.machine} for slot in slots}
+    order = [*(path for path in names if path not in left), *left]
+    rows = [{"run": names[path], **asdict(known[path]), **left.get(path, {})} for path in order]
+    return {"gpus": gpus, "hours_until_the_end": schedule.makespan(slots), "runs": rows}
+
+
 def _runs(jobs: list[Job], known: dict[Path, Estimate], left: Tasks, gpus: int) -> Iterable[str]:
     yield f"{'start':>9}  {'takes':>9}  {'GPU':>3}  {'disk':>7}  {'hours':9}  run"
     for job in jobs:
@@ -113,21 +132,18 @@ def _runs(jobs: list[Job], known: dict[Path, Estimate], left: Tasks, gpus: int) 
     names = {job.run.path: job.run.name for job in jobs}
     for slot in schedule.simulate(left, gpus):
         each = known[slot.task]
-        takes = "?" if each.hours is None else duration(3600 * each.hours)
-        start = duration(3600 * slot.start)
+        start, takes = duration(3600 * slot.start), duration(3600 * each.hours)
         yield f"{start:>9}  {takes:>9}  {slot.machine:3}  {_bytes(each.disk):>7}  {each.kind:9}  {names[slot.task]}"
 
 
 def _sums(known: dict[Path, Estimate], left: Tasks, profile: str) -> Iterable[str]:
-    hours = Counter(dict.fromkeys(("measured", *costs.KINDS), 0.0))
+    hours = Counter(dict.fromkeys(("measured", "shipped", *costs.KINDS), 0.0))
     for path in left:
-        hours[known[path].kind] += known[path].hours or 0.0
+        hours[known[path].kind] += known[path].hours
     total = sum(hours.values())
     parts = ", ".join(f"{_hours(value)} {kind}" for kind, value in hours.items() if value)
     yield f"{profile}: {len(known)} runs, {len(known) - len(left)} done, {len(left)} to run"
     yield f"GPU hours: {_hours(total)}" + (f" ({parts})" if parts else "")
-    if unknown := sum(known[path].hours is None for path in left):
-        yield f"of {unknown} runs the hours are not known: they count nothing here, so all times are too short"
     sizes = [each.disk for each in known.values() if each.disk is not None]
     yield f"disk: {_bytes(sum(sizes))} for {len(sizes)} of {len(known)} runs (measured, else by their parameters)"
     memory = [each.memory for each in known.values() if each.memory]
@@ -145,7 +161,7 @@ def _sources(jobs: list[Job], known: dict[Path, Estimate]) -> Iterable[str]:
         if each.kind != "done":
             told[name, each.kind, each.source, each.hours] += count
     for (name, kind, source, hours), count in told.items():
-        yield f"  {name:17} {count:3} x {'?' if hours is None else duration(3600 * hours):>9}  {kind}: {source}"
+        yield f"  {name:17} {count:3} x {duration(3600 * hours):>9}  {kind}: {source}"
 
 
 def _critical(left: Tasks, names: dict[Path, str]) -> Iterable[str]:

@@ -7,22 +7,23 @@ not computed again.
 
 import sys
 
-from repro import launcher
+from repro import launcher, preflight
 from repro.errors import AGAIN, UsageError, told
 from repro.experiments import find
+from repro.identity import resolve
 from repro.notebooks import compute
-from repro.runs import Run, find_needed, open_run
+from repro.runs import Run, locate, open_run
 
 
 def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     """Make or finish the run and return it."""
     experiment = find(name)
     texts = launcher.counted(texts, experiment.parameters)
-    run = open_run(experiment, profile, experiment.parameters.parse(texts))
+    values = experiment.parameters.parse(texts)
+    params = resolve(experiment, profile, values)
+    preflight.check(Run(locate(experiment, profile, params), name, profile, params))
+    run = open_run(experiment, profile, values)
     try:
-        if run.result is None:
-            for reference in experiment.needs(run.params):
-                find_needed(reference, profile)
         run.finish(compute(run))
     except Exception as error:
         run.fail(error)

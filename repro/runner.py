@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from repro import engine
-from repro.errors import ReproError, told
+from repro import preflight
+from repro.errors import ReproError, UsageError, told
 from repro.experiments import Experiment, typed
 from repro.identity import resolve
-from repro.runs import Run, find_needed, locate, lock, open_run
-from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.runs import Run, locate, lock, open_run
+from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
+
+if TYPE_CHECKING:  # it imports Papermill, which takes seconds: only what has a notebook to execute or to read waits
+    from repro import engine
 
 Request = tuple[Experiment, Mapping[str, Any]]
 
@@ -27,6 +30,7 @@ class Job:
     overrides: Mapping[str, Any]
     run: Run
     needs: list[Path] = field(default_factory=list)
+    asked: bool = False  # by itself, not only because another one needs it
     outcome: str = ""
     message: str = ""
     trace: str = ""
@@ -40,7 +44,7 @@ def plan(requests: Iterable[Request], profile: str, with_needs: bool) -> list[Jo
     """
     jobs: dict[Path, Job] = {}
     for experiment, overrides in requests:
-        _collect(experiment, profile, overrides, with_needs, jobs)
+        jobs[_collect(experiment, profile, overrides, with_needs, jobs)].asked = True
     order = TopologicalSorter({path: [need for need in job.needs if need in jobs] for path, job in jobs.items()})
     return [jobs[path] for path in order.static_order()]
 
@@ -62,8 +66,32 @@ def _collect(
     return path
 
 
+def refuse(jobs: list[Job]) -> None:
+    """Note, before anything starts, which jobs cannot run here, as what they read is missing, and which need them.
+
+    Raises UsageError for what no run could be made of, such as a wrong name.
+    """
+    require_notebooks()
+    made = {job.run.path for job in jobs}
+    for job in jobs:
+        if settled(job, jobs):
+            continue
+        try:
+            preflight.check(job.run, made)
+        except UsageError:
+            raise
+        except (ReproError, OSError) as error:
+            job.outcome, job.message = "failed", str(error)
+    for job in reversed(jobs):  # what only serves those is not made
+        served = [other for other in jobs if job.run.path in other.needs]
+        if not (job.asked or job.outcome) and all(other.outcome in ("failed", "skipped") for other in served):
+            job.outcome, job.message = "skipped", f"only {served[0].run.name} needs it"
+
+
 def settled(job: Job, jobs: list[Job]) -> bool:
     """Whether there is nothing to execute, which is noted: it is done, or one of `jobs` that it needs went wrong."""
+    if job.outcome:
+        return True
     bad = {other.run.path: other.run.name for other in jobs if other.outcome in ("failed", "skipped")}
     if blocker := next((bad[need] for need in job.needs if need in bad), None):
         job.outcome, job.message = "skipped", f"it needs {blocker}"
@@ -77,10 +105,14 @@ def settled(job: Job, jobs: list[Job]) -> bool:
 
 def is_done(run: Run) -> bool:
     """Whether the run has its result and its executed notebook."""
-    return run.result is not None and engine.executed(run.path / "notebook.ipynb")
+    if run.result is None:
+        return False
+    from repro import engine
+
+    return engine.executed(run.path / "notebook.ipynb")
 
 
-def attempt(job: Job, command: str, execution: engine.Execution) -> None:
+def attempt(job: Job, command: str, execution: "engine.Execution") -> None:
     """Execute the job, and note in it how that ended and how long it took."""
     began = time.monotonic()
     try:
@@ -99,10 +131,11 @@ def reason(error: Exception) -> str:
     return told(error) or f"{type(error).__name__}: {error}"
 
 
-def execute(job: Job, command: str, execution: engine.Execution) -> None:
+def execute(job: Job, command: str, execution: "engine.Execution") -> None:
     """Execute the job's notebook in its run directory; ReproError if it fails or leaves no result.json."""
-    for reference in job.experiment.needs(job.run.params):
-        find_needed(reference, job.run.profile)
+    preflight.check(job.run)
+    from repro import engine
+
     run = open_run(job.experiment, job.run.profile, job.overrides)
     environment = {
         "REPRO_RUN": str(run.path),

@@ -3,8 +3,19 @@
 import os
 from pathlib import Path
 
+from repro.errors import ReproError
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+
+
+def require_notebooks() -> None:
+    """ReproError outside a checkout: a package that was copied into site-packages has no notebooks."""
+    if not NOTEBOOKS.is_dir():
+        raise ReproError(
+            f"{NOTEBOOKS} is missing: repro runs from its checkout; get that, and install it there with "
+            "`pip install -e .`, or run without notebooks: python -m repro.recipe NAME"
+        )
 
 
 def runs_folder() -> Path:

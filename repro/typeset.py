@@ -188,6 +188,12 @@ def _moved(value: Any, above: str) -> Any:
     return [_moved(part, above) for part in value] if isinstance(value, list) else value
 
 
+def _places(pages: Any, above: str) -> str | None:
+    """Return where the executed notebooks of a row are, seen from its file; None where the row has no run."""
+    links = [_moved(Link("", page), above).target for page in pages if page] if isinstance(pages, list) else []
+    return " ".join(links) or None
+
+
 def to_latex(frame: pd.DataFrame, decimals: int = 2) -> str:
     """Return the frame as a tabular in LaTeX; it needs the package booktabs."""
     cells = written(frame, "latex", decimals)
@@ -203,6 +209,9 @@ def show(frame: pd.DataFrame, decimals: int = 2) -> None:
 def write(numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../") -> None:
     """Write `numbers` as `stem`.csv, and `cells` as `stem`.md and `stem`.tex; `above`: see `to_markdown`."""
     make_folder(stem.parent)
+    if "pages" in numbers:
+        numbers = numbers.assign(pages=[_places(pages, above) for pages in numbers["pages"]])
+        numbers = numbers.rename(columns={"pages": "notebooks"})
     write_bytes(stem.with_name(f"{stem.name}.csv"), numbers.to_csv(index=False).encode())
     write_bytes(stem.with_name(f"{stem.name}.md"), to_markdown(cells, above=above).encode())
     write_bytes(stem.with_name(f"{stem.name}.tex"), to_latex(cells).encode())

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.checkpoints import read_state_dict
-from repro.choice_blocks import BLOCKS, WIDTHS, ChoiceNetwork, Layout, bgr_255, load_released, search_space
+from repro.choice_blocks import ChoiceNetwork, Layout, bgr_255, load_released, search_space
 from repro.errors import ReproError, UsageError
 from repro.paths import Branch, Conv, Norm
+from repro.search_space import BLOCKS, WIDTHS
 
 REFERENCE = Path(__file__).parent / "reference"
 COUNTS = json.loads((REFERENCE / "counts.json").read_text())["single_path_one_shot"]

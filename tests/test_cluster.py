@@ -286,22 +286,22 @@ def test_gpus_are_asked_of_the_driver(monkeypatch, tmp_path):
 
 
 def test_the_commands_of_the_readme_are_ones_that_there_are():
-    from repro.cli import _parser
+    from repro.arguments import parse
 
     block = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("```")[1]
     commands = [line.split("#")[0].split() for line in block.splitlines()[1:] if line]
     assert [command[0] for command in commands] == ["pip", "repro", "repro", "repro"]
     for command in commands[1:]:
-        options = _parser().parse_args(command[1:])
+        options = parse(command[1:])
         if address := getattr(options, "address", None) or getattr(options, "cluster", None):
             with pytest.raises(UsageError, match="no certificate with its key"):
                 workers.check(address, options.tls + "-that-is-not-there")
 
 
 def test_the_plan_with_other_seeds(capsys):
-    from repro.cli import _whole_plan
+    from repro.arguments import whole_plan
 
-    plan = _whole_plan("smoke", "5,6")
+    plan = whole_plan("smoke", "5,6")
     assert {changes["seed"] for _, changes in plan if "seed" in changes} == {5, 6}
     assert sum(experiment.name == "bilevel-toy" for experiment, _ in plan) == 1
     jobs = runner.plan(plan, "smoke", with_needs=False)

@@ -56,11 +56,12 @@ def test_measured_hours_of_the_most_similar_runs(monkeypatch):
     assert known["smoke,epochs=9"].hours == pytest.approx(250 / 3600)
 
 
-def test_what_is_not_known_is_said_and_not_invented(capsys):
+def test_what_did_not_run_here_is_said_with_its_source(capsys):
     assert main(["plan"]) == 0
     out = capsys.readouterr().out
     count = len(runner.plan(profiles.plan("smoke"), "smoke", True))
-    assert f"smoke: {count} runs, 0 done, {count} to run\nGPU hours: 0\nof {count} runs the hours are not known" in out
+    assert f"smoke: {count} runs, 0 done, {count} to run\nGPU hours: 0." in out
+    assert "shipped: measured on two cores" in out
     assert "memory: not known, none has run" in out
 
 

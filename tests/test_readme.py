@@ -15,14 +15,14 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from repro import cli, costs, datasets, engine, listing_claims, notebooks, pages, pool, profiles, runner
+from repro import arguments as typed
+from repro import cli, costs, datasets, engine, listing_claims, notebooks, pages, pool, profiles
 from repro.experiments import EXPERIMENTS, find
 from repro.image_folder import pictures
 from repro.results import claims, published
@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
         patch.setattr(pages, "BROWSERS", ())
         smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **SMALL.get(name, {})} for name in EXPERIMENTS}
         patch.setitem(profiles.CHANGES, "smoke", smoke)
-        patch.setattr(runner, "engine", SimpleNamespace(execute=compute, executed=engine.executed))
+        patch.setattr(engine, "execute", compute)
         patch.setattr(pool, "cores", lambda: 1)
         fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
         patch.setitem(datasets.DATASETS, "cifar10", fetched)
@@ -130,7 +130,7 @@ def made(arguments):
     lines = [shlex.split(line) for line in found]
     assert lines, arguments
     own = [["repro", *line[1:]] for line in lines if line[0].endswith("/repro")]
-    assert all(cli._parser().parse_args(line[1:]) for line in own)
+    assert all(typed.parse(line[1:]) for line in own)
     return own
 
 
@@ -179,7 +179,7 @@ def test_commands_in_the_text_are_ones_that_there_are(monkeypatch):
     monkeypatch.setattr("repro.runs.find_needed", lambda *_: None)
     for command in quoted(README.replace(RESULTS, "")):
         if command[0] == "repro":
-            options = cli._parser().parse_args(command[1:])
+            options = typed.parse(command[1:])
             if command[1:2] == ["run"] and len(command) > 2 and OWN not in command:
                 assert cli.main(command[1:]) == 0, command
             assert options.command

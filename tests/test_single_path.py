@@ -11,14 +11,14 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from repro.augment import Augment
-from repro.choice_blocks import WIDTHS, ChoiceNetwork, Layout
+from repro.choice_blocks import ChoiceNetwork, Layout
 from repro.errors import UsageError
 from repro.fit import Epoch
 from repro.image_training import train_epoch
 from repro.images import Batches, load_images
 from repro.macro import MacroLayout, MacroNetwork
 from repro.quantise import QuantisedResNet, ResidualLayout
-from repro.search_space import Cost, PathSampler
+from repro.search_space import WIDTHS, Cost, PathSampler
 from repro.single_path import Judge, accuracy, balanced_split, measure_latency, path_training, recalibrate
 from repro.spos import plain as paper
 

@@ -10,17 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from repro import checkpoints, devices
-from repro.choice_blocks import BLOCKS, PUBLISHED, WIDTHS, ChoiceNetwork, Layout, load_released
+from repro.choice_blocks import ChoiceNetwork, Layout, load_released
 from repro.errors import ReproError, UsageError
 from repro.evolution import random_gene
 from repro.files import read_json
 from repro.hyperparameters_spos import PathTraining, SposRetrain
 from repro.macro import MacroLayout, MacroNetwork
 from repro.paths import SinglePath
+from repro.preflight import check_architecture
 from repro.quantise import BITS, QuantisedResNet, ResidualLayout
 from repro.references import Reference
 from repro.runs import find_needed
-from repro.search_space import Budget, Gene, Space
+from repro.search_space import BLOCKS, PUBLISHED, WIDTHS, Budget, Gene, Space
 
 AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
 
@@ -105,6 +106,7 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
 
     ReproError or UsageError where there is no such network in the space.
     """
+    check_architecture(params)
     name = params.architecture
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
@@ -149,11 +151,6 @@ def _uniform(space: Space, name: str) -> Gene | None:
 
 def _from_file(name: str) -> Gene:
     """Read a gene, a list of whole numbers, from a JSON file."""
-    if not Path(name).exists():
-        raise UsageError(
-            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, "
-            f"{', '.join(PUBLISHED)}, random, one choice for all layers, or a JSON file with a list of choices"
-        )
     gene = read_json(Path(name))
     if not isinstance(gene, list):
         raise ReproError(f"{name} holds {json.dumps(gene)[:60]}: expected a list of choices, such as [0, 2, 1]")

@@ -1,0 +1,45 @@
+"""Whether the data folder holds what a run reads, and what to do where not: seen by names alone, without torch."""
+
+from pathlib import Path
+
+from repro.errors import ReproError
+
+PARTS = ("train", "valid", "test")
+CORPORA = {  # the files of each corpus, of its PARTS
+    "ptb": tuple(f"ptb/ptb.{part}.txt" for part in PARTS),
+    "wikitext-2": tuple(f"wikitext-2/wiki.{part}.tokens" for part in PARTS),
+}
+MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"  # every network's accuracy
+
+
+def require_cifar10(folder: Path) -> None:
+    """ReproError unless a data folder holds CIFAR-10, in either form."""
+    if not (folder / "cifar10.npz").exists() and not (folder / "cifar-10-batches-py").is_dir():
+        raise ReproError(f"CIFAR-10 is not in {folder}: {what_to_put(folder)}")
+
+
+def what_to_put(folder: Path) -> str:
+    """Say how CIFAR-10 comes into a data folder."""
+    return (
+        f"run `repro data fetch cifar10`, or put cifar10.npz or torchvision's cifar-10-batches-py/ into {folder} "
+        "(--data or REPRO_DATA names another folder)"
+    )
+
+
+def require_corpus(name: str, folder: Path) -> None:
+    """ReproError unless a data folder holds all files of a corpus; what ships with a dependency has none."""
+    if missing := next((file for file in CORPORA.get(name, ()) if not (folder / file).exists()), None):
+        path = folder / missing
+        raise ReproError(f"{path} does not exist: run `repro data fetch {name}`, or put {name} into {folder}")
+
+
+def require_classes(root: Path) -> None:
+    """ReproError unless there is a folder for the class folders of pictures."""
+    if not root.is_dir():
+        raise ReproError(f"{root} is missing: put pictures into {root}/<class>/, or name another folder by folder=PATH")
+
+
+def require_table(name: str, path: Path) -> None:
+    """ReproError unless the file of a tabular benchmark is there."""
+    if not path.exists():
+        raise ReproError(f"{name} needs {path}, which is missing: put the file there or take another table")
