@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro import costs, listing, records, snapshot
+from repro import listing, records, snapshot
 from repro.arguments import count, parse, requests, whole_plan
+from repro.configs import hours
+from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, line, told
-from repro.experiments import find
 from repro.files import as_json
 from repro.removal import removable, remove
 
@@ -93,7 +94,7 @@ def run_experiments(options: argparse.Namespace) -> int:
         return _summary(jobs, options.debug)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
+            print(f"{job.run.name}: the paper's cost was {hours.told(job.experiment)}")
     if options.cluster is not None:
         from repro import cluster
 

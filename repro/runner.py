@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro import preflight
+from repro.configs.record import Experiment
+from repro.configs.registry import typed
 from repro.errors import ReproError, UsageError, told
-from repro.experiments import Experiment, typed
 from repro.identity import resolve
 from repro.runs import Run, locate, lock, open_run
 from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder

@@ -10,7 +10,7 @@ from torch import nn
 
 from repro import bilevel
 from repro.bilevel import Functional, architecture_gradient, clip_gradients, finite_difference, virtual_step
-from repro.hyperparameters import BilevelToy
+from repro.configs.toy import BilevelToy
 from repro.recipes.toy import fixed_point, train_loss, trajectory, valid_loss
 
 

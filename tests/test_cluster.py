@@ -17,8 +17,8 @@ from listeners import beyond_loopback, listeners
 from repro import cluster, runner, runs, states, tls, workers
 from repro.board import Attempt
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
 from repro.recipe import run_recipe
 from repro.settings import ROOT
 

@@ -13,8 +13,8 @@ from interruptions import interrupted
 
 from repro import failure, recipe, report, runs, states
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.recipes import toy
 
 SEARCH = find("cifar10-search")

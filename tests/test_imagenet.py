@@ -16,10 +16,10 @@ import torch
 from processes import together
 
 from repro import checkpoints, failure, fit, launcher, parallel
+from repro.configs.imagenet import ImageNetEval
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED
-from repro.hyperparameters import ImageNetEval
 from repro.identity import resolve
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork

@@ -12,8 +12,8 @@ import pytest
 
 from repro import datasets, layout, listing, plan, provenance, publish, report, runner, runs, states, text
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import Diverged, ReproError
-from repro.experiments import find
 from repro.files import sha256, write_json
 from repro.merge import read_whole
 from repro.results import arms, claims, compare

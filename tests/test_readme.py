@@ -22,8 +22,9 @@ import pandas as pd
 import pytest
 
 from repro import arguments as typed
-from repro import cli, costs, datasets, engine, listing_claims, notebooks, pages, pool, profiles
-from repro.experiments import EXPERIMENTS, find
+from repro import cli, datasets, engine, listing_claims, notebooks, pages, pool
+from repro.configs import hours, profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.image_folder import pictures
 from repro.results import claims, published
 from repro.runs import read_run
@@ -53,7 +54,7 @@ SMALL = {
     "cifar10-cost": {"images": 48, "batch": 16, "channels": 2, **FEW_TURNS},
     "spos-cost": {"batch": 16, "paths": 1, **FEW_TURNS},
 }
-SMOKE = profiles.CHANGES["smoke"]
+SMOKE = {each.name: each.sizes.get("smoke", {}) for each in EXPERIMENTS.values()}
 
 
 def blocks(language):
@@ -79,8 +80,8 @@ def folder(tmp_path_factory):
         patch.setenv("REPRO_RUNS", str(folder / "runs"))
         patch.setenv("REPRO_DATA", str(folder / "data"))
         patch.setattr(pages, "BROWSERS", ())
-        smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **SMALL.get(name, {})} for name in EXPERIMENTS}
-        patch.setitem(profiles.CHANGES, "smoke", smoke)
+        for name, changes in SMALL.items():
+            patch.setitem(find(name).sizes, "smoke", {**SMOKE[name], **changes})
         patch.setattr(engine, "execute", compute)
         patch.setattr(pool, "cores", lambda: 1)
         fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
@@ -114,7 +115,8 @@ def run(command):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REPRO_RUNS", os.environ["REPRO_RUNS"] + ("-none" if arguments == ["report"] else ""))
             if "folder=flowers" in arguments:  # the worked examples fit their data at the profile's own size
-                patch.setitem(profiles.CHANGES, "smoke", SMOKE)
+                for name, changes in SMOKE.items():
+                    patch.setitem(find(name).sizes, "smoke", changes)
             return cli.main(arguments)
     if program == "make":
         return sum(run(line) for line in made(arguments) if line[1] == "run")
@@ -243,7 +245,7 @@ def test_what_is_recalled_is_marked_and_nothing_else():
         for number, star in re.findall(r"(\d\d\.\d) %( \\\*)?", line[1]):
             assert bool(star) == recalled[float(number)], line
         experiment = find(line[-1].split("`repro run ")[1].split()[0].rstrip("`"))
-        assert (line[2].endswith(r"\*")) == ("recalled" in costs.told(experiment)), line
+        assert (line[2].endswith(r"\*")) == ("recalled" in hours.told(experiment)), line
 
 
 def test_the_verdicts_are_those_of_the_published_runs(tmp_path, monkeypatch):

@@ -22,11 +22,10 @@ import torch
 
 from repro import pages, report
 from repro.cli import main
+from repro.configs.registry import find
 from repro.discretise import conv_genotype, recurrent_genotype
-from repro.experiments import find
 from repro.genotypes import PUBLISHED, to_json
 from repro.notebooks import compute
-from repro.profiles import CHANGES
 from repro.results.rows import ROWS
 from repro.runs import open_run
 from repro.states import duration
@@ -196,7 +195,7 @@ def commands(page):
 
 
 def epochs(name):
-    return CHANGES["smoke"][name]["epochs"]
+    return find(name).sizes["smoke"]["epochs"]
 
 
 def left(name):

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from repro import runs
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 
 
 @pytest.fixture(autouse=True)

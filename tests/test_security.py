@@ -44,8 +44,8 @@ from repro import (
     workers,
 )
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
 from repro.runs import lock, open_run
 from repro.settings import ROOT
 

@@ -19,8 +19,8 @@ from bad_parameters import Answer, Tally, call, refused
 from tiny import CPU, NEEDED, TINY, TRAINING, make_data, small_data
 
 from repro import cli, engine, failure, fit, recipe, runner
+from repro.configs.cifar10_cells import CifarEval
 from repro.genotypes import PUBLISHED, to_json
-from repro.hyperparameters import CifarEval
 from repro.network import EvaluationNetwork
 from repro.recurrent import LanguageModel
 from repro.released import places, released_view
