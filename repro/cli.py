@@ -213,6 +213,8 @@ def verify_files(options: argparse.Namespace) -> int:
 
 
 def _summary(jobs: list, debug: bool) -> int:
+    from repro.runner import reasons
+
     counts = Counter(job.outcome for job in jobs)
     if counts["done"] == len(jobs):
         print(f"nothing to do: all {len(jobs)} runs are done")
@@ -221,11 +223,11 @@ def _summary(jobs: list, debug: bool) -> int:
     for job in jobs:
         print(f"{words[job.outcome]:9} {job.run.name}" + (f" ({job.seconds:.1f} s)" if job.outcome else ""))
     sys.stdout.flush()
-    for job in jobs:
-        if job.message:
-            if debug and job.trace:
-                print(job.trace, file=sys.stderr)
-            print(f"repro: {line(f'{job.run.name} {job.outcome}: {job.message}')}", file=sys.stderr)
+    for job in (job for job in jobs if debug and job.trace):
+        print(job.trace, file=sys.stderr)
+    for (outcome, message), names in reasons(jobs).items():
+        more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        print(f"repro: {line(f'{names[0]}{more} {outcome}: {message}')}", file=sys.stderr)
     return 1 if counts["failed"] or counts["skipped"] else 0
 
 

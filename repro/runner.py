@@ -156,3 +156,12 @@ def execute(job: Job, command: str, execution: "engine.Execution") -> None:
         except Exception as error:
             run.fail(error)
             raise
+
+
+def reasons(jobs: Iterable[Job]) -> dict[tuple[str, str], list[str]]:
+    """Return the names of the jobs that went wrong, by what became of them and why: a reason is said once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        if job.message:
+            found.setdefault((job.outcome, job.message), []).append(job.run.name)
+    return found

@@ -354,7 +354,7 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["claims", "--profile", "smoke"], "invalid choice: 'smoke'"),
+        (["claims", "--profile", "smoke"], "'smoke' is wrong: choose one of desk, short, paper"),
         (["run", "--claim", "D2a"], "runs of the profile smoke decide no claim: take --profile"),
         (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
         (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),

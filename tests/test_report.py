@@ -218,7 +218,7 @@ def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
 
 
 def test_every_command_that_is_given_is_one_that_runs(empty, monkeypatch):
-    from repro import pool
+    from repro import pool, preflight
 
     planned = set()
 
@@ -228,6 +228,7 @@ def test_every_command_that_is_given_is_one_that_runs(empty, monkeypatch):
             job.outcome = "done"
 
     monkeypatch.setattr(pool, "run_all", run_all)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)  # neither data nor files are here
     found = commands(empty)
     assert len(found) > 20
     for command in sorted(found):
