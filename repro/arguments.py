@@ -7,9 +7,11 @@ from difflib import get_close_matches
 from itertools import filterfalse
 from typing import NoReturn
 
-from repro import __version__, profiles
+from repro import __version__
+from repro.configs import profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import find
 from repro.errors import UsageError
-from repro.experiments import Experiment, find
 
 
 def requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
@@ -164,7 +166,7 @@ ARGUMENTS = {
     "remove": {"runs_named": {"nargs": "+", "metavar": "RUN", "help": "EXPERIMENT/NAME"}},
     "claims": {
         "--profile": {
-            "choices": [*profiles.CHANGES][1:],
+            "choices": [each.name for each in profiles.PROFILES.values() if not each.first_look],
             "help": "verdicts of one size (default: the largest finished one's)",
         },
         "--markdown": {**FLAG, "help": "as the README's table"},
@@ -197,7 +199,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--data", help="folder of data sets (default: REPRO_DATA, else data/)")
     common.add_argument("--debug", action="store_true", help="show stack traces")
     sized = argparse.ArgumentParser(add_help=False)
-    sized.add_argument("--profile", default="smoke", choices=list(profiles.CHANGES), help="size (default: smoke)")
+    sized.add_argument("--profile", default="smoke", choices=list(profiles.PROFILES), help="size (default: smoke)")
     parser.commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, (meaning, *examples) in COMMANDS.items():
         command = parser.commands.add_parser(

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro import costs, listing, records, snapshot
+from repro import listing, records, snapshot
 from repro.arguments import count, parse, requests, whole_plan
+from repro.configs import hours
+from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, line, told
-from repro.experiments import find
 from repro.files import as_json
 from repro.removal import removable, remove
 
@@ -93,7 +94,7 @@ def run_experiments(options: argparse.Namespace) -> int:
         return _summary(jobs, options.debug)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {costs.told(job.experiment)}")
+            print(f"{job.run.name}: the paper's cost was {hours.told(job.experiment)}")
     if options.cluster is not None:
         from repro import cluster
 
@@ -212,6 +213,8 @@ def verify_files(options: argparse.Namespace) -> int:
 
 
 def _summary(jobs: list, debug: bool) -> int:
+    from repro.runner import reasons
+
     counts = Counter(job.outcome for job in jobs)
     if counts["done"] == len(jobs):
         print(f"nothing to do: all {len(jobs)} runs are done")
@@ -220,11 +223,11 @@ def _summary(jobs: list, debug: bool) -> int:
     for job in jobs:
         print(f"{words[job.outcome]:9} {job.run.name}" + (f" ({job.seconds:.1f} s)" if job.outcome else ""))
     sys.stdout.flush()
-    for job in jobs:
-        if job.message:
-            if debug and job.trace:
-                print(job.trace, file=sys.stderr)
-            print(f"repro: {line(f'{job.run.name} {job.outcome}: {job.message}')}", file=sys.stderr)
+    for job in (job for job in jobs if debug and job.trace):
+        print(job.trace, file=sys.stderr)
+    for (outcome, message), names in reasons(jobs).items():
+        more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        print(f"repro: {line(f'{names[0]}{more} {outcome}: {message}')}", file=sys.stderr)
     return 1 if counts["failed"] or counts["skipped"] else 0
 
 

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from repro import board, runner
 from repro.board import Attempt
+from repro.configs.registry import find
 from repro.engine import Execution
 from repro.errors import AGAIN, ReproError
-from repro.experiments import find
 from repro.files import make_folder
 from repro.progress import bar, note
 from repro.runner import Job

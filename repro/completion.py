@@ -6,7 +6,7 @@ bash: `eval "$(repro completion bash)"` in ~/.bashrc; zsh: `eval "$(repro comple
 from collections.abc import Iterable
 
 from repro.arguments import parser
-from repro.experiments import EXPERIMENTS
+from repro.configs.registry import EXPERIMENTS
 
 SCRIPT = """_repro() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} command=${{COMP_WORDS[1]}} found

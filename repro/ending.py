@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from repro import costs, gallery_claims, layout, provenance
+from repro import gallery_claims, layout, provenance
+from repro.configs import hours
+from repro.configs.registry import find
 from repro.drawing import show as show_bundle
-from repro.experiments import find
 from repro.results import claim_rows, claims, compare, published, standing
 from repro.results.compare import Group
 from repro.results.rows import ROWS
@@ -63,7 +64,7 @@ def in_words(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "": ["result", "cost"],
-            "in the paper": [experiment.claim, costs.told(experiment)],
+            "in the paper": [published.quoted(experiment.claim), hours.told(experiment)],
             f"this run ({standing.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
         }
     )

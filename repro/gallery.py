@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 from IPython.utils.capture import CapturedIO, capture_output
 
-from repro import drawing, film, layout, plots, plots_alpha, plots_cost, plots_others, plots_spos, profiles, typeset
+from repro import drawing, film, layout, plots, plots_alpha, plots_cost, plots_others, plots_spos, typeset
+from repro.configs import profiles
 from repro.drawing import show
 from repro.errors import ReproError, is_number, line
 from repro.genotypes import from_json
@@ -37,7 +38,7 @@ def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
     A run that cannot be drawn is named, with the reason, and the rest is drawn.
     What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
     """
-    sizes = [*profiles.CHANGES]
+    sizes = [*profiles.PROFILES]
     groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
     for group in groups:
         say(caption(group))
@@ -92,7 +93,7 @@ def _reason(error: Exception) -> str:
 
 def command(experiment: str, profile: str) -> str:
     """Return the command line that makes an experiment's first run in the plan of a profile."""
-    planned = [changes for name, changes, _ in profiles.PLAN[profile] if name == experiment]
+    planned = [changes for name, changes, _ in profiles.profile(profile).plan if name == experiment]
     return Counterpart(experiment, planned[0] if planned else {}).command(profile)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from repro import profiles
+from repro.configs import profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import find, typed
 from repro.errors import ReproError
-from repro.experiments import Experiment, find, typed
 from repro.files import content_of, listing_of
 from repro.genotypes import PUBLISHED, load, of_kind
 from repro.parameters import Parameters

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from repro.configs.registry import EXPERIMENTS
 from repro.results import published
-from repro.results.rows import MEASURES
 from repro.typeset import Code, Link, number
 
 DECIMALS = {"test_error_percent": 2, "params_millions": 2, "params_M": 2, "bitops_G": 2}  # others: 1
@@ -73,7 +73,7 @@ def _head(rows: list[dict[str, Any]]) -> str:
 
 def subject(table: str) -> str:
     """Return the column that a published table is about."""
-    firsts = [next(iter(measures)) for measures in MEASURES.values()]
+    firsts = [next(iter(measures)) for measures in (each.measures for each in EXPERIMENTS.values()) if measures]
     return next(column for column in firsts if column in published.TABLES[table].units)
 
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from repro import costs, profiles, provenance
-from repro.experiments import EXPERIMENTS, Experiment, find
+from repro import provenance
+from repro.configs import hours, profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import EXPERIMENTS, find
 from repro.identity import differences
 from repro.parameters import expected
+from repro.results.published import quoted
 from repro.runs import Run
 from repro.states import WORDS, State, duration, state, survey
 
@@ -30,7 +33,7 @@ def experiments() -> list[str]:
     width, found, lines = max(map(len, EXPERIMENTS)), counts(), []
     for experiment in EXPERIMENTS.values():
         needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
-        facts = [experiment.section, f"published cost: {costs.told(experiment)}"]
+        facts = [experiment.section, f"published cost: {hours.told(experiment)}"]
         facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
         lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
@@ -52,7 +55,7 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     changed, hints = profiles.changes(profile, experiment), get_type_hints(experiment.parameters)
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {experiment.claim}", f"cost: {costs.told(experiment)}"]
+    lines += [f"paper: {quoted(experiment.claim)}", f"cost: {hours.told(experiment)}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     for field in fields(experiment.parameters):
         own = f" [{_plain(changed[field.name])}]" if field.name in changed else ""
@@ -63,7 +66,7 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
 
 def cell(experiment: Experiment) -> list[str]:
     """Return the lines of the parameters cell of the experiment's notebook, with all values the profile's."""
-    names = " or ".join(profiles.CHANGES)
+    names = " or ".join(profiles.PROFILES)
     lines = [f"{f.name} = ...  # [{_plain(f.default)}] {f.metadata['doc']}" for f in fields(experiment.parameters)]
     return [f'profile = "smoke"  # {names}: gives every value that is ... here; in brackets the paper\'s', *lines]
 

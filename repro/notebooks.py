@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from repro import launcher, listing
+from repro.configs.registry import find
 from repro.errors import ReproError, is_memory, unknown
-from repro.experiments import find
 from repro.runs import Run, open_run, read_run
 
 

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from repro import costs, provenance, runner, schedule
+from repro import provenance, runner, schedule
+from repro.configs import hours as paid
+from repro.configs.record import KINDS
 from repro.errors import ReproError
 from repro.identity import resolve
 from repro.runner import Job
@@ -27,7 +29,7 @@ class Estimate:
     """What one run takes; None: not known."""
 
     hours: float
-    kind: str  # done, measured, shipped with the package, or one of costs.KINDS
+    kind: str  # done, measured, shipped with the package, or one of KINDS
     source: str
     disk: float | None = None  # bytes
     memory: float | None = None  # the largest ever taken, in MiB
@@ -61,17 +63,17 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
         source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
     # on other data: what the papers paid says nothing of it
-    if job.run.profile == "smoke" and job.experiment.name in costs.SMOKE:
-        seconds = costs.SMOKE[job.experiment.name] * _share(job)
+    if job.run.profile == "smoke" and job.experiment.smoke_seconds:
+        seconds = job.experiment.smoke_seconds * _share(job)
         return Estimate(seconds / 3600, "shipped", "measured on two cores, by its share of the profile's work")
-    cost = costs.published(job.experiment, params)
-    return Estimate(cost.hours, cost.kind, cost.source, costs.disk(cost, params))
+    cost = paid.published(job.experiment, params)
+    return Estimate(cost.hours, cost.kind, cost.source, paid.disk(cost, params))
 
 
 def _share(job: Job) -> float:
     """Return how much a run does beside the usual one of its profile."""
     usual = resolve(job.experiment, job.run.profile, {})
-    return costs.work(job.run.params.values()) / costs.work(usual.values())
+    return paid.work(job.run.params.values()) / paid.work(usual.values())
 
 
 def _without_seed(run: Run) -> dict:
@@ -137,7 +139,7 @@ def _runs(jobs: list[Job], known: dict[Path, Estimate], left: Tasks, gpus: int) 
 
 
 def _sums(known: dict[Path, Estimate], left: Tasks, profile: str) -> Iterable[str]:
-    hours = Counter(dict.fromkeys(("measured", "shipped", *costs.KINDS), 0.0))
+    hours = Counter(dict.fromkeys(("measured", "shipped", *KINDS), 0.0))
     for path in left:
         hours[known[path].kind] += known[path].hours
     total = sum(hours.values())

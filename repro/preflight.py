@@ -8,9 +8,9 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
+from repro.configs.registry import find, typed
+from repro.configs.spos_networks import SposRetrain
 from repro.errors import ReproError, UsageError
-from repro.experiments import find, typed
-from repro.hyperparameters_spos import SposRetrain
 from repro.identity import resolve
 from repro.parameters import Parameters
 from repro.presence import MACRO, require_cifar10, require_classes, require_corpus, require_table

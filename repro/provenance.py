@@ -28,7 +28,8 @@ def begin(path: Path) -> None:
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
     code = {"refused": "", **_commit()} if "refused" in held else _commit()
-    sessions = [*held.get("sessions", []), {**session, **code}]
+    before = {name: held[name] for name in ("commit", "dirty") if name in held}  # of older sessions, which do not say
+    sessions = [*({**before, **each} for each in held.get("sessions", [])), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
     write_json(path / "provenance.json", {**held, **code, "versions": _versions(), "sessions": sessions})
 
@@ -77,7 +78,7 @@ def seconds(path: Path) -> float:
 def commits(held: dict[str, Any]) -> dict[str, bool]:
     """Return the commits of the sessions in a provenance.json, each with whether its tree had changes; or `unknown`.
 
-    Sessions that do not say, as older ones, are taken for those of the last one's commit.
+    The last sessions of older runs, which do not say, are of the commit that the whole run has.
     """
     found: dict[str, bool] = {}
     for session in held.get("sessions") or [held]:

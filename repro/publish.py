@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import nbformat
 
 from repro import datasets, engine, failure, pages, provenance, text
+from repro.configs.profiles import profile
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError, line
-from repro.experiments import find
 from repro.files import as_json, make_folder, read_bytes, sha256, write_bytes
 from repro.merge import read_whole, refuse_odd_files
 from repro.results import compare, standing
@@ -111,7 +112,7 @@ def check(run: Run) -> None:
         raise ReproError("it is not finished: the same repro run goes on with it")
     if not diverged and not engine.executed(run.path / "notebook.ipynb"):
         raise ReproError("its notebook was not executed to the end: the same repro run does that")
-    if run.profile == "smoke":
+    if profile(run.profile).first_look:
         raise ReproError("runs of smoke show that the path works, and are no results: take another profile")
     facts, about_data = provenance.read(run.path), bool(standing.data(run))
     lacking = [name for name in ("sessions", *(("device", "data") if about_data else ())) if not facts.get(name)]

@@ -8,8 +8,8 @@ not computed again.
 import sys
 
 from repro import launcher, preflight
+from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, told
-from repro.experiments import find
 from repro.identity import resolve
 from repro.notebooks import compute
 from repro.runs import Run, locate, open_run

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from repro import costs, listing, profiles, provenance
-from repro.experiments import EXPERIMENTS, Experiment
+from repro import listing, provenance
+from repro.configs import hours, profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import EXPERIMENTS
 from repro.parameters import expected, plain
+from repro.results.published import quoted
 from repro.runs import Run
 from repro.states import state, survey
 
@@ -19,8 +22,8 @@ def experiments() -> list[dict[str, Any]]:
             "name": experiment.name,
             "title": experiment.title,
             "section": experiment.section,
-            "claim": experiment.claim,
-            "cost": costs.told(experiment),
+            "claim": quoted(experiment.claim),
+            "cost": hours.told(experiment),
             "needs": sorted({reference.experiment for reference in experiment.needs(experiment.parameters())}),
             "runs": dict(counts[experiment.name]),
         }

@@ -5,8 +5,8 @@ import shutil
 from difflib import get_close_matches
 from pathlib import Path
 
+from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError, UsageError
-from repro.experiments import EXPERIMENTS
 from repro.runs import lock
 from repro.settings import runs_folder
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import nbformat
 
 from repro import engine, pages, snapshot
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import line
-from repro.experiments import EXPERIMENTS, find
 from repro.files import make_folder, read_json, sha256, write_bytes, write_json
 from repro.progress import note
 from repro.references import reference
@@ -30,11 +31,6 @@ SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
 PAGE = "report.html"
 LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
-BANNERS = {
-    "smoke": "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
-    "desk": "the claims of both papers on real data, at a size for two cores; no number is the paper's protocol's",
-    "short": "trends on real data; its numbers are not made by the paper's protocol",
-}
 
 
 def build(profile: str, folder: Path | None = None) -> str:
@@ -141,7 +137,7 @@ def _standing(run: Run) -> str:
     """Say what the numbers of a run are."""
     if standing.as_published(run):
         return "the paper's protocol on the paper's data"
-    return BANNERS.get(run.profile, "its numbers are not made by the paper's protocol on the paper's data")
+    return profiles.profile(run.profile).says or "its numbers are not made by the paper's protocol on the paper's data"
 
 
 def _lead(run: Run, folder: Path, notebook: str) -> str | None:

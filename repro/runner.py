@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro import preflight
+from repro.configs.record import Experiment
+from repro.configs.registry import typed
 from repro.errors import ReproError, UsageError, told
-from repro.experiments import Experiment, typed
 from repro.identity import resolve
 from repro.runs import Run, locate, lock, open_run
 from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
@@ -155,3 +156,12 @@ def execute(job: Job, command: str, execution: "engine.Execution") -> None:
         except Exception as error:
             run.fail(error)
             raise
+
+
+def reasons(jobs: Iterable[Job]) -> dict[tuple[str, str], list[str]]:
+    """Return the names of the jobs that went wrong, by what became of them and why: a reason is said once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        if job.message:
+            found.setdefault((job.outcome, job.message), []).append(job.run.name)
+    return found

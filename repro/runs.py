@@ -27,9 +27,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
-from repro import failure, profiles, provenance
+from repro import failure, provenance
+from repro.configs import profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import find, typed
 from repro.errors import FOREIGN, Diverged, ReproError
-from repro.experiments import Experiment, find, typed
 from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.identity import (
     VERSION,

@@ -8,7 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from repro import failure, provenance
-from repro.costs import trainings
+from repro.configs.hours import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
 from repro.files import own, read_end, read_json
 from repro.runs import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run

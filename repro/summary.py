@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from repro import layout, profiles
-from repro.experiments import EXPERIMENTS
+from repro import layout
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS
 from repro.results import compare, published
 from repro.results.rows import ROWS
 from repro.states import state, survey
@@ -64,7 +65,7 @@ def sentence(found: list[dict[str, Any]]) -> str:
     complete = sum(row["complete"] for row in found)
     part = [row for row in found if row["profiles"] and not row["complete"]]
     counts = Counter(name for row in part for name in row["profiles"])
-    some = ", ".join(f"{counts[name]} `{name}`" for name in profiles.CHANGES if counts[name])
+    some = ", ".join(f"{counts[name]} `{name}`" for name in profiles.PROFILES if counts[name])
     none = len(found) - complete - len(part)
     return (
         f"Of {len(found)} figures and tables, all runs at the paper's size are there for **{complete}**, others "
@@ -77,9 +78,10 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
     begun = [run for run in survey()[0] if run.experiment in item.experiments and run.result is None]
     counts = Counter(run.profile for group in groups for run in group.runs)
     states = "; ".join(f"{run.name}: {state(run)}" for run in begun)
+    experiment = EXPERIMENTS.get(item.experiments[-1])
     return {
         "figure or table": item.link,
-        "in the paper": EXPERIMENTS[item.experiments[-1]].claim if item.experiments[-1] in EXPERIMENTS else None,
+        "in the paper": published.quoted(experiment.claim) if experiment else None,
         "here": "shown below" if groups else None,
         "runs": _counted(counts),
         "not finished": states or (None if counts[profile] else f"no {profile} run"),

@@ -1,6 +1,6 @@
 """The smallest runs, and another value of every parameter that tells runs apart; where that has no effect, why."""
 
-from repro.experiments import EXPERIMENTS
+from repro.configs.registry import EXPERIMENTS
 
 PARAMETERS = {name: list(experiment.parameters.kinds()) for name, experiment in EXPERIMENTS.items()}
 SEARCH = {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, "epochs": 2, "alpha_lr": 0.1}

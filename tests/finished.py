@@ -1,6 +1,6 @@
 """A run of an experiment in the smoke profile, computed as a notebook computes it, but here."""
 
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.runs import open_run
 
 

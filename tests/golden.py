@@ -11,15 +11,16 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 
-from repro import notebooks, profiles, text
-from repro.experiments import EXPERIMENTS, find, typed
+from repro import notebooks, text
+from repro.configs import profiles
+from repro.configs.registry import find, typed
 from repro.identity import resolve
 from repro.runs import Run, open_run
 
@@ -69,13 +70,22 @@ RUNS = {" ".join([run[0], *(f"{key}={value}" for key, value in run[1].items())])
 
 
 @contextmanager
+def resized(sizes: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Let the smoke profile change these parameters too."""
+    with ExitStack() as stack:
+        for name, changes in sizes.items():
+            known = find(name).sizes
+            stack.enter_context(mock.patch.dict(known, smoke={**known.get("smoke", {}), **changes}))
+        yield
+
+
+@contextmanager
 def cut(sizes: dict[str, dict[str, Any]], folder: Path) -> Iterator[None]:
     """Let runs lie in `folder`, the smoke profile have these sizes, and English be the same in every Python."""
-    smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **sizes.get(name, {})} for name in EXPERIMENTS}
     environment = {"REPRO_RUNS": str(folder), "REPRO_DATA": str(folder / "data")}
     with (
         mock.patch.dict(os.environ, environment),
-        mock.patch.dict(profiles.CHANGES, smoke=smoke),
+        resized(sizes),
         mock.patch.object(text, "_paragraphs", paragraphs),
         mock.patch.object(os, "fsync"),  # hundreds of small files that nobody keeps
     ):

@@ -5,7 +5,7 @@ import shutil
 import nbformat
 
 from repro import runner
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.settings import NOTEBOOKS
 
 START = """

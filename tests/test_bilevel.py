@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from repro import bilevel
 from repro.bilevel import Functional, architecture_gradient, clip_gradients, finite_difference, virtual_step
+from repro.configs.toy import BilevelToy
 from repro.darts import plain
 from repro.darts.plain_networks import SearchNetwork
-from repro.hyperparameters import BilevelToy
 from repro.recipes.toy import fixed_point, train_loss, trajectory, valid_loss
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interruptions import interrupted
 
-from repro import checkpoints, profiles
+from repro import checkpoints
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED, from_json, to_json
 from repro.image_search import ImageSearch, SimultaneousSearch
 from repro.recipes import cifar10_search, cifar10_selection
@@ -209,6 +209,6 @@ def test_too_many_images_and_impossible_fractions_are_refused_before_training():
 
 
 def test_smoke_profile_never_names_real_data():
-    for name, changes in profiles.CHANGES["smoke"].items():
+    for name, changes in ((each.name, each.sizes.get("smoke", {})) for each in EXPERIMENTS.values()):
         if "dataset" in find(name).parameters().values():
             assert changes["dataset"] not in ("cifar10", "imagenet", "ptb", "wikitext-2"), name

@@ -11,10 +11,10 @@ import pytest
 
 from repro import gallery_claims, listing_claims, plots_claims
 from repro.cli import main
+from repro.configs.profiles import PROFILES
+from repro.configs.registry import find
 from repro.errors import UsageError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED
-from repro.profiles import CHANGES
 from repro.results import arms, claims, verdicts
 from repro.results.claim_rows import rows
 from repro.results.lines import SIZES, Size
@@ -354,7 +354,7 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["claims", "--profile", "smoke"], "invalid choice: 'smoke'"),
+        (["claims", "--profile", "smoke"], "'smoke' is wrong: choose one of desk, short, paper"),
         (["run", "--claim", "D2a"], "runs of the profile smoke decide no claim: take --profile"),
         (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
         (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
@@ -381,7 +381,7 @@ def test_bad_input_is_one_line(arguments, said, capsys, folder):
 def test_a_size_decides_only_where_it_is_told_to():
     with pytest.raises(UsageError, match="decide no claim"):
         claims.answers("smoke")
-    assert [size.name for size in claims.sizes()] == [size.name for size in SIZES if size.name in CHANGES]
+    assert [size.name for size in claims.sizes()] == [size.name for size in SIZES if size.name in PROFILES]
 
 
 def test_tables_and_figure_hold_every_line_and_the_mark_of_its_size(tmp_path):

@@ -17,8 +17,8 @@ from listeners import beyond_loopback, listeners
 from repro import cluster, runner, runs, states, tls, workers
 from repro.board import Attempt
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
 from repro.recipe import run_recipe
 from repro.settings import ROOT
 
@@ -80,10 +80,8 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
     killer.start()
     cluster.run_all(jobs, "the command", "local:2")
     killer.join()
-    assert {run.path.name: states.state(run).word for run in runs.existing_runs("cifar10-search")} == {
-        long.path.name: "done",
-        "smoke,dataset=cifar10": "failed",
-    }
+    states_of = {run.path.name: states.state(run).word for run in runs.existing_runs("cifar10-search")}
+    assert states_of == {long.path.name: "done"}  # what lacks its data was refused by the worker, and left nothing
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
     alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
     toy = run_recipe("bilevel-toy", "smoke", {"steps": "7"})

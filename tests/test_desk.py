@@ -10,9 +10,10 @@ from finished import run
 from scipy.stats import kendalltau
 from tiny import make_data, small_data
 
-from repro import ending, failure, profiles
+from repro import ending, failure
+from repro.configs import profiles
+from repro.configs.registry import find
 from repro.errors import Diverged, UsageError
-from repro.experiments import find
 from repro.identity import as_text, describe, identity, resolve
 from repro.images import Images
 from repro.recipes import spos_search

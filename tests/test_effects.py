@@ -15,10 +15,10 @@ from golden import MEASURED, cut, differences, float64, prepared
 from tiny import make_data, small_data
 
 from repro import notebooks
+from repro.configs.registry import find
+from repro.configs.spos_networks import SposRetrain, SposSupernet
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED
-from repro.hyperparameters_spos import SposRetrain, SposSupernet
 from repro.image_folder import pictures
 from repro.network import EvaluationNetwork
 from repro.recipes import path_networks, spos_search

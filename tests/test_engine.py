@@ -9,9 +9,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from repro import engine, runner
 from repro.cli import main
+from repro.configs.registry import find
 from repro.engine import executed
 from repro.errors import ReproError, line
-from repro.experiments import find
 from repro.runs import open_run
 from repro.settings import NOTEBOOKS
 

@@ -13,8 +13,8 @@ from interruptions import interrupted
 
 from repro import failure, recipe, report, runs, states
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.recipes import toy
 
 SEARCH = find("cifar10-search")
@@ -61,7 +61,9 @@ def kept(run):
 # ---- a run without a notebook
 
 
-def test_a_recipe_that_fails_is_told_by_status_and_goes_on(folder, capsys):
+def test_a_recipe_that_fails_is_told_by_status_and_goes_on(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path))
+    (tmp_path / "cifar10.npz").write_bytes(b"no arrays")
     arguments = ["cifar10-search", "dataset=cifar10"]
     assert recipe.main(arguments) == 1
     said = capsys.readouterr().err.removeprefix("repro: ").strip()
@@ -75,10 +77,14 @@ def test_a_recipe_that_fails_is_told_by_status_and_goes_on(folder, capsys):
     assert str(states.state(run)) == "stopped"
 
 
-def test_what_is_needed_and_not_there_is_a_failure_too(folder):
-    assert recipe.main(["cifar10-eval"]) == 1
-    (run,) = runs.existing_runs()
-    assert "cifar10-select/smoke is needed and not finished" in str(states.state(run))
+def test_what_lacks_runs_or_data_is_refused_before_it_begins_and_leaves_nothing(folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path))
+    for arguments in (["cifar10-eval"], ["cifar10-search", "dataset=cifar10"]):
+        assert recipe.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "cifar10-select/smoke is needed and not finished" in said
+    assert f"CIFAR-10 is not in {tmp_path}" in said
+    assert not [*runs.existing_runs()]
 
 
 def test_ctrl_c_is_no_failure(folder):

@@ -11,9 +11,9 @@ import torch
 
 from repro import checkpoints
 from repro import fit as fitting
+from repro.configs.common import Trained
 from repro.errors import Diverged, ReproError
 from repro.fit import Clock, Epoch, Values, fit
-from repro.hyperparameters import Trained
 from repro.image_training import Average
 from repro.images import Batches
 from repro.runs import Run

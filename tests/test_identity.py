@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from repro import identity, listing, profiles, runner, runs, states
+from repro import identity, listing, runner, runs, states
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
-from repro.experiments import EXPERIMENTS, find
 from repro.genotypes import PUBLISHED, to_json
 from repro.parameters import Parameters, parameter
 from repro.references import parse_reference, reference
@@ -43,9 +44,8 @@ def finished(experiment, overrides, result=None, profile="smoke"):
 
 def change(monkeypatch, experiment, **values):
     """Let the smoke profile say something else of an experiment."""
-    smoke = profiles.CHANGES["smoke"]
-    changed = {**smoke, experiment: {**smoke[experiment], **values}}
-    monkeypatch.setitem(profiles.CHANGES, "smoke", changed)
+    sizes = find(experiment).sizes
+    monkeypatch.setitem(sizes, "smoke", {**sizes["smoke"], **values})
 
 
 def test_a_run_of_another_profile_table_is_not_handed_out(monkeypatch):

@@ -16,10 +16,10 @@ import torch
 from processes import together
 
 from repro import checkpoints, failure, fit, launcher, parallel
+from repro.configs.imagenet import ImageNetEval
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED
-from repro.hyperparameters import ImageNetEval
 from repro.identity import resolve
 from repro.image_training import ImageTraining
 from repro.network import EvaluationNetwork
@@ -205,7 +205,7 @@ def test_foreign_weights_are_refused_in_one_line(trained, tmp_path):
         make(weights=str(folder), channels="6")
     with pytest.raises(ReproError, match="holds no checkpoint: name a run's folder"):
         make(weights=str(tmp_path))
-    with pytest.raises(ReproError, match="cannot read .*absent.pt"):
+    with pytest.raises(ReproError, match="absent.pt does not exist: name a file that does"):
         make(weights=str(tmp_path / "absent.pt"))
 
 

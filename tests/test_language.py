@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional
 
 from repro import checkpoints
+from repro.configs.common import Trained
 from repro.errors import ReproError, UsageError
 from repro.fit import Epoch, fit
 from repro.genotypes import PUBLISHED, RecurrentGenotype
-from repro.hyperparameters import Trained
 from repro.language import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch
 from repro.language_search import LanguageSearch, architecture, random_cell, search_epoch, validate
 from repro.recurrent import Dropout, LanguageModel

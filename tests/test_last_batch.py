@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from repro import image_folder
+from repro.configs.registry import find
 from repro.errors import UsageError
-from repro.experiments import find
 from repro.fit import Epoch
 from repro.identity import resolve
 from repro.image_loader import Loader, valid_transform

@@ -5,10 +5,12 @@ from collections import Counter
 
 import pytest
 
-from repro import files, listing, profiles, provenance, runs, snapshot, summary
+from repro import files, listing, provenance, runs, snapshot, summary
 from repro.cli import main
-from repro.experiments import EXPERIMENTS, find
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.results import compare
+from repro.results.published import quoted
 from repro.runs import open_run
 
 
@@ -68,7 +70,7 @@ def test_every_parameter_is_shown_with_its_default_meaning_and_profile(name, cap
         (line,) = re.findall(rf"^  {field} = .*", text, re.MULTILINE)
         assert ("[" in line) == (field in changed), line
         assert not isinstance(value, int | float) or line.startswith(f"  {field} = {value}")
-    assert find(name).claim in text
+    assert quoted(find(name).claim) in text
 
 
 def test_status_tells_every_state(capsys):

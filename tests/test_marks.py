@@ -7,7 +7,7 @@ import test_plots
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from repro import drawing, film, marks, plots
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.genotypes import PUBLISHED, to_json
 from repro.runs import open_run
 

@@ -9,7 +9,7 @@ import pytest
 
 from repro import merge, runs, states
 from repro.cli import main
-from repro.experiments import find
+from repro.configs.registry import find
 
 TOY, SEARCH = find("bilevel-toy"), find("cifar10-search")
 

@@ -10,9 +10,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from repro import costs, engine, notebooks, profiles
+from repro import engine, notebooks
+from repro.configs import hours
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
-from repro.experiments import EXPERIMENTS, find
 from repro.identity import resolve
 from repro.results import published
 from repro.runs import existing_runs
@@ -41,7 +42,7 @@ def test_a_notebook_says_of_what_it_quotes_whether_it_was_checked(experiment):
     recalled = {value for table in tables for value in table[table["recalled"]]["top1_percent"]}
     text = opening(experiment)
     numbers = {float(number) for number in re.findall(r"\b\d\d\.\d\b(?=[^|]*%)", text)}
-    cost = "GPU day" in text and "recalled" in costs.told(experiment)
+    cost = "GPU day" in text and "recalled" in hours.told(experiment)
     unchecked = experiment.name.startswith("spos") and bool(numbers & recalled)
     assert ("recalled" in text) == (unchecked or cost)
 
@@ -90,9 +91,9 @@ def test_what_the_parameters_cell_says_is_what_runs(experiment, tmp_path, monkey
     usual = notebooks.start(experiment.name, ipython(profile="smoke", **left))
     assert usual.params == resolve(experiment, "smoke", {})
     line = capsys.readouterr().out
-    for name, value in profiles.CHANGES["smoke"].get(experiment.name, {}).items():
+    for name, value in experiment.sizes.get("smoke", {}).items():
         assert name not in usual.params.identity() or value == names[name] or f"{name}=" in line
-    for name, value in profiles.CHANGES["smoke"].get(experiment.name, {}).items():
+    for name, value in experiment.sizes.get("smoke", {}).items():
         wanted = getattr(paper, name)
         asked = notebooks.start(experiment.name, ipython(profile="smoke", **{**left, name: names[name]}))
         assert getattr(asked.params, name) == wanted != value or wanted == value

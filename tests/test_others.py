@@ -6,7 +6,7 @@ from finished import run
 
 from repro import gallery, plots_others, plots_spos
 from repro.choice_blocks import ChoiceNetwork, Layout
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.results import others
 from repro.runs import open_run
 

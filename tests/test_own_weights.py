@@ -8,8 +8,8 @@ import torch
 from finished import run
 
 from repro import checkpoints
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.recipes.spos_supernet import load_supernet
 from repro.references import reference
 from repro.released_recurrent import read_model

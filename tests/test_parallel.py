@@ -8,11 +8,12 @@ from processes import environment, together
 from torch import nn
 
 from repro import launcher, parallel, supernet
+from repro.configs.cifar10_search import CifarSearch
+from repro.configs.registry import find
+from repro.configs.toy import BilevelToy
 from repro.errors import UsageError
-from repro.experiments import find
 from repro.fit import Epoch
 from repro.genotypes import PUBLISHED
-from repro.hyperparameters import BilevelToy, CifarSearch
 from repro.image_search import ImageSearch, SimultaneousSearch, validate
 from repro.image_training import Average, ImageTraining
 from repro.network import EvaluationNetwork

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro import progress
+from repro.configs.cifar10_search import CifarSearch
+from repro.configs.profiles import PROFILES, plan
+from repro.configs.registry import EXPERIMENTS, find, typed
+from repro.configs.toy import BilevelToy
 from repro.errors import UsageError
-from repro.experiments import EXPERIMENTS, find, typed
-from repro.hyperparameters import BilevelToy, CifarSearch
 from repro.identity import resolve
-from repro.profiles import CHANGES, PLAN, plan
 from repro.references import parse_reference, reference
 
 FORMER = [
@@ -62,7 +63,7 @@ def test_a_value_without_effect_is_refused(name, values, message):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 def test_every_value_of_a_run_can_be_given_again(experiment):
-    for profile in CHANGES:
+    for profile in PROFILES:
         for switch, settings in experiment.parameters.IDLE.items():
             for setting, idle in settings.items():
                 whole = {"pixels": 0} if "pixels" in experiment.parameters.kinds() else {}  # only cifar10 is halved
@@ -109,10 +110,11 @@ def test_parameters_survive_their_own_values():
 
 
 def test_every_profile_is_made_of_known_parameters():
-    assert CHANGES.keys() == PLAN.keys()
-    for profile, changes in CHANGES.items():
-        for name in changes:
-            resolve(find(name), profile, {})
+    for experiment in EXPERIMENTS.values():
+        assert experiment.sizes.keys() <= PROFILES.keys()
+    for profile in PROFILES:
+        for experiment in EXPERIMENTS.values():
+            resolve(experiment, profile, {})
         for experiment, overrides in plan(profile):
             resolve(experiment, profile, overrides)
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 import pytest
 import torch
 
-from repro import costs, plan, profiles, runner, runs, schedule
+from repro import plan, runner, runs, schedule
 from repro.cli import main
-from repro.experiments import EXPERIMENTS, find
-from repro.hyperparameters_spos import SposSupernet
+from repro.configs import hours, profiles
+from repro.configs.record import KINDS
+from repro.configs.registry import EXPERIMENTS, find
+from repro.configs.spos_networks import SposSupernet
 from repro.results import published
 from repro.results.rows import ROWS
 from repro.settings import ROOT
@@ -83,10 +85,10 @@ def test_the_readme_says_what_the_plan_says():
     jobs = runner.plan(profiles.plan("paper"), "paper", with_needs=True)
     known = plan.estimates(jobs)
     left = plan.tasks(jobs, known)
-    hours = {kind: sum(each.hours for each in known.values() if each.kind == kind) for kind in costs.KINDS}
+    counted = {kind: sum(each.hours for each in known.values() if each.kind == kind) for kind in KINDS}
     disk = sum(each.disk for each in known.values()) / 1e9
-    assert f"{len(jobs)} runs, about {disk:.0f} GB and {sum(hours.values()):,.0f} hours" in " ".join(text.split())
-    for value in hours.values():
+    assert f"{len(jobs)} runs, about {disk:.0f} GB and {sum(counted.values()):,.0f} hours" in " ".join(text.split())
+    for value in counted.values():
         assert f"{value:,.0f}" in text
     rows = [re.findall(r"[\d.]+", line) for line in text.splitlines() if line.startswith("|")]
     counts, _, until, least = (list(map(float, row)) for row in rows)
@@ -118,15 +120,14 @@ def test_longest_paths_come_first_and_needs_before():
     assert all(places[need] < places[job.run.path] for job in jobs for need in job.needs)
 
 
-def test_every_experiment_has_a_cost_with_a_source():
-    assert costs.COSTS.keys() == EXPERIMENTS.keys()
-    for name, known in costs.COSTS.items():
-        assert not known[-1].where
-        for cost in known:
-            assert cost.kind in costs.KINDS
-            assert cost.source
-            params = find(name).parameters.build({**find(name).parameters().values(), **cost.where})
-            assert costs.published(find(name), params).hours == pytest.approx(cost.hours)
+def test_every_experiment_has_hours_with_a_source():
+    for experiment in EXPERIMENTS.values():
+        assert not experiment.hours[-1].where
+        for known in experiment.hours:
+            assert known.kind in KINDS
+            assert known.source
+            params = experiment.parameters.build({**experiment.parameters().values(), **known.where})
+            assert hours.published(experiment, params).hours == pytest.approx(known.hours)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_every_experiment_has_a_cost_with_a_source():
 def test_hours_are_those_of_the_published_tables(table, row, experiment, changes, runs):
     frame = published.table(table).set_index("architecture")
     params = find(experiment).parameters.build({**find(experiment).parameters().values(), **changes})
-    assert costs.published(find(experiment), params).hours * runs == 24 * frame.loc[row, "search_gpu_days"]
+    assert hours.published(find(experiment), params).hours * runs == 24 * frame.loc[row, "search_gpu_days"]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,9 @@ def test_hours_are_those_of_the_published_tables(table, row, experiment, changes
 )
 def test_a_shorter_run_counts_by_its_share(name, changes, share):
     experiment = find(name)
-    whole = costs.published(experiment, experiment.parameters()).hours
+    whole = hours.published(experiment, experiment.parameters()).hours
     params = experiment.parameters.build({**experiment.parameters().values(), **changes})
-    assert costs.published(experiment, params).hours == pytest.approx(share * whole)
+    assert hours.published(experiment, params).hours == pytest.approx(share * whole)
 
 
 def test_parameters_of_the_networks_that_checkpoints_hold():
@@ -179,8 +180,8 @@ def test_parameters_of_the_networks_that_checkpoints_hold():
             network = build(SposSupernet.build({**SposSupernet().values(), **space}))
             counted["spos-supernet", str(space)] = sum(weight.numel() for weight in network.parameters())
     for (name, text), count in counted.items():
-        cost = next(cost for cost in costs.COSTS[name] if str(dict(cost.where)) == text)
-        assert round(count / 1e6, 2) == cost.millions, (name, text)
+        known = next(each for each in find(name).hours if str(dict(each.where)) == text)
+        assert round(count / 1e6, 2) == known.millions, (name, text)
 
 
 @pytest.mark.parametrize("options", [["--gpus", "0"], ["--gpus", "-3"], ["--seeds", "a"]])

@@ -12,7 +12,7 @@ import pytest
 
 from repro import pool, runner, runs, states
 from repro.cli import main
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.recipe import run_recipe
 
 SEARCH, EVAL, TOY = (find(name) for name in ("cifar10-search", "cifar10-eval", "bilevel-toy"))

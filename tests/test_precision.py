@@ -4,10 +4,10 @@ import pytest
 from finished import run
 
 from repro import ending, gallery, layout, provenance
-from repro.experiments import find
-from repro.hyperparameters import SearchNetworkTraining
+from repro.configs.cifar10_search import SearchNetworkTraining
+from repro.configs.profiles import PROFILES
+from repro.configs.registry import find
 from repro.identity import resolve
-from repro.profiles import CHANGES
 from repro.recipes import image_data
 from repro.results import compare
 from repro.runs import open_run
@@ -36,7 +36,7 @@ def said(run):
     return [*(frame.to_string() for frame in frames), *groups]
 
 
-@pytest.mark.parametrize("profile", CHANGES)
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", ["cifar10-search", "cifar10-joint"])
 def test_searches_compute_in_float32(profile, name):
     assert issubclass(find(name).parameters, SearchNetworkTraining)

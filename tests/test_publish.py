@@ -12,8 +12,8 @@ import pytest
 
 from repro import datasets, layout, listing, plan, provenance, publish, report, runner, runs, states, text
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import Diverged, ReproError
-from repro.experiments import find
 from repro.files import sha256, write_json
 from repro.merge import read_whole
 from repro.results import arms, claims, compare
@@ -245,7 +245,7 @@ REFUSED = {
     "mine.npz is not that of the data folder": with_data(**{"mine.npz": SUM}),
     "provenance.json is damaged: 'data' is of another kind": with_data(cifar10=None),
     "ptb.train.txt is not what it claims to be": with_data(**{"ptb/ptb.train.txt": "1" * 32}),
-    "notebook.ipynb, line 13: /home" + "/ada": says("/home" + "/ada/cell.json"),
+    "notebook.ipynb, line 13: /scratch" + "/ada": says("/scratch" + "/ada/cell.json"),
     "process 12 on ": says(f"in use by process 12 on {platform.node()}"),
     "it was made as short": renamed,
     "log.json is a symbolic link": linked,

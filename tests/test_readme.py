@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,8 +23,9 @@ import pandas as pd
 import pytest
 
 from repro import arguments as typed
-from repro import cli, costs, datasets, engine, listing_claims, notebooks, pages, pool, profiles
-from repro.experiments import EXPERIMENTS, find
+from repro import cli, datasets, engine, listing_claims, notebooks, pages, pool, preflight
+from repro.configs import hours, profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.image_folder import pictures
 from repro.results import claims, published
 from repro.runs import read_run
@@ -53,7 +55,7 @@ SMALL = {
     "cifar10-cost": {"images": 48, "batch": 16, "channels": 2, **FEW_TURNS},
     "spos-cost": {"batch": 16, "paths": 1, **FEW_TURNS},
 }
-SMOKE = profiles.CHANGES["smoke"]
+SMOKE = {each.name: each.sizes.get("smoke", {}) for each in EXPERIMENTS.values()}
 
 
 def blocks(language):
@@ -79,9 +81,9 @@ def folder(tmp_path_factory):
         patch.setenv("REPRO_RUNS", str(folder / "runs"))
         patch.setenv("REPRO_DATA", str(folder / "data"))
         patch.setattr(pages, "BROWSERS", ())
-        smoke = {name: {**profiles.CHANGES["smoke"].get(name, {}), **SMALL.get(name, {})} for name in EXPERIMENTS}
-        patch.setitem(profiles.CHANGES, "smoke", smoke)
-        patch.setattr(engine, "execute", compute)
+        for name, changes in SMALL.items():
+            patch.setitem(find(name).sizes, "smoke", {**SMOKE[name], **changes})
+        patch.setattr(engine, "execute", partial(compute, engine.execute))
         patch.setattr(pool, "cores", lambda: 1)
         fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
         patch.setitem(datasets.DATASETS, "cifar10", fetched)
@@ -89,12 +91,14 @@ def folder(tmp_path_factory):
         yield folder
 
 
-def compute(source, target, values, *_):
-    """Compute a run as its notebook does, after the engine's own check of the notebook's parameters."""
+def compute(execute, source, target, values, *others):
+    """Compute a run as its notebook does, after the engine's own check; the report's notebook is executed."""
+    if not target.with_name("params.json").exists():
+        return execute(source, target, values, *others)
     engine.check(source, values)
     run = read_run(target.parent)
     run.finish(notebooks.compute(run))
-    nbformat.write(nbformat.v4.new_notebook(), target)
+    return nbformat.write(nbformat.v4.new_notebook(), target)
 
 
 def flowers(folder):
@@ -114,7 +118,8 @@ def run(command):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REPRO_RUNS", os.environ["REPRO_RUNS"] + ("-none" if arguments == ["report"] else ""))
             if "folder=flowers" in arguments:  # the worked examples fit their data at the profile's own size
-                patch.setitem(profiles.CHANGES, "smoke", SMOKE)
+                for name, changes in SMOKE.items():
+                    patch.setitem(find(name).sizes, "smoke", changes)
             return cli.main(arguments)
     if program == "make":
         return sum(run(line) for line in made(arguments) if line[1] == "run")
@@ -176,7 +181,7 @@ def test_commands_in_the_text_are_ones_that_there_are(monkeypatch):
             job.outcome = "done"
 
     monkeypatch.setattr(pool, "run_all", run_all)
-    monkeypatch.setattr("repro.runs.find_needed", lambda *_: None)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)
     for command in quoted(README.replace(RESULTS, "")):
         if command[0] == "repro":
             options = typed.parse(command[1:])
@@ -243,7 +248,7 @@ def test_what_is_recalled_is_marked_and_nothing_else():
         for number, star in re.findall(r"(\d\d\.\d) %( \\\*)?", line[1]):
             assert bool(star) == recalled[float(number)], line
         experiment = find(line[-1].split("`repro run ")[1].split()[0].rstrip("`"))
-        assert (line[2].endswith(r"\*")) == ("recalled" in costs.told(experiment)), line
+        assert (line[2].endswith(r"\*")) == ("recalled" in hours.told(experiment)), line
 
 
 def test_the_verdicts_are_those_of_the_published_runs(tmp_path, monkeypatch):

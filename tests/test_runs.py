@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from repro import runs
+from repro import files, provenance, runs
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +92,11 @@ def test_second_writer_is_told_who_holds_the_run(monkeypatch):
 
 
 def test_a_process_believed_dead_writes_no_more():
-    run, script = runs.open_run(find("bilevel-toy"), "smoke", {}), "from repro import provenance, runs, experiments\n"
-    script += "run = runs.open_run(experiments.find('bilevel-toy'), 'smoke', {})\nprovenance.begin(run.path)"
+    run, script = (
+        runs.open_run(find("bilevel-toy"), "smoke", {}),
+        "from repro import provenance, runs\nfrom repro.configs.registry import find\n",
+    )
+    script += "run = runs.open_run(find('bilevel-toy'), 'smoke', {})\nprovenance.begin(run.path)"
 
     def lose():
         with run.session():
@@ -121,3 +124,16 @@ def test_runs_folder_that_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "file"))
     with pytest.raises(ReproError, match="cannot create the folder .* choose a writable one with --runs"):
         runs.open_run(find("bilevel-toy"), "smoke", {})
+
+
+def test_older_sessions_keep_the_commit_that_they_were_made_of():
+    run = runs.open_run(find("bilevel-toy"), "smoke", {})
+    session = {"command": "repro run", "start": "2026-11-26T10:22:27+00:00", "seconds": 1.0}
+    files.write_json(
+        run.path / "provenance.json", {"commit": "a" * 40, "dirty": False, "versions": {}, "sessions": [session]}
+    )
+    with run.session():
+        pass
+    first, second = provenance.commits(provenance.read(run.path)).items()
+    assert first == ("a" * 40, False)
+    assert second[0] != "a" * 40

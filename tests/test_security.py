@@ -44,8 +44,8 @@ from repro import (
     workers,
 )
 from repro.cli import main
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
 from repro.runs import lock, open_run
 from repro.settings import ROOT
 
@@ -387,6 +387,8 @@ def test_a_corpus_of_one_line_is_not_read(tmp_path):
     (tmp_path / "ptb").mkdir()
     with open(tmp_path / "ptb" / "ptb.train.txt", "wb") as file:
         file.truncate(2**32)
+    for part in ("valid", "test"):
+        (tmp_path / "ptb" / f"ptb.{part}.txt").write_text("a b\n")
     with pytest.raises(ReproError, match=r"ptb.train.txt cannot be read \(it has more than the"):
         text.load_corpus("ptb", tmp_path)
 

@@ -9,7 +9,7 @@ import torch
 from finished import run
 
 from repro import devices, fit
-from repro.hyperparameters import CifarSearch
+from repro.configs.cifar10_search import CifarSearch
 from repro.image_loader import _Order
 from repro.images import load_images
 from repro.recipes import image_data

@@ -11,7 +11,7 @@ import pytest
 from papermill import inspect_notebook
 
 from repro import listing
-from repro.experiments import EXPERIMENTS
+from repro.configs.registry import EXPERIMENTS
 from repro.notebooks import parameters_of
 from repro.publish import machines
 

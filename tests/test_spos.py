@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro import checkpoints, provenance
 from repro.choice_blocks import ChoiceBlock
 from repro.cli import main
+from repro.configs.registry import find
+from repro.configs.spos_networks import SposRetrain, SposSupernet
 from repro.errors import ReproError, UsageError
-from repro.experiments import find
-from repro.hyperparameters_spos import SposRetrain, SposSupernet
 from repro.quantise import GIGA
 from repro.recipes import image_data, path_data, spos_correlation, spos_search
 from repro.recipes.path_networks import build, choose

@@ -6,8 +6,8 @@ from finished import run
 
 from repro import checkpoints
 from repro.choice_blocks import ChoiceNetwork, Layout, bgr_255
+from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments import find
 from repro.image_folder import find as find_pictures
 from repro.image_folder import pictures
 from repro.recipes import path_data, path_networks

@@ -9,22 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro import ending, gallery, layout, profiles, report, states, summary
+from repro import ending, gallery, layout, report, states, summary
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import UsageError
-from repro.experiments import EXPERIMENTS, find
 from repro.references import Reference
 from repro.results import compare, published, standing
-from repro.results.rows import MEASURES, ROWS, Counterpart, answers
+from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import open_run
 
 ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in rows.items()]
-SIZES = [*profiles.CHANGES]
+SIZES = [*profiles.PROFILES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
 DATA = {"dataset", "corpus", "images", "pixels", "tokens", "folder", "classes", "unreadable"}
 NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
     "checkpoint_minutes"
 }
-RESULTS = {name: dict.fromkeys(entries.values(), 20.0) for name, entries in MEASURES.items()}
+RESULTS = {each.name: dict.fromkeys(each.measures.values(), 20.0) for each in EXPERIMENTS.values()}
 
 
 @pytest.fixture(autouse=True)
@@ -209,7 +210,7 @@ def test_the_papers_arithmetic_is_as_published_whatever_the_default():
 
 def planned(experiment, name, value):
     """Whether the paper has runs with this value too."""
-    return any(each == experiment and changes.get(name) == value for each, changes, _ in profiles.PLAN["paper"])
+    return any(each == experiment and changes.get(name) == value for each, changes, _ in profiles.profile("paper").plan)
 
 
 def another(parameters, name):
@@ -246,10 +247,8 @@ def test_data_are_those_of_what_a_run_needs_where_it_has_none():
 
 
 def test_a_profile_of_any_name_is_marked_by_what_it_changes(monkeypatch):
-    monkeypatch.setitem(profiles.CHANGES, "desk", {"cifar10-eval": {"epochs": 30, "images": 500}})
-    monkeypatch.setitem(profiles.PLAN, "desk", ())
-    monkeypatch.setitem(profiles.CHANGES, "whole", {})
-    monkeypatch.setitem(profiles.PLAN, "whole", ())
+    monkeypatch.setitem(find("cifar10-eval").sizes, "desk", {"epochs": 30, "images": 500})
+    monkeypatch.setitem(profiles.PROFILES, "whole", profiles.Profile("whole", ()))
     finished("cifar10-eval", "desk", genotype="NASNET", channels=32)
     finished("cifar10-eval", "whole", genotype="NASNET", channels=32)
     desk, whole = sorted(lines("darts_table1_cifar10", "desk"), key=lambda line: line["profile"])

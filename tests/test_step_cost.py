@@ -10,10 +10,10 @@ from finished import run
 from interruptions import interrupted
 
 from repro import devices
+from repro.configs.cifar10_search import CifarCost, CifarSearch
+from repro.configs.spos_networks import SposSupernet
 from repro.cost import peak_bytes
 from repro.errors import UsageError
-from repro.hyperparameters import CifarCost, CifarSearch
-from repro.hyperparameters_spos import SposSupernet
 from repro.image_search import ImageSearch
 from repro.paths import Mixture
 from repro.recipes import step_cost

@@ -8,22 +8,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from repro import (
-    __version__,
-    arguments,
-    completion,
-    costs,
-    fit,
-    pages,
-    plan,
-    profiles,
-    removal,
-    runner,
-    settings,
-    typeset,
-)
+from repro import __version__, arguments, completion, fit, pages, plan, removal, runner, settings, typeset
 from repro.cli import COMMANDS, main
-from repro.experiments import EXPERIMENTS, find
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS, find
 from repro.runs import lock, open_run
 from repro.settings import NOTEBOOKS
 
@@ -188,10 +176,8 @@ def test_completion_is_a_script_that_knows_names_options_and_parameters():
 
 
 def test_the_hours_of_smoke_are_known():
-    rest = EXPERIMENTS.keys() - costs.SMOKE.keys()
-    assert all(
-        cost.kind == "assumed" for name in rest for cost in costs.COSTS[name]
-    )  # their own steps are the whole run
+    rest = [each for each in EXPERIMENTS.values() if not each.smoke_seconds]
+    assert all(known.kind == "assumed" for each in rest for known in each.hours)  # their own steps are the whole run
     jobs = runner.plan([(find("cifar10-search"), {}), (find("cifar10-search"), {"epochs": 8})], "smoke", True)
     one, two = plan.estimates(jobs).values()
     assert (one.kind, two.hours) == ("shipped", 2 * one.hours)

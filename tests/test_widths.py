@@ -5,9 +5,9 @@ import torch
 
 from repro import widths
 from repro.cli import main
+from repro.configs.registry import find
 from repro.cost import count_parameters
 from repro.errors import UsageError
-from repro.experiments import find
 from repro.genotypes import PUBLISHED
 from repro.network import EvaluationNetwork
 from repro.recipes import cifar10_selection, ptb_selection, selection

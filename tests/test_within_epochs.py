@@ -7,7 +7,7 @@ import torch
 
 from repro import checkpoints, fit
 from repro.choice_blocks import Layout
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.image_folder import pictures
 from repro.recipes import path_networks
 from repro.runs import open_run

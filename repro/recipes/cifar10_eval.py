@@ -9,10 +9,10 @@ from repro import checkpoints, devices, parallel
 from repro.acceleration import compile_network, lay_out
 from repro.augment import Augment
 from repro.capture import captured
+from repro.configs.cifar10_cells import CellTraining, CifarEval
 from repro.cost import count_mult_adds, count_parameters
 from repro.fit import Epoch, fit
 from repro.genotypes import ConvGenotype, to_json
-from repro.hyperparameters import CellTraining, CifarEval
 from repro.image_training import ImageTraining, evaluate, train_epoch
 from repro.images import Batches, Images
 from repro.network import EvaluationNetwork

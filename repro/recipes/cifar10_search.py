@@ -12,8 +12,8 @@ from repro import devices, parallel
 from repro.acceleration import lay_out
 from repro.augment import Augment
 from repro.capture import captured
+from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.fit import Epoch, fit
-from repro.hyperparameters import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.image_search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.images import Batches, Images
 from repro.recipes.image_data import augmentation, halves, load, uses_bf16

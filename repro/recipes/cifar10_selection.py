@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from repro import devices
+from repro.configs.cifar10_cells import CifarProgress, CifarRandom, CifarSelect, ShortTraining
 from repro.genotypes import EDGES_PER_NODE, INPUTS, SEARCH_OPERATIONS, ConvGenotype, Edge
-from repro.hyperparameters import CifarProgress, CifarRandom, CifarSelect, ShortTraining
 from repro.image_training import evaluate
 from repro.images import Images
 from repro.recipes import selection

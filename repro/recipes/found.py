@@ -9,7 +9,7 @@ from repro.runs import Run, find_needed
 
 
 def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotype, snapshot: int = 0) -> Genotype:
-    """Return the cell of a `kind` called `name` (see `hyperparameters`); ReproError if it is none of the three.
+    """Return the cell of a `kind` called `name` (see `configs`); ReproError if it is none of the three.
 
     snapshot: the epoch of a search, from 1, whose cell it is; 0 for the last.
     """

@@ -5,8 +5,8 @@ import torch
 from repro import devices
 from repro.acceleration import precision
 from repro.augment import Augment
+from repro.configs.common import Accelerated, ImageTraining
 from repro.draws import divide
-from repro.hyperparameters import Accelerated, ImageTraining
 from repro.images import Batches, Images, load_images, split
 from repro.runs import Run
 

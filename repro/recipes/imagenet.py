@@ -8,10 +8,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from repro import checkpoints, devices, parallel
 from repro.acceleration import Prepare, compile_network, lay_out
+from repro.configs.imagenet import ImageNetEval
 from repro.cost import count_mult_adds, count_parameters
 from repro.fit import Epoch, fit
 from repro.genotypes import ConvGenotype, to_json
-from repro.hyperparameters import ImageNetEval
 from repro.image_folder import Pictures, find, pictures
 from repro.image_loader import Loader, normalise, train_transform, valid_transform
 from repro.image_training import Average, ImageTraining, measure

@@ -3,7 +3,7 @@
 import torch
 
 from repro import devices
-from repro.hyperparameters_language import LanguageTraining
+from repro.configs.language_search import LanguageTraining
 from repro.recurrent import Dropout
 from repro.runs import Run
 from repro.text import Corpus, load_corpus

@@ -15,10 +15,10 @@ from torchvision.transforms import v2
 from repro import devices, image_loader
 from repro.acceleration import Prepare, lay_out
 from repro.choice_blocks import bgr_255
+from repro.configs.common import Accelerated
+from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, remembered
-from repro.hyperparameters import Accelerated
-from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_folder import Part, find
 from repro.images import Batches
 from repro.paths import SinglePath

@@ -11,10 +11,10 @@ import numpy as np
 
 from repro import checkpoints, devices
 from repro.choice_blocks import ChoiceNetwork, Layout, load_released
+from repro.configs.spos_networks import PathTraining, SposRetrain
 from repro.errors import ReproError, UsageError
 from repro.evolution import random_gene
 from repro.files import read_json
-from repro.hyperparameters_spos import PathTraining, SposRetrain
 from repro.macro import MacroLayout, MacroNetwork
 from repro.paths import SinglePath
 from repro.preflight import check_architecture

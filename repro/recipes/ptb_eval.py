@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from repro import checkpoints, devices
+from repro.configs.language_cells import CellTraining, PtbEval
 from repro.fit import fit
 from repro.genotypes import RecurrentGenotype, to_json
-from repro.hyperparameters_language import CellTraining, PtbEval
 from repro.language import Descent, LanguageTraining, evaluate, perplexity, streams, train_epoch
 from repro.recipes.found import find_genotype
 from repro.recipes.language_data import dropout, load

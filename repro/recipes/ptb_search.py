@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from repro import devices
+from repro.configs.language_search import PtbSearch
 from repro.fit import Epoch, fit
-from repro.hyperparameters_language import PtbSearch
 from repro.language import Descent, streams
 from repro.language_search import LanguageSearch, architecture, search_epoch
 from repro.recipes.language_data import dropout, load

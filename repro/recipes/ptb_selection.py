@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from repro import devices
+from repro.configs.language_cells import PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.genotypes import RecurrentGenotype
-from repro.hyperparameters_language import PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.language_search import random_cell
 from repro.recipes import selection
 from repro.recipes.language_data import load

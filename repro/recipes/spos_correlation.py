@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from repro import devices
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_search import SposCorrelation
 from repro.errors import UsageError
-from repro.hyperparameters_spos import SposCorrelation, SposSupernet
 from repro.recipes.path_data import Data, judge, load, recorded
 from repro.recipes.path_networks import build
 from repro.recipes.spos_retrain import train_alone

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from repro.hyperparameters_spos import PathTraining, SposRetrain
+from repro.configs.spos_networks import PathTraining, SposRetrain
 from repro.paths import SinglePath
 from repro.recipes.path_data import Data, load, preparation
 from repro.recipes.path_networks import choose, give_weights

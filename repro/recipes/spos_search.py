@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from repro import devices, progress
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_search import SposSearch
 from repro.errors import ReproError, UsageError
 from repro.evolution import Evaluate, Settings, State, search
-from repro.hyperparameters_spos import SposSearch, SposSupernet
 from repro.kernels import laid_out
 from repro.paths import SinglePath
 from repro.quantise import GIGA

@@ -7,10 +7,10 @@ import numpy as np
 
 from repro import checkpoints, devices, fit
 from repro.choice_blocks import Layout
+from repro.configs.registry import find
+from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.cost import count_parameters
 from repro.errors import ReproError
-from repro.experiments import find
-from repro.hyperparameters_spos import PathTraining, SposSupernet
 from repro.image_training import train_epoch
 from repro.paths import SinglePath
 from repro.recipes.path_data import Stream, accelerate, divide, judge, load

@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_leaves
 from repro import devices
 from repro.acceleration import lay_out
 from repro.capture import captured
+from repro.configs.cifar10_search import CifarCost, CifarSearch
+from repro.configs.spos_networks import SposCost, SposSupernet
 from repro.cost import peak_bytes
-from repro.hyperparameters import CifarCost, CifarSearch
-from repro.hyperparameters_spos import SposCost, SposSupernet
 from repro.image_search import ImageSearch
 from repro.images import Images
 from repro.paths import Mixture

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from repro.bilevel import architecture_gradient
-from repro.hyperparameters import BilevelToy
+from repro.configs.toy import BilevelToy
 from repro.runs import Run
 
 

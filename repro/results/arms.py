@@ -12,8 +12,9 @@ from math import isfinite, nan
 from typing import Any, NamedTuple
 
 from repro import failure
+from repro.configs.record import Experiment
+from repro.configs.registry import find, typed
 from repro.errors import FOREIGN, LARGEST, is_number, line
-from repro.experiments import Experiment, find, typed
 from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
 from repro.references import Reference

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from repro import profiles
+from repro.configs import profiles
+from repro.configs.registry import find
 from repro.errors import UsageError, unknown
-from repro.experiments import find
 from repro.identity import describe, identity, unseeded
 from repro.results import effects, intervals, verdicts
 from repro.results.arms import Request, Runs, Units, published, requests, units
@@ -20,7 +20,7 @@ CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
 def sizes() -> list[Size]:
     """Return the sizes that there is a profile for, the largest first."""
-    return [size for size in SIZES if size.name in profiles.CHANGES]
+    return [size for size in SIZES if size.name in profiles.PROFILES]
 
 
 def find_size(profile: str) -> Size:

@@ -1,6 +1,8 @@
 """What SPOS claims, line by line. Unless a line says so, a unit is a supernet, and 4 decide at first, then 8."""
 
-from repro import profile_desk, profiles
+from repro.configs import desk
+from repro.configs.spos_networks import MACRO_SUPERNET
+from repro.configs.spos_search import CANDIDATES
 from repro.results.arms import Arm, Measure
 from repro.results.lines import Claim, Line
 
@@ -27,7 +29,7 @@ def ranked(read: Measure) -> Arm:
 
 
 # Evolution of as many candidates as are ranked, half of them mutants and half crossings, as in the paper
-MACRO = {"paper": f"{profiles.MACRO_SUPERNET},space=macro", **dict.fromkeys(("short", "desk"), profile_desk.MACRO)}
+MACRO = {"paper": f"{MACRO_SUPERNET},space=macro", **dict.fromkeys(("short", "desk"), desk.MACRO)}
 LARGEST = {
     "paper": 105.66,
     "short": 105.66,
@@ -41,7 +43,7 @@ def evolved(read: Measure, share: float = 0.0, sampling: str = "") -> Arm:
         size: {"supernet": MACRO[size] + sampling, "mult_adds": round(share * largest, 2)}
         for size, largest in LARGEST.items()
     }
-    return Arm("supernet", "spos-blocks", profile_desk.CANDIDATES, own=True, at=at, reads=read)
+    return Arm("supernet", "spos-blocks", CANDIDATES, own=True, at=at, reads=read)
 
 
 TRULY = reading("true_accuracy", TRUE)

@@ -15,16 +15,15 @@ from typing import Any
 import pandas as pd
 
 from repro import provenance
+from repro.configs.registry import find
 from repro.errors import ReproError, is_number
-from repro.experiments import find
 from repro.results import published, standing
-from repro.results.rows import MEASURES, ROWS, Counterpart, answers
+from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import Run, held_identity, shown_run
 from repro.snapshot import once
 from repro.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
-SEARCHES = ("cifar10-search", "cifar10-joint", "cifar10-random", "ptb-search", "ptb-random")
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
 FACTS += ("published", "state", "command")
 
@@ -109,7 +108,7 @@ def _but_seed(run: Run) -> str:
 
 def flaw(run: Run) -> str:
     """Say what of a finished run's result cannot stand in a table, empty where all can."""
-    entries, result = [*MEASURES.get(run.experiment, {}).values()], run.result
+    entries, result = [*find(run.experiment).measures.values()], run.result
     if result is None:
         return ""
     if lacking := [entry for entry in entries[:1] if entry not in result]:
@@ -160,7 +159,7 @@ def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
 
 def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpart | None = None) -> dict[str, Any]:
     """Return what a group of runs adds to a row of a table, or, without one, to the table."""
-    run, measures = group.first, MEASURES[group.first.experiment]
+    run, measures = group.first, find(group.first.experiment).measures
     held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].units}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first = next(iter(held))
@@ -198,7 +197,7 @@ def search_days(run: Run) -> float | None:
     """Return the days that the searches behind a run took together, None where it needed none, or one is damaged."""
     needed = {other.path: other for other in needs(run)}
     try:
-        seconds = [provenance.seconds(path) for path, other in needed.items() if other.experiment in SEARCHES]
+        seconds = [provenance.seconds(path) for path, other in needed.items() if find(other.experiment).searches]
     except ReproError:
         return None
     return sum(seconds) / 86_400 if seconds else None

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repro.configs.record import RECALLED
 from repro.errors import ReproError, unknown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
-RECALLED = "recalled, not checked against the paper"
 
 ERROR = "test error (%)"
 PERPLEXITY = {"valid_perplexity": "validation perplexity", "test_perplexity": "test perplexity"}

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from repro import profiles
-from repro.experiments import Experiment, find
+from repro.configs import profiles
+from repro.configs.record import Experiment
+from repro.configs.registry import find
 from repro.identity import VERSION, Description, as_text, differences, needs_of, parameters_of, resolve
 from repro.runs import Run, described
 from repro.snapshot import once
@@ -89,7 +90,7 @@ def _data(held: Description) -> Iterator[tuple[Experiment, dict[str, Any]]]:
 @cache
 def _published() -> frozenset[str]:
     """Return the runs that the plan `paper` makes, and those that they need."""
-    todo, found = [stated(find(name), "paper", changes) for name, changes, _ in profiles.PLAN["paper"]], set()
+    todo, found = [stated(find(name), "paper", changes) for name, changes, _ in profiles.profile("paper").plan], set()
     while todo:
         held = todo.pop()
         todo += needs_of(held).values()

@@ -14,7 +14,7 @@ from bad_parameters import Answer, refused
 from scene import Scene
 from tiny import TINY
 
-from repro.experiments import EXPERIMENTS
+from repro.configs.registry import EXPERIMENTS
 
 SECONDS = 20.0
 NUMBERS = {int: ("1", "2", "1000003", str(10**15)), float: ("0", "1e-300", "0.999", "1e6", "1e300")}

@@ -17,8 +17,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from repro import cli, notebooks, pool, recipe, runner
+from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError, line
-from repro.experiments import EXPERIMENTS
 from repro.settings import NOTEBOOKS
 
 Tally = Counter  # (what was bad, what became of it: refused or accepted) -> how often

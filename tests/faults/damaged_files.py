@@ -18,9 +18,9 @@ import torch
 from bad_parameters import Answer, Tally, call, refused
 from tiny import CPU, NEEDED, TINY, TRAINING, make_data, small_data
 
-from repro import cli, engine, failure, fit, recipe, runner
+from repro import cli, engine, failure, fit, preflight, recipe, runner
+from repro.configs.cifar10_cells import CifarEval
 from repro.genotypes import PUBLISHED, to_json
-from repro.hyperparameters import CifarEval
 from repro.network import EvaluationNetwork
 from repro.recurrent import LanguageModel
 from repro.released import places, released_view
@@ -176,7 +176,7 @@ def table(folder: Path) -> Answer:
     """The correlation with a table of the data folder, up to the supernet that is not there."""
     with (
         patch.dict(os.environ, REPRO_DATA=str(folder), REPRO_RUNS=str(folder / "runs")),
-        patch.object(recipe, "find_needed"),
+        patch.object(preflight, "find_needed"),
     ):
         return run("spos-correlation", {**TINY["spos-correlation"], "benchmark": "nas-bench-macro"})
 

@@ -19,7 +19,7 @@ import torch
 from tiny import NEEDED, TINY, small_data
 
 from repro import checkpoints
-from repro.experiments import find
+from repro.configs.registry import find
 from repro.files import read_json, read_lines
 from repro.recipe import main
 from repro.runs import existing_runs

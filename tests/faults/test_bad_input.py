@@ -18,8 +18,8 @@ from papermill.parameterize import parameterize_path
 from tiny import TINY, TRAINING
 
 from repro import cli, engine, notebooks, recipe, report, runs, states, text
+from repro.configs.registry import find
 from repro.errors import ReproError, UsageError, line
-from repro.experiments import find
 from repro.files import read_json, read_lines
 
 

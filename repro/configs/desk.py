@@ -20,49 +20,16 @@ What was kept equal to the papers, and what was not:
 - *Steps* are timed at the size of these searches, and on SPOS's own blocks, with as many images as a step has here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-Row = tuple[str, Mapping[str, Any], tuple[int, ...]]  # as in `profiles.PLAN`
-
-HALVED = {"pixels": 16, "threads": 1}
-SEARCH = {**HALVED, "images": 10_000, "channels": 8, "cells": 5}
-EPOCHS = 10  # of a search: 79 steps each
-ALPHA_LR = 7.4e-3  # times 790 steps: 5.9
-TRAINING = {**HALVED, "images": 20_000, "channels": 8, "cells": 5, "cutout": 8}
-TEXT = {"threads": 1, "hidden_size": 100}
-PATHS = {**HALVED, "dataset": "cifar10", "batch": 128, "lr": 0.0625, "iterations": 8_000}
-CANDIDATES = {"generations": 10, "population": 20, "parents": 4, "mutation": 10, "crossover": 10}
-JUDGED = {"threads": 1, "bn_images": 1_280}
-
-CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "cifar10-search": {**SEARCH, "epochs": EPOCHS, "alpha_lr": ALPHA_LR, "compare_every": 50},
-    "cifar10-joint": {**SEARCH, "epochs": EPOCHS // 2, "alpha_lr": ALPHA_LR},
-    "cifar10-select": {**TRAINING, "epochs": 4},
-    "cifar10-random": {**TRAINING, "epochs": 4, "samples": 8},
-    "cifar10-progress": {**TRAINING, "epochs": 4, "search_seeds": (0, 1), "snapshots": (1, 2, 4, 7, 10)},
-    "cifar10-eval": {**TRAINING, "valid_images": 5_000, "epochs": 8, "genotype": "DARTS_V2"},
-    "ptb-search": {"threads": 1, "hidden_size": 64, "epochs": 3, "alpha_lr": 0.05},  # 312 steps, the paper 5,200
-    "ptb-select": {**TEXT, "epochs": 4},
-    "ptb-random": {**TEXT, "epochs": 4, "samples": 4},
-    "ptb-progress": {**TEXT, "epochs": 4, "search_seeds": (0, 1), "snapshots": (1, 2, 3)},
-    "ptb-eval": {**TEXT, "epochs": 8, "genotype": "DARTS_V2_RNN"},
-    "wikitext2-eval": {**TEXT, "epochs": 3, "genotype": "DARTS_V2_RNN"},
-    "spos-supernet": {**PATHS, "valid_images": 5_000, "bn_images": 1_280},
-    "spos-blocks": {**JUDGED, **CANDIDATES, "mult_adds": 26.25},
-    "spos-channels": {**JUDGED, **CANDIDATES, "mult_adds": 26.25},
-    "spos-bits": {**JUDGED, **CANDIDATES, "bitops": 0.52},
-    "spos-retrain": {**PATHS, "mult_adds": 26.25},
-    "spos-correlation": {**JUDGED, "networks": 200},
-    "cifar10-cost": SEARCH,
-    "spos-cost": {**HALVED, "dataset": "cifar10", "batch": 128, "paths": 6, "steps": 3, "warm_up_steps": 2},
-}
+from repro.configs.record import Planned
 
 MACRO = "run:spos-supernet/space=macro"
 TWICE, REPEATS = (0, 1), tuple(range(5))
 
 
-def _supernets(seeds: range) -> Iterator[Row]:
+def _supernets(seeds: range) -> Iterator[Planned]:
     """Yield what is asked of each supernet of NAS-Bench-Macro: 200 networks ranked, and 200 found by evolution."""
     for seed in seeds:
         supernet = {"supernet": f"{MACRO},seed={seed}"}
@@ -70,14 +37,14 @@ def _supernets(seeds: range) -> Iterator[Row]:
         yield "spos-blocks", {**supernet, "mult_adds": 0}, (seed,)
 
 
-def _trained(found: str, seeds: range, trainings: tuple[int, ...] = TWICE, **changes: Any) -> Iterator[Row]:
+def _trained(found: str, seeds: range, trainings: tuple[int, ...] = TWICE, **changes: Any) -> Iterator[Planned]:
     """Yield the trainings of the cells that runs of several seeds found."""
     for seed in seeds:
         yield "cifar10-eval", {"genotype": f"{found},seed={seed}", **changes}, trainings
 
 
 # The first wave, in its order: what decides soonest comes first
-PLAN: tuple[Row, ...] = (
+PLAN: tuple[Planned, ...] = (
     ("bilevel-toy", {}, ()),
     ("cifar10-cost", {}, REPEATS),
     ("spos-cost", {}, REPEATS),

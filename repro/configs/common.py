@@ -1,0 +1,97 @@
+"""The parameters that experiments of several kinds have, and the texts that explain them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from repro.errors import UsageError
+from repro.parameters import Parameters, parameter
+from repro.references import Reference, Source
+
+ImageData = Literal["cifar10", "digits"]
+Pixels = Literal[0, 16]
+Precision = Literal["auto", "float32", "tf32", "bf16"]
+PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
+GENOTYPE = "a published cell, a file or text of one, or run:EXPERIMENT for what it found"
+WEIGHTS = "a run's folder or the authors' checkpoint, tested as it is; empty to train"
+
+
+@dataclass(frozen=True)
+class Seeded(Parameters):
+    """What every experiment has that computes with networks."""
+
+    seed: int = parameter(0, "seed of initialisation, data order and augmentation", low=0, kind="seed")
+    device: Literal["auto", "cpu", "cuda"] = parameter(
+        "auto", "where it runs; auto takes a GPU if there is one", identifies=False
+    )
+    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class Trained(Seeded):
+    """What every experiment has that trains networks."""
+
+    checkpoint_minutes: float = parameter(
+        10.0, "minutes between checkpoints within an epoch; 1e9: after whole epochs only", identifies=False, above=0
+    )
+
+
+@dataclass(frozen=True)
+class Divided(Trained):
+    """What every experiment has that several processes can share."""
+
+    processes: int = parameter(
+        1,
+        "processes that share every batch, on GPUs each with its own; the numbers stay",
+        identifies=False,
+        low=1,
+        high=4096,
+    )
+
+
+@dataclass(frozen=True)
+class Accelerated(Seeded):
+    """How steps compute on a GPU; what cannot be had is left out with a line that says why."""
+
+    precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
+    channels_last: Literal["auto", "off"] = parameter(
+        "auto", "auto lays images out with channels last on a GPU", identifies=False
+    )
+
+
+@dataclass(frozen=True)
+class SmallImages(Accelerated):
+    """What every experiment on small images has."""
+
+    capture: Literal["auto", "off"] = parameter(
+        "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
+    )
+
+    dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
+    images: int = parameter(0, "training images used; 0: all", low=0, kind="data")
+    pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class ImageTraining(SmallImages, Trained):
+    """What search and evaluation on small images share."""
+
+    lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", above=0)
+    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
+    weight_decay: float = parameter(3e-4, "SGD's weight decay; 0: none", low=0)
+    grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
+
+
+def refuse_halved(pixels: int, dataset: str) -> None:
+    """UsageError where images are to be halved that are not CIFAR-10's."""
+    if pixels and dataset != "cifar10":
+        raise UsageError(f"pixels={pixels} with dataset={dataset}: only cifar10 is halved; take pixels=0")
+
+
+def refuse_snapshot(snapshot: int, genotype: Source) -> None:
+    """UsageError where an epoch of something is asked for that is no run."""
+    if snapshot and not isinstance(genotype, Reference):
+        raise UsageError(f"snapshot={snapshot} of genotype={genotype}: only a search has epochs; take run:EXPERIMENT")

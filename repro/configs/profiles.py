@@ -1,0 +1,196 @@
+"""One experiment, four sizes: what `repro run --all` runs at each, and what may be said of the numbers.
+
+`paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `desk` tests the claims on
+real data in an evening on a laptop. `smoke` is a first look on data that ships inside dependencies: minutes on a
+laptop; its numbers say that the path works, never what the papers found. What a profile changes in the parameters of
+an experiment stands in the experiment's record.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.configs import desk
+from repro.configs.record import Changes, Experiment, Planned
+from repro.configs.registry import find
+from repro.configs.spos_networks import BITS, CHANNELS_OF_3X3
+from repro.errors import unknown
+from repro.widths import WIDTHS, reference_width
+
+FOUR, TEN = tuple(range(4)), tuple(range(10))
+SPACES = ("blocks", "channels", "bits", "macro")
+UNIFORM = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
+
+
+def _mixed_precision() -> Iterator[Planned]:
+    """Yield what the rows of SPOS's table of quantised networks need: searches, and retraining beside uniform bits."""
+    for depth, limits in BITS.items():
+        supernet = f"run:spos-supernet/depth={depth}"
+        for uniform, limit in limits.items():
+            yield "spos-bits", {"supernet": supernet, "bitops": limit}, (0,)
+            for name in (uniform, f"run:spos-bits/supernet={supernet},bitops={limit}"):
+                yield "spos-retrain", {"architecture": name, "space": "bits", "depth": depth}, (0,)
+
+
+def reference(cell: str, data: str, width: str = "hidden_size") -> dict[str, Any]:
+    """Return the changes that train a cell of others in DARTS's own setup, as wide as the table `widths` says."""
+    return {"genotype": cell, width: reference_width(cell, data, WIDTHS[data][0])}
+
+
+SMOKE: tuple[Planned, ...] = (
+    ("bilevel-toy", {}, ()),
+    ("cifar10-search", {"order": 1}, (0,)),
+    ("cifar10-search", {}, (0, 1)),
+    ("cifar10-select", {}, (0,)),
+    ("cifar10-eval", {}, (0, 1)),
+    ("cifar10-random", {}, (0,)),
+    ("cifar10-joint", {}, (0,)),
+    ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
+    ("cifar10-progress", {}, (0,)),
+    ("imagenet-eval", {}, (0,)),
+    ("cifar10-cost", {}, (0,)),
+    ("ptb-search", {}, (0, 1)),
+    ("ptb-select", {}, (0,)),
+    ("ptb-eval", {}, (0,)),
+    ("ptb-random", {}, (0,)),
+    ("ptb-progress", {}, (0,)),
+    ("wikitext2-eval", {}, (0,)),
+    *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
+    ("spos-blocks", {}, (0,)),
+    ("spos-channels", {}, (0,)),
+    ("spos-bits", {}, (0,)),
+    *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
+    ("spos-correlation", {}, (0,)),
+    ("spos-cost", {}, (0,)),
+)
+
+SHORT: tuple[Planned, ...] = (
+    ("bilevel-toy", {}, ()),
+    ("cifar10-search", {"order": 1}, (0, 1)),
+    ("cifar10-search", {}, (0, 1, 2, 3)),
+    ("cifar10-select", {}, (0,)),
+    ("cifar10-eval", {}, (0,)),
+    ("cifar10-random", {}, (0,)),
+    ("cifar10-joint", {}, (0,)),
+    ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
+    ("cifar10-progress", {}, (0,)),
+    ("imagenet-eval", {}, (0,)),
+    ("cifar10-cost", {}, (0,)),
+    ("ptb-search", {}, (0, 1, 2, 3)),
+    ("ptb-select", {}, (0,)),
+    ("ptb-eval", {}, (0,)),
+    ("ptb-random", {}, (0,)),
+    ("ptb-progress", {}, (0,)),
+    ("wikitext2-eval", {}, (0,)),
+    *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
+    ("spos-blocks", {}, (0,)),
+    ("spos-channels", {}, (0,)),
+    ("spos-bits", {}, (0,)),
+    *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
+    ("spos-correlation", {}, (0,)),
+    ("spos-cost", {}, (0,)),
+)
+
+PAPER: tuple[Planned, ...] = (
+    ("bilevel-toy", {}, ()),
+    ("cifar10-search", {"order": 1}, FOUR),
+    ("cifar10-search", {}, FOUR),
+    ("cifar10-select", {"search": "run:cifar10-search/order=1"}, (0,)),
+    ("cifar10-select", {}, (0,)),
+    ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-search/order=1"}, TEN),
+    ("cifar10-eval", {}, TEN),
+    ("cifar10-random", {}, (0,)),
+    ("cifar10-eval", {"genotype": "run:cifar10-random"}, TEN),
+    ("cifar10-eval", reference("NASNET", "cifar10", "channels"), (0,)),
+    ("cifar10-eval", reference("AMOEBANET", "cifar10", "channels"), (0,)),
+    ("cifar10-joint", {}, FOUR),
+    ("cifar10-joint", {"strategy": "simultaneous"}, FOUR),
+    ("cifar10-select", {"search": "run:cifar10-joint"}, (0,)),
+    ("cifar10-select", {"search": "run:cifar10-joint/strategy=simultaneous"}, (0,)),
+    ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-joint"}, TEN),
+    ("cifar10-eval", {"genotype": "run:cifar10-select/search=run:cifar10-joint/strategy=simultaneous"}, TEN),
+    ("cifar10-search", {"cells": 20, "channels": 6}, FOUR),
+    ("cifar10-select", {"search": "run:cifar10-search/cells=20,channels=6"}, (0,)),
+    ("cifar10-eval", {"genotype": "run:cifar10-select/search=(run:cifar10-search/cells=20,channels=6)"}, TEN),
+    ("cifar10-progress", {}, (0,)),
+    ("imagenet-eval", {}, (0,)),
+    ("cifar10-cost", {}, (0,)),
+    ("ptb-search", {"order": 1}, FOUR),
+    ("ptb-search", {}, FOUR),
+    ("ptb-select", {"search": "run:ptb-search/order=1"}, (0,)),
+    ("ptb-select", {}, (0,)),
+    ("ptb-eval", {"genotype": "run:ptb-select/search=run:ptb-search/order=1"}, (0,)),
+    ("ptb-eval", {}, (0,)),
+    ("ptb-random", {}, (0,)),
+    ("ptb-eval", {"genotype": "run:ptb-random"}, (0,)),
+    ("ptb-eval", reference("ENAS_RNN", "ptb"), (0,)),
+    ("ptb-progress", {}, (0,)),
+    ("wikitext2-eval", {}, (0,)),
+    ("wikitext2-eval", reference("ENAS_RNN", "wikitext-2"), (0,)),
+    ("spos-blocks", {}, (0,)),
+    ("spos-channels", {}, (0,)),
+    ("spos-channels", {"supernet": "run:spos-supernet/blocks=shuffle_3x3"}, (0,)),
+    ("spos-retrain", {}, (0,)),
+    ("spos-retrain", {"winner": "random"}, (0,)),
+    *(("spos-retrain", {"architecture": name}, (0,)) for name in UNIFORM),
+    ("spos-retrain", {"architecture": "random"}, tuple(range(5))),
+    ("spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)),
+    ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
+    ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
+    *_mixed_precision(),
+    ("spos-correlation", {}, (0,)),
+    ("spos-cost", {}, (0,)),
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of all experiments.
+
+    says: what its numbers are, on every page that shows them; nothing where they are the papers' protocol's.
+    first_look: its data are not the papers', so that its numbers decide no claim and are not published.
+    """
+
+    name: str
+    plan: tuple[Planned, ...]
+    says: str = ""
+    first_look: bool = False
+
+
+PROFILES: Mapping[str, Profile] = {
+    each.name: each
+    for each in (
+        Profile(
+            "smoke",
+            SMOKE,
+            "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
+            first_look=True,
+        ),
+        Profile(
+            "desk",
+            desk.PLAN,
+            "the claims of both papers on real data, at a size for two cores; no number is the paper's protocol's",
+        ),
+        Profile("short", SHORT, "trends on real data; its numbers are not made by the paper's protocol"),
+        Profile("paper", PAPER),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the profile of that name; UsageError suggests the nearest right one."""
+    if name not in [*PROFILES]:  # a list: it may be anything
+        raise unknown("profile", name, PROFILES)
+    return PROFILES[name]
+
+
+def changes(name: str, experiment: Experiment) -> Changes:
+    """Return what a profile changes in the paper's parameters of `experiment`."""
+    return experiment.sizes.get(profile(name).name, {})
+
+
+def plan(name: str) -> Iterator[tuple[Experiment, dict[str, Any]]]:
+    """Yield every run of a profile: the experiment and its changes to the profile's parameters."""
+    for experiment, overrides, seeds in profile(name).plan:
+        for seeded in [{"seed": seed} for seed in seeds] or [{}]:
+            yield find(experiment), {**overrides, **seeded}

@@ -1,0 +1,229 @@
+"""Single-path networks that are trained: the supernet, networks of its space, their steps timed (SPOS Sect. 3, 4)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
+from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours, Row
+from repro.parameters import parameter
+from repro.references import Source
+
+Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
+
+
+@dataclass(frozen=True)
+class SinglePathNetworks(Accelerated):
+    """What every experiment on single-path networks has: they compute in float32, as the authors' code does."""
+
+    precision: Precision = parameter(
+        "float32",
+        "of networks that train or are judged; auto takes bf16 (autocast) on a GPU that has it",
+        before="float32",
+    )
+
+
+@dataclass(frozen=True)
+class PathImages(SinglePathNetworks):
+    """The images that a supernet, or a network of its space, is trained on."""
+
+    IDLE: ClassVar = {"dataset": dict.fromkeys(("cifar10", "digits"), ("folder", "classes"))}
+
+    dataset: Literal["imagenet", "cifar10", "digits"] = parameter(
+        "imagenet", "imagenet, cifar10, or scikit-learn's digits; each with its layout of the networks", kind="data"
+    )
+    images: int = parameter(0, "training images used; 0 for all", low=0, kind="data")
+    pixels: Pixels = parameter(0, PIXELS, kind="data", before=0)
+    folder: str = parameter(
+        "imagenet",
+        "imagenet's train/CLASS/ and val/CLASS/; a path, or a name in the data folder",
+        kind="data",
+        file="listing",
+    )
+    classes: int = parameter(1000, "class folders expected in imagenet's", low=2, kind="data", before=1000)
+    workers: int = parameter(
+        4, "processes that decode imagenet's pictures; 0: the training one", identifies=False, low=0, high=1024
+    )
+
+    def check(self) -> None:
+        """Refuse to halve images that are not CIFAR-10's."""
+        refuse_halved(self.pixels, self.dataset)
+
+
+@dataclass(frozen=True)
+class PathTraining(PathImages, Trained):
+    """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
+
+    space: Literal["blocks", "channels", "bits", "macro"] = parameter(
+        "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
+    )
+    blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
+    depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
+    width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
+    iterations: int = parameter(150_000, "training steps", low=1)
+    batch: int = parameter(1024, "images in a step; what is left of a pass makes a smaller one on imagenet only", low=2)
+    lr: float = parameter(0.5, "SGD's first learning rate; linear to 0 over the steps", above=0)
+    momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
+    weight_decay: float = parameter(4e-5, "SGD's weight decay, for weights of more than one dimension; 0: none", low=0)
+    label_smoothing: float = parameter(0.1, "share of the label spread over all classes; 0: none", low=0, below=1)
+    dropout: float = parameter(
+        0.1, "dropout before the classifier, in the spaces blocks and channels; 0: none", low=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class SposSupernet(PathTraining):
+    """SPOS Sect. 3: a supernet trained along one sampled path a step."""
+
+    sampling: Literal["bins", "uniform"] = parameter(
+        "bins", "bins draws a bin of the cost, then a path within it; uniform draws among all paths"
+    )
+    valid_images: int = parameter(
+        50_000, "training images kept out, as many of each class: candidates are judged by them", formerly="held_out"
+    )
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
+    )
+    evaluated_paths: int = parameter(10, "random paths judged after the last step", low=1, formerly="judged")
+    weights: str = parameter("", WEIGHTS, file="content")
+
+
+@dataclass(frozen=True)
+class SposRetrain(PathTraining):
+    """SPOS Sect. 4: one network of a space trained from scratch and tested."""
+
+    space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
+    architecture: Source = parameter(
+        "run:spos-blocks",
+        "found by a search, published, one choice for all layers, random, or a file",
+        file="content",
+    )
+    winner: Literal["evolution", "random"] = parameter("evolution", "whose best network of a search")
+    mult_adds: float = parameter(
+        330.0, "largest number of multiply-adds of a random network, in millions; 0: any", low=0
+    )
+    iterations: int = parameter(300_000, "training steps, before a pass at rate 0 for BatchNorm's statistics", low=1)
+    weights: str = parameter("", WEIGHTS, file="content")
+
+
+@dataclass(frozen=True)
+class SposCost(PathImages):
+    """SPOS Table 7: a training step of the whole mixture beside one along a sampled path, of the same supernet."""
+
+    space: Literal["blocks", "macro"] = parameter("blocks", "choices: building blocks, or NAS-Bench-Macro's")
+    batch: int = parameter(256, "images in a step", low=2)
+    paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
+    steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)
+    warm_up_steps: int = parameter(5, "steps of either before those; 0: none", low=0)
+
+
+TINY = {"dataset": "digits", "threads": 1, "batch": 64, "lr": 0.3, "iterations": 120}
+DESK = {"pixels": 16, "threads": 1, "dataset": "cifar10", "batch": 128}
+DESK_TRAINING = {**DESK, "lr": 0.0625, "iterations": 8_000}
+SHORT = {"dataset": "cifar10", "batch": 256, "lr": 0.125}
+MACRO_SUPERNET = "run:spos-supernet/dataset=cifar10,iterations=40000,batch=256,lr=0.125,valid_images=5000"
+CHANNELS_OF_3X3 = "run:spos-channels/supernet=run:spos-supernet/blocks=shuffle_3x3"
+BITS = {  # depth of the ResNet -> BitOps (2^30) of the same bits everywhere, which limit a search
+    18: {"2W2A": 6.32, "3W3A": 14.21, "4W4A": 25.27},
+    34: {"2W2A": 13.21, "3W3A": 29.72, "4W4A": 52.83},
+}
+AS_BLOCKS = f"{NOT_STATED} the supernet of blocks"
+
+SUPERNET = Experiment(
+    name="spos-supernet",
+    title="A supernet trained by uniform single-path sampling",
+    section="SPOS Sect. 3",
+    claim="one training serves every later search: 150,000 steps on ImageNet",
+    cost="12 GPU days",
+    hours=(
+        Hours(12 * DAY, "recalled", "SPOS: 12 GPU days", 8.39, {"space": "blocks"}),
+        Hours(12 * DAY, "assumed", AS_BLOCKS, 12.67, {"space": "channels"}),
+        Hours(12 * DAY, "assumed", AS_BLOCKS, 17.17, {"space": "bits", "depth": 18}),
+        Hours(12 * DAY, "assumed", AS_BLOCKS, 32.32, {"space": "bits"}),
+        Hours(12 * DAY, "assumed", f"{AS_BLOCKS}, image by image", 4.17),
+    ),
+    smoke_seconds=8,
+    parameters=SposSupernet,
+    sizes={
+        "smoke": {**TINY, "valid_images": 300, "bn_images": 512, "evaluated_paths": 4},
+        "desk": {**DESK_TRAINING, "valid_images": 5_000, "bn_images": 1_280},
+        "short": {**SHORT, "iterations": 20_000, "valid_images": 5_000, "bn_images": 10_000},
+    },
+    notebook="30_spos_supernet.ipynb",
+    recipe="spos_supernet:train_supernet",
+)
+
+
+def _quantised(depth: int) -> dict[str, Row]:
+    """Return the rows of a quantised ResNet: for each bit width the uniform one and what is found within it."""
+    rows = {}
+    for bits, limit in BITS[depth].items():
+        found = f"run:spos-bits/supernet=run:spos-supernet/depth={depth},bitops={limit}"
+        rows[f"resnet{depth}-{bits}"] = Row({"architecture": bits, "space": "bits", "depth": depth})
+        rows[f"resnet{depth}-within-{bits}"] = Row({"architecture": found, "space": "bits", "depth": depth})
+    return rows
+
+
+RETRAIN = Experiment(
+    name="spos-retrain",
+    title="The found network trained from scratch, beside random and uniform choices",
+    section="SPOS Sect. 4",
+    claim="{spos_blocks.found-blocks.top1_percent} % top-1 accuracy for the found blocks, "
+    "{spos_blocks.all-shuffle-3x3.top1_percent} to {spos_blocks.random-search.top1_percent} % "
+    "for uniform and random ones",
+    cost="16 GPU days",
+    hours=(
+        Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 11.69, {"space": "bits", "depth": 18}),
+        Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 21.8, {"space": "bits"}),
+        Hours(16 * DAY, "recalled", "SPOS: 16 GPU days", 3.56),
+    ),
+    smoke_seconds=8,
+    parameters=SposRetrain,
+    sizes={
+        "smoke": {**TINY, "mult_adds": 0.15},
+        "desk": {**DESK_TRAINING, "mult_adds": 26.25},
+        "short": {**SHORT, "iterations": 40_000, "mult_adds": 105.0},
+    },
+    measures={
+        "top1_percent": "test_accuracy",
+        "flops_M": "mult_adds_millions",
+        "params_M": "parameters_millions",
+        "bitops_G": "bitops_giga",
+    },
+    rows={
+        "spos_blocks": {
+            "all-shuffle-3x3": Row({"architecture": "shuffle_3x3"}),
+            "all-shuffle-5x5": Row({"architecture": "shuffle_5x5"}),
+            "all-shuffle-7x7": Row({"architecture": "shuffle_7x7"}),
+            "all-xception": Row({"architecture": "xception"}),
+            "random-blocks": Row({"architecture": "random"}),
+            "random-search": Row({"winner": "random"}),
+            "found-blocks": Row(),
+        },
+        "spos_channels": {
+            "channels-of-3x3": Row({"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}),
+            "found-channels": Row({"architecture": "run:spos-channels", "space": "channels"}),
+        },
+        "spos_released": {"released": Row({"architecture": "SPOS_RELEASED"})},
+        "spos_bits": {**_quantised(18), **_quantised(34)},
+    },
+    notebook="34_spos_retrain.ipynb",
+    recipe="spos_retrain:retrain",
+)
+
+COST = Experiment(
+    name="spos-cost",
+    title="Table 7: one path beside the whole mixture",
+    section="SPOS Sect. 4, Table 7",
+    claim="24 GB of memory for one path at a batch of 256, 37 for ProxylessNAS and 63 for FBNet, "
+    "which trains the whole mixture: 2.63 times as much",
+    cost="minutes",
+    hours=(Hours(0.02, "assumed", STEPS),),
+    parameters=SposCost,
+    sizes={
+        "smoke": {"dataset": "digits", "threads": 1, "batch": 64, "paths": 4, "steps": 3, "warm_up_steps": 2},
+        "desk": {**DESK, "paths": 6, "steps": 3, "warm_up_steps": 2},
+        "short": {"dataset": "cifar10"},
+    },
+    notebook="36_spos_cost.ipynb",
+    recipe="step_cost:compare_paths",
+)

@@ -1,0 +1,152 @@
+"""What is done with a trained supernet: evolution over its paths, its ranking against the truth (SPOS Sect. 3, 4)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from repro.configs.common import Trained
+from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
+from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
+from repro.parameters import parameter
+from repro.references import Reference
+
+
+@dataclass(frozen=True)
+class SposSearch(SinglePathNetworks):
+    """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits."""
+
+    supernet: Reference = parameter(
+        "run:spos-supernet", "the trained supernet, of the experiment's space if it names none"
+    )
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
+    )
+    generations: int = parameter(20, "generations", low=1)
+    population: int = parameter(50, "candidates in a generation", low=1)
+    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
+    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
+    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
+    mutation_probability: float = parameter(
+        0.1, "of a new choice at each place of a mutant", above=0, high=1, formerly="probability"
+    )
+    mult_adds: float = parameter(330.0, "largest number of multiply-adds, in millions; 0: any", low=0)
+    parameters: float = parameter(0.0, "largest number of parameters, in millions; 0: any", low=0)
+    bitops: float = parameter(0.0, "largest number of BitOps, in units of 2 to the 30; 0: any", low=0)
+    latency: float = parameter(0.0, "largest latency of one image, in milliseconds on this machine; 0: any", low=0)
+
+
+@dataclass(frozen=True)
+class SposBlocks(SposSearch):
+    """SPOS Sect. 4, building block search."""
+
+
+@dataclass(frozen=True)
+class SposChannels(SposSearch):
+    """SPOS Sect. 4, channel search, together with blocks in one gene."""
+
+
+@dataclass(frozen=True)
+class SposBits(SposSearch):
+    """SPOS Sect. 4, mixed-precision quantisation search."""
+
+    mult_adds: float = parameter(0.0, "largest number of multiply-adds, in millions; 0: any", low=0)
+    bitops: float = parameter(
+        6.32, "largest number of BitOps, in units of 2 to the 30; 6.32 is that of 2W2A; 0: any", low=0
+    )
+
+
+@dataclass(frozen=True)
+class SposCorrelation(SinglePathNetworks, Trained):
+    """SPOS Sect. 4, correlation: the ranking by inherited weights against that by training from scratch."""
+
+    supernet: Reference = parameter("run:spos-supernet", "the trained supernet, of the space macro if it names none")
+    benchmark: Literal["nas-bench-macro", "trained"] = parameter(
+        "nas-bench-macro", "where the truth is from: a table in the data folder, or networks trained here"
+    )
+    networks: int = parameter(100, "networks compared, drawn at random; all, where there are fewer", low=2)
+    bn_images: int = parameter(
+        20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
+    )
+    iterations: int = parameter(0, "training steps of each network trained here; 0 for the supernet's", low=0)
+
+
+TINY = {"threads": 1, "bn_images": 512, "generations": 4, "population": 16, "parents": 4, "mutation": 6, "crossover": 6}
+DESK = {"threads": 1, "bn_images": 1_280}
+CANDIDATES = {"generations": 10, "population": 20, "parents": 4, "mutation": 10, "crossover": 10}  # at desk
+AS_BLOCKS = f"{NOT_STATED} spos-blocks"
+
+BLOCKS = Experiment(
+    name="spos-blocks",
+    title="Evolution over building blocks",
+    section="SPOS Sect. 3, Algorithm 1; Sect. 4, building block search",
+    claim="{spos_blocks.found-blocks.top1_percent} % top-1 accuracy on ImageNet with "
+    "{spos_blocks.found-blocks.flops_M}M multiply-adds, above random search on the same supernet",
+    cost="less than 1 GPU day",
+    hours=(Hours(DAY, "recalled", "SPOS: less than 1 GPU day, counted as 1"),),
+    smoke_seconds=13,
+    parameters=SposBlocks,
+    sizes={
+        "smoke": {**TINY, "mult_adds": 0.15},
+        "desk": {**DESK, **CANDIDATES, "mult_adds": 26.25},
+        "short": {"bn_images": 10_000, "mult_adds": 105.0},
+    },
+    notebook="31_spos_blocks.ipynb",
+    recipe="spos_search:search_paths",
+    fills={"supernet": {"space": "blocks"}},
+)
+
+CHANNELS = Experiment(
+    name="spos-channels",
+    title="Evolution over blocks and channels",
+    section="SPOS Sect. 3 and 4, channel search",
+    claim="{spos_channels.found-channels.top1_percent} % top-1 accuracy on ImageNet with "
+    "{spos_channels.found-channels.flops_M}M multiply-adds",
+    cost="not stated",
+    hours=(Hours(DAY, "assumed", AS_BLOCKS),),
+    smoke_seconds=12,
+    parameters=SposChannels,
+    sizes={**BLOCKS.sizes},
+    notebook="32_spos_channels.ipynb",
+    recipe="spos_search:search_paths",
+    fills={"supernet": {"space": "channels"}},
+)
+
+BITS = Experiment(
+    name="spos-bits",
+    title="Evolution over bit widths and channels",
+    section="SPOS Sect. 3 and 4, mixed-precision quantisation search",
+    claim="ResNet-18: {spos_bits.resnet18-within-2W2A.top1_percent}, "
+    "{spos_bits.resnet18-within-3W3A.top1_percent} and {spos_bits.resnet18-within-4W4A.top1_percent} % "
+    "with fewer BitOps than 2, 3 and 4 bits everywhere",
+    cost="not stated",
+    hours=(Hours(DAY, "assumed", AS_BLOCKS),),
+    smoke_seconds=12,
+    parameters=SposBits,
+    sizes={
+        "smoke": {**TINY, "bitops": 0.0015},
+        "desk": {**DESK, **CANDIDATES, "bitops": 0.52},
+        "short": {"bn_images": 10_000, "bitops": 2.07},
+    },
+    notebook="33_spos_bits.ipynb",
+    recipe="spos_search:search_paths",
+    fills={"supernet": {"space": "bits"}},
+)
+
+CORRELATION = Experiment(
+    name="spos-correlation",
+    title="Does the supernet rank networks as training from scratch does?",
+    section="SPOS Sect. 4, correlation",
+    claim="a positive Kendall tau between both rankings",
+    cost="not stated",
+    hours=(Hours(DAY / 10, "assumed", "not stated; 100 networks judged, a tenth of spos-blocks' 1,000"),),
+    smoke_seconds=22,
+    parameters=SposCorrelation,
+    sizes={
+        "smoke": {"threads": 1, "benchmark": "trained", "bn_images": 512, "iterations": 40},
+        "desk": {**DESK, "networks": 200},
+        "short": {"bn_images": 10_000},
+        "paper": {"supernet": MACRO_SUPERNET},  # not in the paper: the benchmark's data set
+    },
+    notebook="35_spos_correlation.ipynb",
+    recipe="spos_correlation:correlate",
+    fills={"supernet": {"space": "macro"}},
+)
