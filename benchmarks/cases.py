@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from repro import acceleration
+from repro.training import acceleration
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from benchmarks.cases import Case, accelerate
-from repro import kernels
-from repro.capture import captured
-from repro.genotypes import PUBLISHED
-from repro.image_training import ImageTraining
-from repro.network import EvaluationNetwork
-from repro.operations import DepthwiseConv
+from repro.darts.cnn import depthwise
+from repro.darts.cnn.evaluation_network import EvaluationNetwork
+from repro.darts.cnn.operations import DepthwiseConv
+from repro.spaces.genotypes import PUBLISHED
+from repro.training.classifier import ImageTraining
+from repro.training.cuda_graph import captured
 
 SIZES = {  # channels, cells, batch, image size, image channels
     "small": (8, 3, 96, 8, 1),
@@ -46,7 +46,7 @@ def make(formulation: str, size: str, device: str):
             module.forward = partial(nn.Conv2d.forward, module)
 
     def plain():
-        with mock.patch.object(kernels, "laid_out", lambda x: x):
+        with mock.patch.object(depthwise, "laid_out", lambda x: x):
             return step(images, labels)[0]
 
     return plain

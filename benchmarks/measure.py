@@ -15,7 +15,7 @@ import torch
 
 from benchmarks import floors
 from benchmarks.cases import ROOT, cases
-from repro import devices
+from repro.training import devices
 
 FIRST = {"cpu": 1, "cuda": 5}  # steps before the first that counts; a captured step is recorded after three plain ones
 

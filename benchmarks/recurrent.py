@@ -9,12 +9,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.cases import Case
-from repro.bilevel import architecture_gradient
 from repro.darts import plain_recurrent
-from repro.genotypes import PUBLISHED
-from repro.language import Descent
-from repro.language_search import LanguageSearch
-from repro.recurrent import Dropout, LanguageModel
+from repro.darts.bilevel import architecture_gradient
+from repro.darts.rnn.language_model import Dropout, LanguageModel
+from repro.darts.rnn.search import LanguageSearch
+from repro.darts.rnn.training import Descent
+from repro.spaces.genotypes import PUBLISHED
 
 SIZES = {  # vocabulary, width, batch, window
     "search": {"small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},

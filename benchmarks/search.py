@@ -9,12 +9,12 @@ from functools import partial
 import torch
 
 from benchmarks.cases import Case, accelerate
-from repro.capture import captured
 from repro.darts import plain
+from repro.darts.cnn.search import ImageSearch
+from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.plain_networks import SearchNetwork as PlainNetwork
-from repro.image_search import ImageSearch
-from repro.released import load_released
-from repro.supernet import SearchNetwork
+from repro.originals.cnn import load_released
+from repro.training.cuda_graph import captured
 
 SIZES = {  # channels, cells, nodes, batch, image size, image channels
     "small": (4, 3, 2, 64, 8, 1),

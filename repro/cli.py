@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro import listing, records, snapshot
-from repro.arguments import count, parse, requests, whole_plan
 from repro.configs import hours
 from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, line, told
+from repro.execution import listing, records
+from repro.execution.arguments import count, parse, requests, whole_plan
 from repro.files import as_json
-from repro.removal import removable, remove
+from repro.runs import snapshot
+from repro.runs.removal import removable, remove
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +82,7 @@ def show_status(options: argparse.Namespace) -> int:
 
 def run_experiments(options: argparse.Namespace) -> int:
     """Run the named experiments, or all of the profile, and print what became of each."""
-    from repro import runner
+    from repro.execution import runner
 
     at_once = None if options.jobs is None else count("--jobs", options.jobs)
     if at_once and options.cluster is not None:
@@ -96,13 +97,13 @@ def run_experiments(options: argparse.Namespace) -> int:
         for job in jobs:
             print(f"{job.run.name}: the paper's cost was {hours.told(job.experiment)}")
     if options.cluster is not None:
-        from repro import cluster
+        from repro.execution import cluster
 
         cluster.run_all(jobs, options.line, options.cluster, options.tls)
     elif options.tls is not None:
         raise UsageError("--tls goes with --cluster HOST:PORT")
     elif not all(runner.settled(job, jobs) for job in jobs):
-        from repro import pool
+        from repro.execution import pool
 
         pool.run_all(jobs, options.line, at_once)
     return _summary(jobs, options.debug)
@@ -110,7 +111,7 @@ def run_experiments(options: argparse.Namespace) -> int:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
-    from repro import plan, runner
+    from repro.execution import plan, runner
 
     gpus = count("--gpus", options.gpus)
     jobs = runner.plan(whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
@@ -119,7 +120,7 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def show_claims(options: argparse.Namespace) -> int:
     """Print every claim of the papers with its verdict, at one size or at the largest finished one."""
-    from repro import listing_claims
+    from repro.execution import listing_claims
     from repro.results import claim_rows, claims
 
     found = claims.headlines() if options.profile is None else claims.answers(options.profile)
@@ -136,7 +137,7 @@ def remove_runs(options: argparse.Namespace) -> int:
 
 def show_completion(options: argparse.Namespace) -> int:
     """Print the script with which a shell completes what is typed after `repro`."""
-    from repro import completion
+    from repro.execution import completion
 
     print(completion.script(options.shell))
     return 0
@@ -144,7 +145,7 @@ def show_completion(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Work for a Dask scheduler, one worker for each GPU of this machine."""
-    from repro import workers
+    from repro.execution import workers
 
     workers.serve(options.address, options.tls)
     return 0
@@ -152,7 +153,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def make_certificates(options: argparse.Namespace) -> int:
     """Make the certificate of a cluster, and print how its scheduler is started."""
-    from repro import tls
+    from repro.execution import tls
 
     print(tls.make(Path(options.folder)))
     return 0
@@ -160,7 +161,7 @@ def make_certificates(options: argparse.Namespace) -> int:
 
 def make_report(options: argparse.Namespace) -> int:
     """Write the report of all runs and print its path."""
-    from repro import report
+    from repro.report import report
 
     print(report.build(options.profile, Path(options.to) if options.to else None))
     return 0
@@ -168,7 +169,7 @@ def make_report(options: argparse.Namespace) -> int:
 
 def handle_data(options: argparse.Namespace) -> int:
     """Fetch a data set into the data folder, or check the one that is there."""
-    from repro import datasets
+    from repro.data import datasets
 
     print(datasets.fetch(options.name) if options.action == "fetch" else datasets.check(options.name))
     return 0
@@ -176,7 +177,7 @@ def handle_data(options: argparse.Namespace) -> int:
 
 def merge_runs(options: argparse.Namespace) -> int:
     """Copy the runs of other folders into the runs folder; 1 if one is in conflict, refused or damaged."""
-    from repro import merge
+    from repro.runs import merge
 
     found = []
     for merged in (merged for folder in options.folders for merged in merge.merge(Path(folder))):
@@ -191,7 +192,7 @@ def merge_runs(options: argparse.Namespace) -> int:
 
 def publish_runs(options: argparse.Namespace) -> int:
     """Publish finished runs; 1 if one is refused."""
-    from repro import publish
+    from repro.report import publish
 
     found = []
     for outcome in publish.publish(options.runs_named):
@@ -207,13 +208,13 @@ def publish_runs(options: argparse.Namespace) -> int:
 
 def verify_files(options: argparse.Namespace) -> int:
     """Compare this package with reference files; 1 if an array does not hold, 2 if a file cannot be read."""
-    from repro import verify
+    from repro.originals import verify
 
     return verify.main(options.files, options.device)
 
 
 def _summary(jobs: list, debug: bool) -> int:
-    from repro.runner import reasons
+    from repro.execution.runner import reasons
 
     counts = Counter(job.outcome for job in jobs)
     if counts["done"] == len(jobs):

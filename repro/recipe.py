@@ -7,12 +7,12 @@ not computed again.
 
 import sys
 
-from repro import launcher, preflight
 from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, told
-from repro.identity import resolve
-from repro.notebooks import compute
-from repro.runs import Run, locate, open_run
+from repro.execution import launcher, preflight
+from repro.execution.notebooks import compute
+from repro.runs.identity import resolve
+from repro.runs.run import Run, locate, open_run
 
 
 def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:

@@ -45,7 +45,7 @@ def cores() -> int:
 
 
 def grouped() -> bool:
-    """Whether this process is one of several that compute a run: started by `repro.launcher`, or by torchrun."""
+    """Whether this process is one of several that compute a run: started by `repro.execution.launcher`, or by torchrun."""
     return "REPRO_GROUP" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 

@@ -1,7 +1,7 @@
 """A run of an experiment in the smoke profile, computed as a notebook computes it, but here."""
 
 from repro.configs.registry import find
-from repro.runs import open_run
+from repro.runs.run import open_run
 
 
 def run(name, **overrides):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from repro import drawing, film, gallery, gallery_claims, marks, pages, plots, report, typeset
 from repro.files import make_folder, write_bytes
+from repro.report import cells, figures, film, marks, pages, report, sections, sections_claims, typeset
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, without the files of which the report makes figures
 CURVE = [{"epoch": epoch, "accuracy": 40.0 + epoch, "gene": [epoch]} for epoch in range(3)]
@@ -114,13 +114,18 @@ def shown(patch):
         stem.with_suffix(".svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         return [stem.with_suffix(".svg")], ""
 
-    for module, name in ((gallery, "show"), (typeset, "show_bundle"), (gallery_claims, "show_bundle"), (plots, "show")):
+    for module, name in (
+        (sections, "show"),
+        (typeset, "show_bundle"),
+        (sections_claims, "show_bundle"),
+        (figures, "show"),
+    ):
         patch.setattr(module, name, show)
-    patch.setattr(drawing, "show", show)
-    patch.setattr(drawing, "render", render)
+    patch.setattr(cells, "show", show)
+    patch.setattr(cells, "render", render)
     patch.setattr(film, "show", show)
     patch.setattr(film, "DPI", 20)
-    patch.setattr(plots, "save", save)
+    patch.setattr(figures, "save", save)
     return outputs
 
 

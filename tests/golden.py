@@ -18,11 +18,12 @@ from unittest import mock
 
 import torch
 
-from repro import notebooks, text
 from repro.configs import profiles
 from repro.configs.registry import find, typed
-from repro.identity import resolve
-from repro.runs import Run, open_run
+from repro.data import text
+from repro.execution import notebooks
+from repro.runs.identity import resolve
+from repro.runs.run import Run, open_run
 
 FILE = Path(__file__).with_name("golden.json")
 DIGITS = 9  # significant ones that are kept

@@ -4,13 +4,13 @@ import shutil
 
 import nbformat
 
-from repro import runner
 from repro.configs.registry import find
+from repro.execution import runner
 from repro.settings import NOTEBOOKS
 
 START = """
 import os, signal, sys, time
-from repro import notebooks
+from repro.execution import notebooks
 from repro.errors import ReproError
 run = notebooks.start({name!r}, globals())
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from repro import parallel
+from repro.training import parallel
 
 
 @cache
@@ -16,7 +16,7 @@ def starter():
     """A server that forks such processes in moments."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["torch.distributed", "repro.recipes.cifar10_search", "repro.recipes.imagenet", "sklearn.datasets"]
+        ["torch.distributed", "repro.experiments.cifar10_search", "repro.experiments.imagenet", "sklearn.datasets"]
     )
     return context
 

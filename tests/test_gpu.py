@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_acceleration import batches, captured, differences, run, search
-from test_single_path import NETWORKS
-from test_single_path import batch as paths_batch
+from spos.test_single_path import NETWORKS
+from spos.test_single_path import batch as paths_batch
+from training.test_acceleration import batches, captured, differences, run, search
 
-from repro import acceleration, capture, devices
-from repro.genotypes import PUBLISHED
-from repro.image_training import ImageTraining
-from repro.network import EvaluationNetwork
+from repro.darts.cnn.evaluation_network import EvaluationNetwork
+from repro.originals.verify import table, verify
 from repro.recipe import run_recipe
-from repro.search_space import PathSampler
-from repro.single_path import Judge, path_training
-from repro.verify import table, verify
+from repro.spaces.genotypes import PUBLISHED
+from repro.spaces.space import PathSampler
+from repro.spos.path_training import Judge, path_training
+from repro.training import acceleration, cuda_graph, devices
+from repro.training.classifier import ImageTraining
 
 GPU = torch.device("cuda")
 REFERENCE = Path(__file__).parent / "reference"
@@ -55,7 +55,7 @@ def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd):
 
 def test_replayed_validation_follows_the_weights(capfd):
     searcher, pairs = search(1, GPU), batches(7, 32, GPU)
-    judge = capture.captured("auto", searcher.judge, searcher.network, [])
+    judge = cuda_graph.captured("auto", searcher.judge, searcher.network, [])
     for pair in pairs:
         searcher.step(*pair)
         assert judge(*pair[0])[0].item() == pytest.approx(searcher.judge(*pair[0])[0].item(), rel=1e-5)
@@ -70,7 +70,7 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
         network.set_drop_path(0.5)
         optimizer = torch.optim.SGD(network.parameters(), 0.0, 0.9)
         training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
-        step = capture.captured(asked, training.step, network, [optimizer])
+        step = cuda_graph.captured(asked, training.step, network, [optimizer])
         losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err
     assert len(set(losses[1])) == 10

@@ -6,9 +6,9 @@ import pytest
 import torch
 from golden import SIZES, computed, cut, differences, float64, numbers
 
-from repro import images, text
-from repro.images import load_images
-from repro.recipes import cifar10_selection, image_data
+from repro.data import images, text
+from repro.data.images import load_images
+from repro.experiments import cifar10_selection, image_data
 
 LAST = {  # experiment -> what its last evaluation, and nothing else, takes from test data
     "cifar10-eval": ("test_loss", "test_error"),
@@ -45,7 +45,7 @@ def poison(monkeypatch):
         return replace(corpus, test=corpus.test.flip(0))
 
     monkeypatch.setattr(images, "_digits", negative)
-    monkeypatch.setattr("repro.recipes.language_data.load_corpus", backwards)
+    monkeypatch.setattr("repro.experiments.language_data.load_corpus", backwards)
 
 
 @pytest.mark.parametrize("name", [*LAST, *OTHERS])

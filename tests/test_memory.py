@@ -8,9 +8,9 @@ import sys
 
 SCRIPT = """
 import torch
-from repro import choice_blocks, kernels, macro, operations, quantise
-from repro.mixed_edges import MixedEdges
-from repro.tables import MACRO_BLOCKS
+from repro.spos import choice_blocks, macro, quantise; from repro.darts.cnn import depthwise as kernels, operations
+from repro.darts.cnn.mixed_edges import MixedEdges
+from repro.spaces.nas_bench import MACRO_BLOCKS
 
 torch.manual_seed(0)
 torch.set_num_threads(1)

@@ -10,13 +10,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from repro import engine, notebooks
 from repro.configs import hours
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
-from repro.identity import resolve
+from repro.execution import engine, notebooks
 from repro.results import published
-from repro.runs import existing_runs
+from repro.runs.identity import resolve
+from repro.runs.run import existing_runs
 from repro.settings import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))

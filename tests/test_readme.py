@@ -22,13 +22,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from repro import arguments as typed
-from repro import cli, datasets, engine, listing_claims, notebooks, pages, pool, preflight
+from repro import cli
 from repro.configs import hours, profiles
 from repro.configs.registry import EXPERIMENTS, find
-from repro.image_folder import pictures
+from repro.data import datasets
+from repro.data.folders import pictures
+from repro.execution import arguments as typed
+from repro.execution import engine, listing_claims, notebooks, pool, preflight
+from repro.report import pages
 from repro.results import claims, published
-from repro.runs import read_run
+from repro.runs.run import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -325,9 +328,9 @@ def test_the_data_set_of_the_example_can_be_searched_on(tmp_path):
 NEW_OPERATION = """
 import json
 import torch
-from repro import recipe, supernet
-from repro.genotypes import SEARCH_OPERATIONS
-from repro.runs import existing_runs
+from repro import recipe; from repro.darts.cnn import search_network as supernet
+from repro.spaces.genotypes import SEARCH_OPERATIONS
+from repro.runs.run import existing_runs
 
 torch.manual_seed(0)
 network, x = supernet.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()

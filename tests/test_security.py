@@ -23,31 +23,18 @@ import torch
 from hostile import malicious
 from listeners import beyond_loopback, listeners, watched
 
-from repro import (
-    checkpoints,
-    engine,
-    files,
-    genotypes,
-    image_folder,
-    image_loader,
-    images,
-    launcher,
-    merge,
-    parallel,
-    recipe,
-    reference,
-    released_recurrent,
-    runner,
-    tables,
-    text,
-    tls,
-    workers,
-)
+from repro import files, recipe
 from repro.cli import main
 from repro.configs.registry import find
+from repro.data import folders, images, loader, text
 from repro.errors import ReproError, UsageError
-from repro.runs import lock, open_run
+from repro.execution import engine, launcher, runner, tls, workers
+from repro.originals import rnn, vectors
+from repro.runs import merge
+from repro.runs.run import lock, open_run
 from repro.settings import ROOT
+from repro.spaces import genotypes, nas_bench
+from repro.training import checkpoints, parallel
 
 
 @pytest.fixture(autouse=True)
@@ -287,12 +274,12 @@ READERS = {
     "sha256": files.sha256,
     "genotype": genotypes.load,
     "checkpoint": checkpoints.read,
-    "recurrent": released_recurrent.read_model,
-    "reference": reference.read,
+    "recurrent": rnn.read_model,
+    "reference": vectors.read,
     "arrays": images._read,
     "notebook": engine.read,
     "corpus": lambda path: text._read(path, "ptb", path.parent, 10**7),
-    "table": lambda path: tables._table("a table", tables.MACRO_SPACE, path, lambda text: []),
+    "table": lambda path: nas_bench._table("a table", nas_bench.MACRO_SPACE, path, lambda text: []),
 }
 
 
@@ -347,7 +334,7 @@ def bomb(shape, kind="<f8", content=b""):
     return archive.getvalue()
 
 
-@pytest.mark.parametrize("module", [images, reference])
+@pytest.mark.parametrize("module", [images, vectors])
 @pytest.mark.parametrize(
     ("shape", "content"), [((50_000, 50_000), b""), ((2**62, 2**62), b""), ((2**18,), bytes(2**21))]
 )
@@ -356,10 +343,10 @@ def test_an_archive_is_believed_no_more_than_it_holds(module, shape, content, tm
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("memory was taken"))
     monkeypatch.setattr(module, "MOST", 2**20)
     with pytest.raises(ReproError, match="cannot"):
-        (images._read if module is images else reference.read)(tmp_path / "bomb.npz")
+        (images._read if module is images else vectors.read)(tmp_path / "bomb.npz")
 
 
-@pytest.mark.parametrize("read", [checkpoints.read, released_recurrent.read_model])
+@pytest.mark.parametrize("read", [checkpoints.read, rnn.read_model])
 def test_a_compressed_checkpoint_is_none(read, tmp_path):
     torch.save({"weight": torch.zeros(2**20)}, tmp_path / "plain.pt")
     with zipfile.ZipFile(tmp_path / "plain.pt") as there, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as here:
@@ -378,7 +365,7 @@ def test_a_picture_is_judged_by_its_header(tmp_path):
     chunk += struct.pack(">I", len(data)) + b"IDAT" + data + struct.pack(">I", zlib.crc32(b"IDAT" + data))
     (tmp_path / "val" / "a" / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
     os.mkfifo(tmp_path / "val" / "a" / "fifo.png")
-    batch = image_loader._Files(image_folder.scan(tmp_path / "val"), lambda picture: picture)[[(0, 0), (1, 0)]]
+    batch = loader._Files(folders.scan(tmp_path / "val"), lambda picture: picture)[[(0, 0), (1, 0)]]
     assert "13000 x 13000 pixels" in batch.unreadable[0]
     assert "not a plain file" in batch.unreadable[1]
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from finished import run
 
-from repro import devices, fit
 from repro.configs.cifar10_search import CifarSearch
-from repro.image_loader import _Order
-from repro.images import load_images
-from repro.recipes import image_data
+from repro.data.images import load_images
+from repro.data.loader import _Order
+from repro.experiments import image_data
+from repro.training import devices, fit
 
 CELL = {"genotype": "DARTS_V2"}
 PATHS = {"images": 200, "batch": 20, "iterations": 1, "width": 0.5}

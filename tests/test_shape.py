@@ -10,10 +10,10 @@ import nbformat
 import pytest
 from papermill import inspect_notebook
 
-from repro import listing
 from repro.configs.registry import EXPERIMENTS
-from repro.notebooks import parameters_of
-from repro.publish import machines
+from repro.execution import listing
+from repro.execution.notebooks import parameters_of
+from repro.report.publish import machines
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "repro"
@@ -60,7 +60,9 @@ def test_command_line_starts_without_torch():
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("module", ["recipe", "recipes.toy", "recipes.cifar10_search", "recipes.cifar10_eval"])
+@pytest.mark.parametrize(
+    "module", ["recipe", "experiments.toy", "experiments.cifar10_search", "experiments.cifar10_eval"]
+)
 def test_recipes_run_without_notebook_tools(module):
     script = (
         f"import sys; sys.modules.update(papermill=None, nbconvert=None, jupyterlab=None, IPython=None); "

@@ -16,9 +16,12 @@ import pytest
 import torch
 
 import repro
-from repro import engine, image_folder, pages, plots, provenance, runs, text
+from repro.data import folders, text
+from repro.data.loader import Loader, valid_transform
 from repro.errors import ReproError, UsageError
-from repro.image_loader import Loader, valid_transform
+from repro.execution import engine
+from repro.report import figures, pages
+from repro.runs import provenance, run
 
 ROOT = Path(repro.__file__).parent.parent
 
@@ -63,7 +66,7 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
     settings = {"lines.linewidth": 9, "axes.labelpad": 30, "text.usetex": True, "savefig.facecolor": "red"}
     for name, user in (("plain", {}), ("user", settings)):
         with mpl.rc_context(user):
-            plots.save(plots.bilevel_toy([path]), tmp_path / name, None)
+            figures.save(figures.bilevel_toy([path]), tmp_path / name, None)
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"plain.{extension}").read_bytes() == (tmp_path / f"user.{extension}").read_bytes()
 
@@ -93,13 +96,13 @@ def test_a_file_system_without_locks_is_told_with_what_to_do(tmp_path, monkeypat
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
         pytest.raises(ReproError, match=r"cannot be locked \(No locks available\).* with flock, or name a runs folder"),
-        runs.lock(tmp_path / ".lock", wait=1.0),
+        run.lock(tmp_path / ".lock", wait=1.0),
     ):
         pass
 
 
 def test_a_long_folder_of_temporary_files_is_refused(tmp_path, monkeypatch):
-    part = image_folder.find(image_folder.pictures(tmp_path / "pictures"), 8).valid
+    part = folders.find(folders.pictures(tmp_path / "pictures"), 8).valid
     monkeypatch.setattr(tempfile, "tempdir", "/" + "long" * 20)
     options = {"seed": 0, "device": torch.device("cpu"), "shuffled": False, "skip": False}
     with pytest.raises(UsageError, match="TMPDIR=.* is too long for workers"):

@@ -18,8 +18,8 @@ from pathlib import Path
 import dask
 from dask_jobqueue import SLURMCluster
 
-from repro import tls
-from repro.workers import DEATHS
+from repro.execution import tls
+from repro.execution.workers import DEATHS
 
 
 def main() -> int:

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 from repro.configs.cifar10_search import DIGITS
 from repro.configs.common import GENOTYPE, WEIGHTS, Divided, ImageTraining, refuse_snapshot
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, SIZE, Experiment, Hours, Row, best_of
-from repro.genotypes import ConvGenotype
-from repro.parameters import parameter
-from repro.references import Reference, Source
-from repro.widths import reference_cells
+from repro.configs.references import Reference, Source
+from repro.configs.widths import reference_cells
+from repro.spaces.genotypes import ConvGenotype
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.configs.common import Divided, ImageTraining, Precision, SmallImages
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
-from repro.parameters import parameter
 
 
 @dataclass(frozen=True)

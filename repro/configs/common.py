@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from repro.configs.parameters import Parameters, parameter
+from repro.configs.references import Reference, Source
 from repro.errors import UsageError
-from repro.parameters import Parameters, parameter
-from repro.references import Reference, Source
 
 ImageData = Literal["cifar10", "digits"]
 Pixels = Literal[0, 16]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from repro.configs.parameters import Parameters
 from repro.configs.record import RECALLED, Experiment, Hours
-from repro.parameters import Parameters
 
 STATE = 4 * 2 * 2  # bytes a parameter: float32, weights and momentum (or average), in two checkpoints
 OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run

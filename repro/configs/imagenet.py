@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.configs.common import GENOTYPE, WEIGHTS, Accelerated, Divided
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, SIZE, Experiment, Hours, Row
-from repro.genotypes import ConvGenotype
-from repro.parameters import parameter
-from repro.references import Source
+from repro.configs.references import Source
+from repro.spaces.genotypes import ConvGenotype
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from repro.configs.common import GENOTYPE, WEIGHTS, refuse_snapshot
 from repro.configs.language_search import TINY, Corpus, LanguageTraining
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, SIZE, Experiment, Hours, Row, best_of
-from repro.genotypes import RecurrentGenotype
-from repro.parameters import parameter
-from repro.references import Reference, Source
-from repro.widths import reference_cells
+from repro.configs.references import Reference, Source
+from repro.configs.widths import reference_cells
+from repro.spaces.genotypes import RecurrentGenotype
 
 
 @dataclass(frozen=True)

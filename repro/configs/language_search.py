@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.configs.common import Trained
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, Experiment, Hours
-from repro.parameters import parameter
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 

@@ -14,8 +14,8 @@ from repro.configs import desk
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
 from repro.configs.spos_networks import BITS, CHANNELS_OF_3X3
+from repro.configs.widths import WIDTHS, reference_width
 from repro.errors import unknown
-from repro.widths import WIDTHS, reference_width
 
 FOUR, TEN = tuple(range(4)), tuple(range(10))
 SPACES = ("blocks", "channels", "bits", "macro")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from repro.parameters import Parameters
-from repro.references import Reference, reference
+from repro.configs.parameters import Parameters
+from repro.configs.references import Reference, reference
 
 Changes = Mapping[str, Any]  # to parameters, by name
 Planned = tuple[str, Changes, tuple[int, ...]]  # an experiment, changes to a profile's parameters, seeds (none: once)
@@ -53,7 +53,7 @@ class Experiment:
     hours: tuple[Hours, ...]  # the same as numbers; of several the first whose values a run has
     parameters: type[Parameters]  # their defaults are the paper's
     notebook: str
-    recipe: str  # "module:function" in repro.recipes, taking (params, run) and returning the result
+    recipe: str  # "module:function" in repro.experiments, taking (params, run) and returning the result
     sizes: Mapping[str, Changes] = field(default_factory=dict)  # profile -> what it changes in the paper's parameters
     smoke_seconds: float = 0.0  # of a run at smoke with its notebook, beside another one on two cores; 0: not measured
     measures: Mapping[str, str] = field(default_factory=dict)  # published column -> entry of result.json; first: main
@@ -78,7 +78,7 @@ class Experiment:
     def compute(self, params: Parameters, run: Any) -> dict[str, Any]:
         """Run the recipe and return its headline numbers."""
         module, function = self.recipe.split(":")
-        return getattr(import_module(f"repro.recipes.{module}"), function)(params, run)
+        return getattr(import_module(f"repro.experiments.{module}"), function)(params, run)
 
 
 def best_of(search: str, data: str = "cifar10") -> dict[str, str]:

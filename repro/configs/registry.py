@@ -14,8 +14,8 @@ from repro.configs import (
     toy,
 )
 from repro.configs.record import Experiment
+from repro.configs.references import Reference
 from repro.errors import unknown
-from repro.references import Reference
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     each.name: each

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours, Row
-from repro.parameters import parameter
-from repro.references import Source
+from repro.configs.references import Source
 
 Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
 

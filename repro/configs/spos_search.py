@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repro.configs.common import Trained
+from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
+from repro.configs.references import Reference
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
-from repro.parameters import parameter
-from repro.references import Reference
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from repro.configs.parameters import Parameters, parameter
 from repro.configs.record import Experiment, Hours
-from repro.parameters import Parameters, parameter
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn.functional import cross_entropy
 
-from repro.genotypes import SEARCH_OPERATIONS, Edge
+from repro.spaces.genotypes import SEARCH_OPERATIONS, Edge
 
 Nodes = Sequence[Sequence[Edge]]  # for each intermediate node the edges into it
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W), labels (N,)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from repro.darts.plain import Cell, MixedOp, Nodes
-from repro.genotypes import SEARCH_OPERATIONS, ConvGenotype, Edge
+from repro.spaces.genotypes import SEARCH_OPERATIONS, ConvGenotype, Edge
 
 Kind = tuple[Nodes, Sequence[int]]  # of a cell: its nodes, and the states that it puts out
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
+from repro.spaces.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
 
 Weights = Mapping[str, Tensor]
 Masks = Mapping[str, Tensor | None]

@@ -1,5 +1,6 @@
-"""What was found, beside what the papers say: published tables, which run answers which row, and the comparison.
+"""What was found, beside what the papers say: published tables, which run answers which row, claims, verdicts.
 
-Read `published` (the papers' numbers), `rows` (what re-creates each of them), then `compare`. Nothing here computes a
-number of a network, and nothing imports torch.
+Read `published` and `rows` first, then `compare` and `standing` (a run beside a row, and whether it may stand there);
+for the claims `lines` and `arms` (what a claim consists of), `claims_darts` and `claims_spos`, `intervals`, `effects`
+and `verdicts` (the rule). No torch, and no pandas before a table is asked for; nothing is drawn or printed here.
 """

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
-from repro import failure
 from repro.configs.record import Experiment
+from repro.configs.references import Reference
 from repro.configs.registry import find, typed
 from repro.errors import FOREIGN, LARGEST, is_number, line
-from repro.identity import as_text, describe, identity, resolve, seeds, unseeded
 from repro.progress import note_once
-from repro.references import Reference
 from repro.results.intervals import matched
-from repro.runs import Run, folders, held_identity, misnamed, read_run
+from repro.runs import failure
+from repro.runs.identity import as_text, describe, identity, resolve, seeds, unseeded
+from repro.runs.run import Run, folders, held_identity, misnamed, read_run
 
 Result = Mapping[str, Any]  # what a result.json holds
 Request = tuple[Experiment, dict[str, Any]]  # a run to be made: its changes to the profile, seeds included

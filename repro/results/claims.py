@@ -6,14 +6,14 @@ from dataclasses import replace
 from repro.configs import profiles
 from repro.configs.registry import find
 from repro.errors import UsageError, unknown
-from repro.identity import describe, identity, unseeded
 from repro.results import effects, intervals, verdicts
 from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
 from repro.results.verdicts import Answer, Verdict
-from repro.runs import Run
+from repro.runs.identity import describe, identity, unseeded
+from repro.runs.run import Run
 
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 

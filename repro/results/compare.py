@@ -14,14 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from repro import provenance
 from repro.configs.registry import find
 from repro.errors import ReproError, is_number
 from repro.results import published, standing
 from repro.results.rows import ROWS, Counterpart, answers
-from repro.runs import Run, held_identity, shown_run
-from repro.snapshot import once
-from repro.states import state, survey
+from repro.runs import provenance
+from repro.runs.run import Run, held_identity, shown_run
+from repro.runs.snapshot import once
+from repro.runs.states import state, survey
 
 # What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")

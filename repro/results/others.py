@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from repro.errors import FOREIGN, is_number, line
 from repro.progress import note_once
-from repro.runs import Run
-from repro.states import survey
+from repro.runs.run import Run
+from repro.runs.states import survey
 
 FOLDER = Path(__file__).parent / "others"
 

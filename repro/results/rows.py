@@ -11,9 +11,9 @@ from typing import Any
 
 from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS, find
-from repro.identity import Description, resolve
+from repro.configs.widths import reference_width
 from repro.results.standing import stated, text_of
-from repro.widths import reference_width
+from repro.runs.identity import Description, resolve
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 from repro.configs import profiles
 from repro.configs.record import Experiment
 from repro.configs.registry import find
-from repro.identity import VERSION, Description, as_text, differences, needs_of, parameters_of, resolve
-from repro.runs import Run, described
-from repro.snapshot import once
+from repro.runs.identity import VERSION, Description, as_text, differences, needs_of, parameters_of, resolve
+from repro.runs.run import Run, described
+from repro.runs.snapshot import once
 
 
 def stated(experiment: Experiment, profile: str, changes: Mapping[str, Any]) -> Description:

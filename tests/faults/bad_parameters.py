@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from repro import cli, notebooks, pool, recipe, runner
+from repro import cli, recipe
 from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError, line
+from repro.execution import notebooks, pool, runner
 from repro.settings import NOTEBOOKS
 
 Tally = Counter  # (what was bad, what became of it: refused or accepted) -> how often

@@ -18,13 +18,16 @@ import torch
 from bad_parameters import Answer, Tally, call, refused
 from tiny import CPU, NEEDED, TINY, TRAINING, make_data, small_data
 
-from repro import cli, engine, failure, fit, preflight, recipe, runner
+from repro import cli, recipe
 from repro.configs.cifar10_cells import CifarEval
-from repro.genotypes import PUBLISHED, to_json
-from repro.network import EvaluationNetwork
-from repro.recurrent import LanguageModel
-from repro.released import places, released_view
+from repro.darts.cnn.evaluation_network import EvaluationNetwork
+from repro.darts.rnn.language_model import LanguageModel
+from repro.execution import engine, preflight, runner
+from repro.originals.cnn import places, released_view
+from repro.runs import failure
 from repro.settings import NOTEBOOKS
+from repro.spaces.genotypes import PUBLISHED, to_json
+from repro.training import fit
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "rnn_darts_v2.npz"
 TOY = {"steps": "7"}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scene import Scene
 
-from repro.runs import Run
+from repro.runs.run import Run
 
 # Kind of run -> experiment, parameters, steps in an epoch
 KINDS = {

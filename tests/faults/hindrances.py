@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from repro import provenance
-from repro.runs import Run
+from repro.runs import provenance
+from repro.runs.run import Run
 
 MEMORY = 12 * 2**30  # bytes that a process may ask for, its libraries included
 

@@ -20,7 +20,7 @@ from listeners import descendants
 from scene import PATIENCE, Scene, compare
 from tiny import make_data
 
-from repro import provenance
+from repro.runs import provenance
 
 SAME = "ended bit-identical"
 SAID = "said why, then ended bit-identical"

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from tiny import NEEDED, TINY, small_data
 
-from repro import checkpoints
 from repro.configs.registry import find
 from repro.files import read_json, read_lines
 from repro.recipe import main
-from repro.runs import existing_runs
-from repro.states import state
+from repro.runs.run import existing_runs
+from repro.runs.states import state
+from repro.training import checkpoints
 
 PATIENCE = 120.0  # seconds for a run of about one
 TIMES = ("seconds", "step_images_per_second", "input_images_per_second")  # never the same
@@ -36,7 +36,9 @@ def server() -> Any:
     context = multiprocessing.get_context("forkserver")
     recipes = {experiment.recipe.split(":")[0] for experiment in map(find, TINY)}
     modules = ["repro.recipe", "torch._dynamo", "torch.distributed", "sklearn.datasets", "PIL.JpegImagePlugin"]
-    context.set_forkserver_preload([*modules, "unittest.mock", *(f"repro.recipes.{name}" for name in sorted(recipes))])
+    context.set_forkserver_preload(
+        [*modules, "unittest.mock", *(f"repro.experiments.{name}" for name in sorted(recipes))]
+    )
     first = context.Process(target=time.sleep, args=(0,))
     first.start()
     first.join()  # by then it has imported everything

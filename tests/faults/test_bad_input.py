@@ -17,10 +17,15 @@ from hostile import code
 from papermill.parameterize import parameterize_path
 from tiny import TINY, TRAINING
 
-from repro import cli, engine, notebooks, recipe, report, runs, states, text
+from repro import cli, recipe
 from repro.configs.registry import find
+from repro.data import text
 from repro.errors import ReproError, UsageError, line
+from repro.execution import engine, notebooks
 from repro.files import read_json, read_lines
+from repro.report import report
+from repro.runs import run as runs
+from repro.runs import states
 
 
 @pytest.fixture(autouse=True)
@@ -136,11 +141,14 @@ def test_memory_that_is_not_there_is_told_in_one_line():
     run = runs.open_run(find("bilevel-toy"), "smoke", {})
     for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")):
         with (
-            patch("repro.recipes.toy.descend", side_effect=error),
+            patch("repro.experiments.toy.descend", side_effect=error),
             pytest.raises(ReproError, match="take smaller sizes"),
         ):
             notebooks.compute(run)
-    with patch("repro.recipes.toy.descend", side_effect=RuntimeError("x")), pytest.raises(RuntimeError, match="^x$"):
+    with (
+        patch("repro.experiments.toy.descend", side_effect=RuntimeError("x")),
+        pytest.raises(RuntimeError, match="^x$"),
+    ):
         notebooks.compute(run)
 
 

@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from repro import images, text
-from repro.genotypes import PUBLISHED, to_json
-from repro.tables import MACRO_SPACE
+from repro.data import images, text
+from repro.spaces.genotypes import PUBLISHED, to_json
+from repro.spaces.nas_bench import MACRO_SPACE
 
 WORDS = "the cell reads a state and writes a state <unk> N"
 LINES = (40, 4, 4)  # of training, validation and test text

@@ -1,0 +1,163 @@
+"""The architecture gradient of DARTS (Sect. 2.3, Eqs. 5 to 8), for any network.
+
+Search minimises L_val(w*(alpha), alpha) over alpha, where w*(alpha) minimises L_train(w, alpha). One virtual step of
+SGD, w' = w - xi grad_w L_train(w, alpha), stands in for w*(alpha). Its gradient is
+
+    grad_alpha L_val(w', alpha) - xi grad^2_{alpha, w} L_train(w, alpha) grad_{w'} L_val(w', alpha)
+
+Nothing here knows a network: a loss is a function of the weights and the alphas, and `Functional` turns a module into
+one. Weights, buffers and optimizers are only read.
+
+Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from repro.darts.grouped import differentiated_twice
+
+Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
+Order = Literal[1, 2, "exact"]
+
+
+class Functional:
+    """A module as a function of its weights and alphas; every call works on fresh copies of its buffers.
+
+    Deviation: the released code lets the extra passes of the architecture step move the BatchNorm statistics.
+    """
+
+    def __init__(self, network: nn.Module, weights: Sequence[nn.Parameter], alphas: Sequence[nn.Parameter]) -> None:
+        self.network = network
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self.names = [names[id(parameter)] for parameter in (*weights, *alphas)]
+
+    def __call__(self, weights: Sequence[Tensor], alphas: Sequence[Tensor], *inputs: Tensor) -> Tensor:
+        """Apply the network to `inputs` with these weights and alphas in place of its own."""
+        state = dict(zip(self.names, (*weights, *alphas), strict=True))
+        state |= {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        return torch.func.functional_call(self.network, state, inputs)
+
+
+def architecture_gradient(
+    order: Order, train_loss: Loss, valid_loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], **how: Any
+) -> tuple[Tensor, ...]:
+    """Return the gradient of the validation loss over `alphas`, one tensor for each.
+
+    order: 1 takes the weights as they are (xi = 0); 2 takes the mixed second derivative as a central difference with
+        step eps / ||grad_w' L_val|| (Eq. 8); "exact" takes it by double backward.
+    how: of the virtual step, see `unrolled_terms`.
+    """
+    if order not in (1, 2, "exact"):
+        raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
+    if order == 1:
+        weights = [weight.detach() for weight in weights]
+        return torch.autograd.grad(valid_loss(weights, alphas), alphas, materialize_grads=True)
+    direct, implicit = unrolled_terms(order, train_loss, valid_loss, weights, alphas, **how)
+    return tuple(d - i for d, i in zip(direct, implicit, strict=True))
+
+
+def unrolled_terms(
+    order: Order,
+    train_loss: Loss,
+    valid_loss: Loss,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    *,
+    xi: float | Tensor,
+    eps: float = 0.01,
+    momentum: float = 0.0,
+    buffers: Sequence[Tensor] | None = None,
+    weight_decay: float = 0.0,
+    clip: float = 0.0,
+    precise_loss: Loss | None = None,
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return both terms of Eq. 7, one tensor for each of `alphas`: the second, with its xi, is subtracted.
+
+    order: 2 for the finite difference of Eq. 8, "exact" for double backward.
+    xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
+        `weight_decay` enter that step as they enter SGD's.
+    clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
+    precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
+    """
+    weights = [weight.detach().requires_grad_() for weight in weights]
+    exact = order == "exact"
+    held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
+    with differentiated_twice() if exact else nullcontext():
+        slope = _grad(train_loss(weights, held), weights, create_graph=exact)
+        step, coefficient = _clipped([part.detach() for part in slope], clip)
+        ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
+        direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))
+        vector, _ = _clipped(vector, clip)
+        del ahead, step
+        if exact:
+            implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)
+        else:
+            implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
+    # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
+    return tuple(direct), tuple(xi * coefficient * term for term in implicit)
+
+
+def virtual_step(
+    weights: Sequence[Tensor],
+    gradient: Sequence[Tensor],
+    *,
+    xi: float | Tensor,
+    momentum: float = 0.0,
+    buffers: Sequence[Tensor] | None = None,
+    weight_decay: float = 0.0,
+) -> list[Tensor]:
+    """Return w' = w - xi (momentum * buffer + gradient + weight_decay * w): what `torch.optim.SGD` would do next."""
+    with torch.no_grad():
+        step = torch._foreach_add(list(gradient), list(weights), alpha=weight_decay)
+        if momentum and buffers is not None:
+            torch._foreach_add_(step, list(buffers), alpha=momentum)
+        torch._foreach_mul_(step, xi)
+        return [ahead.requires_grad_() for ahead in torch._foreach_sub(list(weights), step)]
+
+
+def finite_difference(
+    loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], vector: Sequence[Tensor], eps: float
+) -> tuple[Tensor, ...]:
+    """Return grad^2_{alpha, w} L . vector as a central difference along `vector` (Eq. 8); its error is O(eps^2).
+
+    Equals `darts.plain.hessian_vector_product`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
+    """
+    step = eps / _norm(vector)
+    shift = torch._foreach_mul(list(vector), step)
+    with torch.no_grad():
+        forward = torch._foreach_add(list(weights), shift)
+    plus = torch.autograd.grad(loss(forward, alphas), alphas, materialize_grads=True)
+    with torch.no_grad():
+        torch._foreach_sub_(forward, shift, alpha=2)
+    minus = torch.autograd.grad(loss(forward, alphas), alphas, materialize_grads=True)
+    return tuple((p - m) / (2 * step) for p, m in zip(plus, minus, strict=True))
+
+
+def _grad(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, inputs, create_graph=create_graph, materialize_grads=True)
+
+
+def _split(tensors: Sequence[Tensor], at: int) -> tuple[list[Tensor], list[Tensor]]:
+    return list(tensors[:at]), list(tensors[at:])
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale the gradients of `parameters` to a joint norm of at most `largest`; 0: they stay as they are."""
+    if largest:
+        nn.utils.clip_grad_norm_(parameters, largest)
+
+
+def _clipped(tensors: list[Tensor], largest: float) -> tuple[list[Tensor], float | Tensor]:
+    """Scale `tensors` to a joint norm of at most `largest`, if that is not 0; return them and the coefficient."""
+    if not largest:
+        return tensors, 1.0
+    coefficient = (largest / (_norm(tensors) + 1e-6)).clamp(max=1.0)
+    return torch._foreach_mul(tensors, coefficient), coefficient

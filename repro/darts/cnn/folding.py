@@ -1,0 +1,172 @@
+"""BatchNorm and the weighted sum of Eq. 2 folded into the 1x1 convolutions before them, for the CPU.
+
+BatchNorm without affine after y = W x needs the means and variances of y. They follow from those of x, which is what a
+depthwise convolution put out: mean(y) = W mean(x) and var(y) = diag(W cov(x) W'). So y is never made: the normalised,
+weighted sum over the operations of all edges into one node is a sum of products with other matrices than W.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from repro.darts.cnn.depthwise import Reader, differentiate, maps, plain_depthwise, rows, without_gaps
+
+T = TypeVar("T")
+
+
+def depthwise_moments(
+    inputs: Sequence[Tensor], weights: Sequence[Tensor], stride: int = 1, dilation: int = 1
+) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Convolve one input by K kernels, or K inputs by one kernel each, as `depthwise` does.
+
+    Return the K results (N, C, H', W'), and the means (K, C) and covariances (K, C, C) of their channels in float64.
+    """
+    strides, dilations, inputs = zip(*(without_gaps(stride, dilation, x) for x in inputs), strict=True)
+    geometry = len(inputs), strides[0], dilations[0]
+    *results, mean, covariance = _DepthwiseMoments.apply(*geometry, *inputs, *weights)
+    return tuple(results), mean, covariance
+
+
+def _plain_depthwise_moments(count: int, stride: int, dilation: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    inputs, weights = _pairs(count, tensors)
+    results = [plain_depthwise(stride, dilation, x, weight) for x, weight in zip(inputs, weights, strict=True)]
+    matrices = torch.stack([rows(result).double() for result in results])  # (K, R, C)
+    mean = matrices.mean(dim=1)
+    matrices = matrices - mean[:, None]
+    return *results, mean, matrices.mT @ matrices / matrices.shape[1]
+
+
+class _DepthwiseMoments(torch.autograd.Function):
+    @staticmethod
+    def forward(count: int, stride: int, dilation: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        pairs = zip(*_pairs(count, tensors), strict=True)
+        results = [plain_depthwise(stride, dilation, x, weight) for x, weight in pairs]
+        size = len(rows(results[0]))
+        mean = torch.stack([rows(y).sum(0) for y in results]).double() / size
+        products = torch.stack([_products(rows(y)) for y in results]).double() / size
+        return *results, mean, products - mean[:, :, None] * mean[:, None]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.geometry = inputs[:3]
+        ctx.save_for_backward(*inputs[3:], *output[:-1])
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        count, stride, dilation = ctx.geometry
+        *tensors, mean = ctx.saved_tensors
+        tensors, results = tensors[: -len(mean)], tensors[-len(mean) :]
+        if torch.is_grad_enabled():
+            plain = partial(_plain_depthwise_moments, *ctx.geometry)
+            return None, None, None, *differentiate(plain, tensors, gradients)
+        slopes = _with_moments(gradients[:-2], results, mean, *gradients[-2:])
+        shared = Reader(tensors[0]) if count == 1 else None
+        needed = ctx.needs_input_grad[3:]
+        found: list[Tensor | None] = [None] * len(tensors)
+        for index, (slope, weight) in enumerate(zip(slopes, tensors[count:], strict=True)):
+            source = index % count
+            wanted = needed[source], needed[count + index]
+            reader = shared or Reader(tensors[source])
+            for_x, found[count + index] = reader.gradients(stride, dilation, weight, slope, wanted)
+            found[source] = for_x if found[source] is None else found[source].add_(for_x)
+        return None, None, None, *found
+
+
+def _pairs(count: int, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Divide into inputs, a single one repeated, and as many weights."""
+    inputs, weights = tensors[:count], tensors[count:]
+    return inputs * (len(weights) // count), weights
+
+
+def _products(x: Tensor) -> Tensor:
+    """Return X' X of (R, C); summed in up to 8 parts, which loses fewer digits than all rows at once."""
+    parts = x.unflatten(0, (math.gcd(len(x), 8), -1))
+    return (parts.mT @ parts).sum(0)
+
+
+def _with_moments(
+    slopes: Sequence[Tensor], results: Sequence[Tensor], mean: Tensor, for_mean: Tensor, for_covariance: Tensor
+) -> Iterator[Tensor]:
+    """Yield the whole gradient over each result, once those over its mean and covariance are added to its own."""
+    size = len(rows(results[0]))
+    matrices = (for_covariance + for_covariance.mT) / size
+    biases = for_mean / size - (matrices @ mean[..., None]).squeeze(2)
+    dtype = results[0].dtype
+    for slope, result, matrix, bias in zip(slopes, results, matrices.to(dtype), biases.to(dtype), strict=True):
+        yield maps(torch.addmm(rows(slope), rows(result), matrix).add_(bias), like=result)
+
+
+def after(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return means and variances (..., M) of y = W x from W (..., M, C) and the mean and covariance of x."""
+    var = (weight @ covariance * weight).sum(-1).clamp(min=0)  # rounding may leave less than nothing of a constant
+    return (weight @ mean[..., None]).squeeze(-1), var
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve 1x1: (N, C, H, W), (M, C), (M,) -> (N, M, H, W)."""
+    return mixture([x], [weight], bias, [], bias.new_empty(0))
+
+
+def mixture(
+    inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, planes: Sequence[Tensor], strengths: Tensor
+) -> Tensor:
+    """Sum 1x1 convolutions and weighted maps into one result of (N, M, H, W).
+
+    inputs, weights: (N, C, H, W) and (M, C), one product each, together with one bias (M,).
+    planes: (N, M, H, W), each times its entry of `strengths`.
+    """
+    return _Mixture.apply(len(inputs), bias, strengths, *inputs, *weights, *planes)
+
+
+def _plain_mixture(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+    inputs, weights, planes = _thirds(count, tensors)
+    products = [functional.conv2d(x, weight[..., None, None]) for x, weight in zip(inputs, weights, strict=True)]
+    weighted = [strength * plane for strength, plane in zip(strengths, planes, strict=True)]
+    return sum(products + weighted) + bias[:, None, None]
+
+
+def _thirds(count: int, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+    """Divide into what belongs to `count` inputs, to as many weights, and to the planes."""
+    return values[:count], values[count : 2 * count], values[2 * count :]
+
+
+class _Mixture(torch.autograd.Function):
+    @staticmethod
+    def forward(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+        inputs, weights, planes = _thirds(count, tensors)
+        total = torch.addmm(bias, rows(inputs[0]), weights[0].mT)
+        for x, weight in zip(inputs[1:], weights[1:], strict=True):
+            total.addmm_(rows(x), weight.mT)
+        for plane, strength in zip(planes, strengths, strict=True):
+            total.addcmul_(rows(plane), strength)
+        return maps(total, like=inputs[0])
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        ctx.count, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors  # read once: where cells are recomputed, that is when
+        if torch.is_grad_enabled():
+            return None, *differentiate(partial(_plain_mixture, ctx.count), saved, gradient)
+        _, strengths, *tensors = saved
+        inputs, weights, planes = _thirds(ctx.count, tensors)
+        _, _, strengths_needed, *needed = ctx.needs_input_grad
+        inputs_needed, weights_needed, planes_needed = _thirds(ctx.count, needed)
+        slope = rows(gradient)
+        along = lambda plane: torch.dot(slope.flatten(), rows(plane).flatten())
+        return (
+            None,
+            slope.sum(0),
+            torch.stack([along(plane) for plane in planes]) if strengths_needed and planes else None,
+            *(maps(slope @ w, like=gradient) if n else None for w, n in zip(weights, inputs_needed, strict=True)),
+            *(slope.mT @ rows(x) if n else None for x, n in zip(inputs, weights_needed, strict=True)),
+            *(gradient * s if n else None for s, n in zip(strengths, planes_needed, strict=True)),
+        )

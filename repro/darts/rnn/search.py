@@ -1,0 +1,146 @@
+"""The search for recurrent cells (DARTS Sect. 3.1.2, A.1.2): w on the training text, alpha on the validation text.
+
+The step of alpha is that of `bilevel`, without momentum. As in the released code, the gradients of the virtual step and
+of L_val over w' are clipped, and the losses of alpha are not regularised.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.darts.bilevel import Functional, Order, architecture_gradient
+from repro.darts.discretise import recurrent_genotype
+from repro.darts.rnn.language_model import LanguageModel
+from repro.darts.rnn.recurrence import ACTIVATIONS
+from repro.darts.rnn.training import Average, Descent, mean_loss, perplexity, retried
+from repro.darts.rnn.windows import Lengths, Window, Windows, window
+from repro.spaces.genotypes import Edge, RecurrentGenotype, to_json
+from repro.training.fit import Epoch, Values
+
+
+@dataclass
+class LanguageSearch:
+    """A search network with its two optimizers, and the step that moves both (Alg. 1)."""
+
+    network: LanguageModel
+    weight_optimizer: torch.optim.SGD
+    alpha_optimizer: torch.optim.Adam
+    descent: Descent
+    order: Order = 2
+    eps: float = 0.01
+    frozen_masks: bool = False  # the same dropout at w, w+ and w-; the released code draws it anew
+    # The released code forgets the virtual step of the shared embedding: its softmax copies the old value back.
+    moves_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        self.lr = self.weight_optimizer.param_groups[0]["lr"]
+        self.weights, self.alphas = self.network.weights(), self.network.alphas
+        self.functional = Functional(self.network, self.weights, self.alphas)
+
+    def step(self, train: Window, valid: Window, hidden: Tensor, hidden_valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Move alpha on `valid`, then w on `train`; return the loss of w and both hidden states after their windows."""
+        gradient, hidden_valid = self.gradient(train, valid, hidden, hidden_valid)
+        for alpha, slope in zip(self.alphas, gradient, strict=True):
+            alpha.grad = slope
+        self.alpha_optimizer.step()
+        loss, hidden = self.descent.step(self.network, self.weight_optimizer, train, hidden)
+        return loss, hidden, hidden_valid
+
+    def gradient(
+        self, train: Window, valid: Window, hidden: Tensor, hidden_valid: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return the architecture gradient, and the hidden state after the window of `valid`."""
+        masks = self.network.masks(hidden.shape[0]) if self.frozen_masks else None
+        after = []
+
+        def train_loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
+            return self.functional(weights, alphas, *train, hidden, masks).loss
+
+        def valid_loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
+            weights = weights if self.moves_embedding else _held_back(weights, self.network.embedding)
+            output = self.functional(weights, alphas, *valid, hidden_valid)
+            after.append(output.hidden.detach())
+            return output.loss
+
+        group = self.weight_optimizer.param_groups[0]
+        options = {
+            "xi": group["lr"],
+            "eps": self.eps,
+            "weight_decay": group["weight_decay"],
+            "clip": self.descent.grad_clip,
+        }
+        gradient = architecture_gradient(self.order, train_loss, valid_loss, self.weights, self.alphas, **options)
+        return gradient, after[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that moves, but the random states."""
+        return {name: getattr(self, name).state_dict() for name in ("network", "weight_optimizer", "alpha_optimizer")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        for name, value in state.items():
+            getattr(self, name).load_state_dict(value)
+
+
+def search_epoch(
+    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+) -> dict[str, Any]:
+    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
+    bptt = search.descent.bptt
+
+    def once() -> dict[str, Any]:
+        search.network.train()
+        windows, average = Windows(train, lengths, bptt), Average()
+        hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
+        for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
+            search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt
+            batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), bptt)
+            loss, hidden.train, hidden.valid = search.step(batch, other, hidden.train, hidden.valid)
+            average.add(loss, batch[0].numel())
+        losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid, epoch)}
+        return {name: perplexity(loss) for name, loss in losses.items()}
+
+    return retried(search, search.lr, epoch, once)
+
+
+@torch.no_grad()
+def validate(search: LanguageSearch, text: Tensor, epoch: Epoch) -> float:
+    """Return the mean loss of streams (rows, B), without dropout and with batch statistics; no statistic moves.
+
+    Deviation: the released code validates with running statistics.
+    """
+    network, hidden = search.network, search.network.initial(text.shape[1])
+    network.eval()
+    network.norm.train()
+    try:
+        forward = partial(search.functional, search.weights, search.alphas)
+        return mean_loss(forward, hidden, text, search.descent.bptt, epoch)
+    finally:
+        network.train()
+
+
+def architecture(network: LanguageModel) -> dict[str, Any]:
+    """Return the cell derived now, and softmax(alpha) of every edge."""
+    return {
+        "genotype": to_json(recurrent_genotype(network.alpha)),
+        "softmax_alpha": network.alpha.softmax(dim=1).tolist(),
+    }
+
+
+def random_cell(nodes: int, generator: torch.Generator) -> RecurrentGenotype:
+    """Draw a cell: for every node one of the states before it and one activation, all equally likely."""
+    names, edges = tuple(ACTIVATIONS), []
+    for i in range(nodes):
+        op, source = (int(torch.randint(count, (), generator=generator)) for count in (len(names), i + 1))
+        edges.append(Edge(names[op], source))
+    return RecurrentGenotype(tuple(edges), tuple(range(1, nodes + 1)))
+
+
+def _held_back(weights: Sequence[Tensor], embedding: Tensor) -> list[Tensor]:
+    """Return the weights with the embedding as it was before the virtual step; gradients pass as if it had moved."""
+    ahead, *rest = weights
+    return [embedding.detach() + (ahead - ahead.detach()), *rest]

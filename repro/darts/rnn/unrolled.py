@@ -1,0 +1,239 @@
+"""A recurrent cell over T steps, as `recurrence.plain` defines it, 1.5 to 2 times as fast: the gradient is written out.
+
+Each activation is computed once for all sources of a node, the mixture is one batched product, scratch memory is used
+again, and a map's gradient is one product over all steps. Nothing waits for a value: a GPU can capture the loop.
+
+Equals `darts.plain_recurrent.mixed_step`; held by `test_recurrent.py::test_network_is_the_plain_one_with_all_dropouts`.
+"""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from repro.darts.rnn.recurrence import ACTIVATIONS, Inputs, Norm, Wiring, plain, recorded, times
+
+SLOPES = {  # f'(h) from f(h)
+    "tanh": lambda f: 1 - f * f,
+    "relu": torch.sign,
+    "sigmoid": lambda f: f - f * f,
+    "identity": torch.ones_like,
+}
+
+
+def unroll(wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
+    """Return what `plain` returns: the fast way, unless running statistics normalise."""
+    fast = norm is None or norm.training
+    return _Unrolled.apply(wiring, norm, mask, *inputs) if fast else plain(wiring, norm, mask, inputs)
+
+
+class _Unrolled(Function):
+    @staticmethod
+    def forward(ctx: Any, wiring: Wiring, norm: Norm | None, mask: Tensor | None, *inputs: Tensor | None) -> Tensor:
+        made = _Forward(wiring, norm, mask, Inputs(*inputs)).run()
+        ctx.wiring, ctx.norm = wiring, norm
+        ctx.save_for_backward(mask, *inputs, made.outputs, made.states, made.scales, made.opened, *made.edges)
+        return made.outputs
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[3:]
+        if not torch.is_grad_enabled():
+            return None, None, None, *_Backward(ctx, needed).run(slope)
+        mask, *inputs = ctx.saved_tensors[:6]
+        norm = ctx.norm and ctx.norm._replace(mean=None, var=None)  # the running statistics have moved already
+        again = recorded(lambda *views: plain(ctx.wiring, norm, mask, Inputs(*views)), inputs, needed, slope)
+        return None, None, None, *again
+
+
+class _Forward:
+    """The states of all steps, c and f(h) of every first state, c and h of every edge, and the scales of the norm."""
+
+    def __init__(self, wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs) -> None:
+        self.wiring, self.norm, self.mask = wiring, norm, mask
+        self.gates, self.hidden, self.first, self.maps, mixture = inputs
+        steps, (batch, size), nodes = len(self.gates), self.hidden.shape, len(self.maps)
+        self.outputs = self.gates.new_empty(steps, batch, size)
+        self.states = self.gates.new_empty(steps, nodes + 1, batch, size)
+        self.scales = self.gates.new_empty(steps, nodes + 1, size)  # 1 / standard deviation of what was normalised
+        self.opened = self.gates.new_empty(steps, 2, batch, size)
+        self.edges = [self.gates.new_empty(2, *self.states[:, reads].shape) for reads in wiring.sources]
+        self.masked = None if mask is None else torch.empty_like(self.states[0])
+        self.mix = None if mixture is None else _Mix(wiring, mixture, self.states)
+
+    def run(self) -> Self:
+        for t in range(len(self.gates)):
+            self._first(t)
+            for i in range(len(self.maps)):
+                self._node(t, i)
+            averaged = torch.stack([self.states[t, i] for i in self.wiring.outputs])
+            torch.mean(averaged, dim=0, out=self.outputs[t])
+        return self
+
+    def _first(self, t: int) -> None:
+        before = self.outputs[t - 1] if t else self.hidden
+        c, h = torch.addmm(self.gates[t], times(before, self.mask), self.first).chunk(2, dim=-1)
+        c, h = torch.sigmoid(c, out=self.opened[t, 0]), torch.tanh(h, out=self.opened[t, 1])
+        torch.lerp(before, h, c, out=self.states[t, 0])
+        self._close(t, 0)
+
+    def _node(self, t: int, i: int) -> None:
+        reads, state, (c, h) = self.wiring.sources[i], self.states[t, i + 1], self.edges[i][:, t]
+        source, size = self.states[t, reads], state.shape[-1]
+        masked = (source if self.mask is None else self.masked[reads]).view(-1, size)
+        torch.mm(masked, self.maps[i, :, :size], out=c.view(-1, size)).sigmoid_()
+        torch.mm(masked, self.maps[i, :, size:], out=h.view(-1, size))
+        if self.mix is None:
+            torch.lerp(source[0], ACTIVATIONS[self.wiring.activations[i]](h[0]), c[0], out=state)
+        else:
+            self.mix.forward(i, source, c, h, out=state)
+        self._close(t, i + 1)
+
+    def _close(self, t: int, i: int) -> None:
+        """Normalise a new state, and drop some of it for the nodes that read it."""
+        state = self.states[t, i]
+        if self.norm is not None:
+            mean, var, _, momentum, eps = self.norm
+            normed, _, scale = torch.native_batch_norm(state, None, None, mean, var, True, momentum, eps)
+            state.copy_(normed)
+            self.scales[t, i].copy_(scale)
+        if self.mask is not None:
+            torch.mul(state, self.mask, out=self.masked[i])
+
+
+class _Backward:
+    """The gradient, from the last step to the first.
+
+    The slopes of c and h are written over c and h: PyTorch then refuses to go back through the same graph again.
+    """
+
+    def __init__(self, ctx: Any, needed: tuple[bool, ...]) -> None:
+        self.wiring, self.norm = ctx.wiring, ctx.norm
+        self.mask, self.gates, self.hidden, self.first, self.maps, mixture, *kept = ctx.saved_tensors
+        self.outputs, self.states, self.scales, self.opened, *self.edges = kept
+        self.needs_first, self.needs_maps, needs_mixture = needed[2:]
+        self.mix = None if mixture is None else _Mix(self.wiring, mixture, self.states)
+        self.d_mixture = torch.zeros_like(mixture) if needs_mixture else None
+        self.d_gates, self.d_states = torch.empty_like(self.gates), torch.empty_like(self.states[0])
+        self.scratch = torch.empty_like(self.states[0, 1:])
+
+    def run(self, slope: Tensor) -> tuple[Tensor | None, ...]:
+        carried = torch.zeros_like(self.hidden)
+        for t in reversed(range(len(self.gates))):
+            share = (slope[t] + carried) / len(self.wiring.outputs)
+            self.d_states.zero_()
+            for i in self.wiring.outputs:
+                self.d_states[i].copy_(share)
+            if self.mix is not None:
+                self.mix.begin(self.states[t])
+            for i in reversed(range(len(self.maps))):
+                self._node(t, i)
+            carried = self._first(t)
+        before = torch.cat([self.hidden[None], self.outputs[:-1]])
+        d_first = self._product(before, *self.d_gates.chunk(2, dim=-1)) if self.needs_first else None
+        pairs = zip(self.wiring.sources, self.edges, strict=True)
+        products = [self._product(self.states[:, reads], *edge) for reads, edge in pairs] if self.needs_maps else None
+        return self.d_gates, carried, d_first, products and torch.stack(products), self.d_mixture
+
+    def _node(self, t: int, i: int) -> None:
+        reads, (c, h) = self.wiring.sources[i], self.edges[i][:, t]
+        d_source = self.d_states[reads]
+        slope = self._unnormalised(t, i + 1)
+        if self.mix is None:
+            name = self.wiring.activations[i]
+            d_source += _unhighway(name, self.states[t, reads], c, ACTIVATIONS[name](h), slope, c, h)
+        else:
+            self.mix.backward(i, c, h, slope, d_source, self.d_mixture)
+        _add(d_source, self._back(self.maps[i], c, h, out=self.scratch[: len(c)]), self.mask)
+
+    def _first(self, t: int) -> Tensor:
+        before, (c, f) = self.outputs[t - 1] if t else self.hidden, self.opened[t]
+        dc, dh = self.d_gates[t].chunk(2, dim=-1)
+        d_before = _unhighway("tanh", before, c, f, self._unnormalised(t, 0), dc, dh)
+        return _add(d_before, self._back(self.first, dc, dh, out=self.scratch[0]), self.mask)
+
+    def _unnormalised(self, t: int, i: int) -> Tensor:
+        """Return the slope of state i before it was normalised, from that after."""
+        slope, normed = self.d_states[i], self.states[t, i]
+        if self.norm is None:
+            return slope
+        return (slope - slope.mean(0) - normed * (slope * normed).mean(0)) * self.scales[t, i]
+
+    def _back(self, weight: Tensor, dc: Tensor, dh: Tensor, out: Tensor) -> Tensor:
+        """Take the slopes of c and h back through their map."""
+        size, flat = len(weight), out.view(-1, len(weight))
+        torch.mm(dc.reshape(-1, size), weight[:, :size].t(), out=flat)
+        flat.addmm_(dh.reshape(-1, size), weight[:, size:].t())
+        return out
+
+    def _product(self, source: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
+        """Return the gradient of a map (H, 2H) from all its inputs and the slopes of its outputs."""
+        size = source.shape[-1]
+        masked = times(source, self.mask).reshape(-1, size).t()
+        return torch.cat([masked @ dc.reshape(-1, size), masked @ dh.reshape(-1, size)], dim=1)
+
+
+class _Mix:
+    """The mixture of all activations on all edges into a node, sum_j p_j . (s_j + c_j (f(h_j) - s_j)), as products.
+
+    One buffer holds s, tanh h, relu h, sigmoid h and h, (5, edges, B, H). Its rows are weighted as in
+    p . f(h) - (sum of p) s, so that what c multiplies is one batched product.
+    """
+
+    def __init__(self, wiring: Wiring, mixture: Tensor, states: Tensor) -> None:
+        self.wiring, self.buffer = wiring, states.new_empty(6, *states[0, 1:].shape)
+        self.kept = mixture[:, 1:].sum(1)
+        self.weights = torch.cat([-self.kept[:, None], mixture[:, 1:]], dim=1)
+        # the derivatives are 1 - tanh^2, [h > 0], sigmoid - sigmoid^2 and 1
+        self.slopes = torch.cat([-mixture[:, 1:2], mixture[:, 2:4]], dim=1)
+        self.constant = mixture[:, 1] + mixture[:, 4]
+
+    def forward(self, i: int, source: Tensor, c: Tensor, h: Tensor, out: Tensor) -> None:
+        self.buffer[0, i].copy_(source[i])  # the states before it are there already
+        rows, n = self.wiring.rows(i), len(c)
+        values, mixed = self._values(h), self.buffer[5, :n]
+        torch.bmm(self.weights[rows, None], values.transpose(0, 1), out=mixed.view(n, 1, -1))
+        mixed *= c
+        torch.addmv(mixed.sum(0).view(-1), values[0].t(), self.kept[rows], out=out.view(-1))
+
+    def begin(self, states: Tensor) -> None:
+        """Take the states of the step whose nodes are to be gone back through."""
+        self.buffer[0].copy_(states[:-1])
+
+    def backward(self, i: int, c: Tensor, h: Tensor, slope: Tensor, d_source: Tensor, d_mixture: Tensor | None) -> None:
+        """Add to the slopes of the sources and of the mixture; write those of c's argument and of h over c and h."""
+        rows, n, values = self.wiring.rows(i), len(c), self._values(h)
+        edges, through = values.transpose(0, 1), torch.mul(slope, c, out=self.buffer[5, :n])  # reaches f(h) - s
+        if d_mixture is not None:
+            onto = torch.bmm(edges, through.view(n, -1, 1)).squeeze(2)
+            straight = values[0] @ slope.reshape(-1)
+            d_mixture[rows, 1:] += onto[:, 1:] - onto[:, :1] + straight[:, None]
+        torch.bmm(self.weights[rows, None], edges, out=h.view(n, 1, -1))  # h itself is among the values
+        torch.addcmul(through, through, c, value=-1, out=c).mul_(h)
+        values[1].square_()
+        values[2].sign_()
+        values[3].addcmul_(values[3], values[3], value=-1)
+        torch.bmm(self.slopes[rows, None], edges[:, 1:4], out=h.view(n, 1, -1))
+        h.add_(self.constant[rows, None, None]).mul_(through)
+        d_source.addcmul_(through.neg_().add_(slope), self.kept[rows, None, None])
+
+    def _values(self, h: Tensor) -> Tensor:
+        values = self.buffer[:5, : len(h)]
+        torch.tanh(h, out=values[1])
+        torch.clamp(h, min=0, out=values[2])
+        torch.sigmoid(h, out=values[3])
+        values[4].copy_(h)
+        return values.flatten(2)
+
+
+def _unhighway(name: str, source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
+    """Write the slopes of the arguments of c and f in s' = s + c (f - s), over c and h if so told; return that of s."""
+    through = slope * c
+    torch.addcmul(through, through, c, value=-1, out=dc).mul_(f - source)
+    torch.mul(through, SLOPES[name](f), out=dh)
+    return slope - through
+
+
+def _add(total: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    return total.add_(value) if mask is None else total.addcmul_(value, mask)

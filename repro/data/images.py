@@ -1,0 +1,300 @@
+"""Images as whole tensors: x (N, C, H, W) uint8 and y (N,) int64, loaded in under a second and never copied per batch.
+
+CIFAR-10 (DARTS Sect. 3.1) comes from `<folder>/cifar10.npz`, or from torchvision's `cifar-10-batches-py` beside it,
+whose md5 sums are checked and from which that file is then made. `digits` is inside scikit-learn and needs no folder.
+"""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from repro.data import archives
+from repro.data.draws import divide
+from repro.errors import ReproError, UsageError, unknown, unreadable
+from repro.files import aside, make_folder
+from repro.presence import require_cifar10, what_to_put
+from repro.progress import note
+from repro.settings import data_folder
+
+Arrays = dict[str, np.ndarray]  # x_train, x_test: (N, H, W, C) uint8; y_train, y_test: (N,) int64
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+MOST = 2**30  # bytes of a data set
+
+
+class Source(NamedTuple):
+    """What a data set must look like to be taken for what it says it is."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]  # H, W, C
+    classes: int
+    mean: tuple[float, ...] | None  # of pixels in 0..1, per channel; None: taken from the training images
+    std: tuple[float, ...] | None
+
+
+SOURCES = {
+    "digits": Source(1497, 300, (8, 8, 1), 10, None, None),
+    # the constants of the DARTS release, to the last digit
+    "cifar10": Source(
+        50000, 10000, (32, 32, 3), 10, (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set: x (N, C, H, W) uint8, y (N,) int64 in 0..classes-1; mean and std of pixels in 0..1, per channel."""
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    checksum: str  # sha256 of the four arrays, so the same for every file that holds them
+
+    @property
+    def channels(self) -> int:
+        """Return the number of colour channels C."""
+        return self.x_train.shape[1]
+
+    def head(self, count: int, last: int = 0) -> "Images":
+        """Return the same data with the first `count` and the `last` training images only; a count of 0 keeps all.
+
+        Where these lose classes, others are drawn (see `divide`).
+        """
+        if not count and not last:
+            return self
+        total = len(self.x_train)
+        if count + last > total or last >= total:
+            held = f" and {last} held out" if last else ""
+            raise UsageError(f"images={count}{held}, but {self.name} has {total} for training: take fewer, or 0")
+        train, held = divide(self.y_train, total - last) if last else (slice(None), slice(0))
+        some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
+        x, y = (torch.cat([part[train][some], part[held]]) for part in (self.x_train, self.y_train))
+        return replace(self, x_train=x, y_train=y)
+
+    def halved(self) -> "Images":
+        """Return the same data at half the height and width: each pixel is the mean of four, rounded half up.
+
+        Mean and deviation are those of the halved training images; the checksum stays that of what was read.
+        """
+        x_train, x_test = _halved(self.x_train), _halved(self.x_test)
+        mean, std = _moments(x_train)
+        return replace(self, x_train=x_train, x_test=x_test, mean=mean, std=std)
+
+    def to(self, device: torch.device | str) -> "Images":
+        """Return the same images on `device`, still as uint8 (CIFAR-10: 184 MB)."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in ARRAYS})
+
+
+def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
+    """Load the data set `name` (see SOURCES); CIFAR-10 from `folder`, by default the one of --data or REPRO_DATA.
+
+    Raises ReproError when the folder lacks it or holds something damaged or of another shape.
+    """
+    if name not in SOURCES:
+        raise unknown("image data set", name, SOURCES)
+    arrays = _digits() if name == "digits" else _cifar10(Path(folder or data_folder()))
+    return _images(name, arrays, SOURCES[name])
+
+
+def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
+    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and return the archive made from it.
+
+    Raises ReproError when it cannot be had or its md5 sum is wrong; UsageError for any other `name`.
+    """
+    if name != "cifar10":
+        raise unknown("image data set to download", name, ["cifar10"])
+    from torchvision.datasets import CIFAR10
+
+    path = make_folder(Path(folder)) / "cifar10.npz"
+    try:
+        CIFAR10(folder, download=True)
+        _write(path, _from_torchvision(path.parent))
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {what_to_put(path.parent)}") from error
+    return [path]
+
+
+def split(n: int, fraction: float = 0.5) -> int:
+    """Return where the release cuts n images: floor(n x fraction) train w, the rest trains alpha."""
+    if not 0 < fraction < 1:
+        raise UsageError(f"a train fraction of {fraction} leaves one half empty: give a number between 0 and 1")
+    cut = int(n * fraction)
+    if not 0 < cut < n:
+        raise UsageError(f"{n} images cut at a fraction of {fraction} leave one half empty: take more images")
+    return cut
+
+
+class Batches:
+    """Shuffled batches of tensors that stay on their device: x[i] (B, C, H, W) and y[i] (B,).
+
+    Iterating gives one epoch (or what is left of it); `next()` never ends. The order is drawn on the CPU, so it is the
+    same on every device, and `state_dict` continues it bit for bit. A last batch of one image is left out, since
+    BatchNorm can do nothing with it.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, size: int, *, seed: int, drop_last: bool = False) -> None:
+        if len(x) != len(y):
+            raise ReproError(f"{len(x)} images have {len(y)} labels: one each is needed")
+        if not 1 <= size <= len(x):
+            raise UsageError(f"a batch of {size} cannot be drawn from {len(x)} images: choose 1 to {len(x)}")
+        self.x, self.y, self.size, self.drop_last = x, y, size, drop_last
+        self.generator = torch.Generator().manual_seed(seed)
+        self._shuffle()
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.x), self.size)
+        return whole + (rest > 1 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while self.position < len(self):
+            yield self._take()
+        self._shuffle()
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return the next batch, of a new epoch where one has ended."""
+        if self.position >= len(self):
+            self._shuffle()
+        return self._take()
+
+    def state_dict(self) -> dict:
+        """Return the order of this epoch, the place in it and the state that draws the next one."""
+        return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state` was taken; refuses the state of another number of images."""
+        if len(state["order"]) != len(self.x):
+            raise ReproError(
+                f"the checkpoint shuffles {len(state['order'])} images, the data has {len(self.x)}: start another run"
+            )
+        self.order, self.position = state["order"].cpu(), state["position"]
+        self.generator.set_state(state["generator"].cpu())
+        self._index = self.order.to(self.x.device)
+
+    def _shuffle(self) -> None:
+        self.order, self.position = torch.randperm(len(self.x), generator=self.generator), 0
+        self._index = self.order.to(self.x.device)
+
+    def _take(self) -> tuple[Tensor, Tensor]:
+        index = self._index[self.position * self.size : (self.position + 1) * self.size]
+        self.position += 1
+        return self.x[index], self.y[index]
+
+
+def _digits() -> Arrays:
+    """Return scikit-learn's 1,797 grey digits, 8x8, of which 30 of each class are the test set."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    n = len(data.target)
+    order = np.arange(n) * 1009 % n  # 1009 and 1797 are coprime: a fixed shuffle that no library version changes
+    x = np.rint(data.images * (255 / 16)).astype(np.uint8)[order, :, :, None]
+    y = data.target.astype(np.int64)[order]
+    test = np.zeros(n, dtype=bool)
+    for label in range(10):
+        test[np.flatnonzero(y == label)[-30:]] = True
+    return {"x_train": x[~test], "y_train": y[~test], "x_test": x[test], "y_test": y[test]}
+
+
+def _cifar10(folder: Path) -> Arrays:
+    path = folder / "cifar10.npz"
+    if path.exists():
+        return _read(path)
+    require_cifar10(folder)
+    arrays = _from_torchvision(folder)
+    try:
+        _write(path, arrays)
+    except OSError as error:  # only a cache: a folder that may not be written still serves
+        note(f"{path} cannot be written ({error}): CIFAR-10 will load slowly every time")
+    return arrays
+
+
+def _from_torchvision(folder: Path) -> Arrays:
+    """Read `cifar-10-batches-py` after torchvision has compared its md5 sums."""
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
+    except RuntimeError as error:  # torchvision's word for a missing file or a wrong md5 sum
+        raise ReproError(
+            f"{folder / 'cifar-10-batches-py'} is incomplete or has a wrong md5 sum: "
+            "delete it and run `repro data fetch cifar10`"
+        ) from error
+    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
+    return {"x_train": train.data, "y_train": y_train, "x_test": test.data, "y_test": y_test}
+
+
+def _read(path: Path) -> Arrays:
+    """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
+    try:
+        held = archives.read(path, MOST)
+        stored = str(held["checksum"]) if "checksum" in held else None
+        arrays = {name: held[name] for name in ARRAYS}
+    except KeyError as error:
+        raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = unreadable(error, "archive of numbers alone")
+        raise ReproError(f"{path} cannot be read: {reason}; delete it and run `repro data fetch cifar10`") from error
+    if stored and stored != checksum(arrays):
+        raise ReproError(f"{path} has a wrong checksum: delete it and run `repro data fetch cifar10`")
+    return arrays
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    """Write the archive beside its place, then move it there, so that nobody ever reads half of one."""
+    with aside(path) as file:
+        np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
+
+
+def checksum(arrays: Arrays) -> str:
+    """Return the sha256 of the arrays' types, shapes and bytes, whatever file they came in (0.1 s for CIFAR-10)."""
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _images(name: str, arrays: Arrays, source: Source) -> Images:
+    """Check the arrays against their source and view them as (N, C, H, W) tensors, without a copy."""
+    for part, count in (("train", source.train), ("test", source.test)):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape != (count, *source.shape):
+            raise ReproError(f"{name}: x_{part} is {x.dtype} {x.shape}, expected uint8 {(count, *source.shape)}")
+        if y.dtype != np.int64 or y.shape != (count,):
+            raise ReproError(f"{name}: y_{part} is {y.dtype} {y.shape}, expected int64 {(count,)}")
+        if np.unique(y).tolist() != list(range(source.classes)):
+            raise ReproError(f"{name}: y_{part} has labels {y.min()} to {y.max()}, expected all of {source.classes}")
+    tensors = {key: torch.from_numpy(arrays[key]) for key in ARRAYS}
+    tensors |= {key: tensors[key].permute(0, 3, 1, 2) for key in ("x_train", "x_test")}
+    mean, std = source.mean, source.std
+    if mean is None:
+        mean, std = _moments(tensors["x_train"])
+    return Images(name, **tensors, classes=source.classes, mean=mean, std=std, checksum=checksum(arrays))
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Return the mean of every square of four pixels of x (N, C, H, W) uint8: (N, C, H / 2, W / 2) uint8."""
+    rows = x[:, :, ::2].to(torch.int16) + x[:, :, 1::2]
+    return ((rows[..., ::2] + rows[..., 1::2] + 2) // 4).to(torch.uint8)
+
+
+def _moments(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of the pixels of x (N, C, H, W) uint8, in 0..1, per channel."""
+    pixels = x.double() / 255
+    return tuple(pixels.mean(dim=(0, 2, 3)).tolist()), tuple(pixels.std(dim=(0, 2, 3)).tolist())

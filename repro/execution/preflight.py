@@ -1,0 +1,68 @@
+"""What a run would be refused for after its start, looked at before: the runs, files, data and names it is made from.
+
+It takes a fraction of a second: what is in the files is read when the run starts.
+"""
+
+import os
+import re
+from collections.abc import Container
+from pathlib import Path
+
+from repro.configs.parameters import Parameters
+from repro.configs.references import Reference
+from repro.configs.registry import find, typed
+from repro.configs.spos_networks import SposRetrain
+from repro.errors import ReproError, UsageError
+from repro.presence import MACRO, require_cifar10, require_classes, require_corpus, require_table
+from repro.runs.identity import resolve
+from repro.runs.run import Run, find_needed, needed_run
+from repro.settings import data_folder
+from repro.spaces.space import BLOCKS, PUBLISHED
+
+
+def check(run: Run, made: Container[Path] = ()) -> None:
+    """Refuse a run that lacks something: ReproError says what and how it is to be had, UsageError what is wrong.
+
+    made: the folders of runs that will be made before it. A run that is done lacks nothing.
+    """
+    if run.result is not None:
+        return
+    for reference in find(run.experiment).needs(run.params):
+        if needed_run(reference, run.profile).path not in made:
+            find_needed(reference, run.profile)
+    weights = getattr(run.params, "weights", "")
+    if weights and not os.path.exists(weights):
+        raise ReproError(f"weights={weights} does not exist: name a file that does, or leave it out to train")
+    if isinstance(run.params, SposRetrain):
+        check_architecture(run.params)
+    check_data(run.params)
+    if supernet := find(run.experiment).references(run.params).get("supernet"):
+        experiment, changes = typed(supernet)  # whose images judge
+        check_data(resolve(experiment, run.profile, changes))
+
+
+def check_architecture(params: SposRetrain) -> None:
+    """UsageError for an architecture that is neither a run, published, drawn, one choice for all layers, nor a file."""
+    name, bits = params.architecture, params.space == "bits"
+    if isinstance(name, Reference) or name in PUBLISHED or name == "random" or os.path.isfile(name):
+        return
+    blocks = [*BLOCKS] if params.blocks == "all" else [params.blocks]
+    if not (re.fullmatch(r"\d+W\d+A", name) if bits else name in blocks):
+        choices = "2W2A or other bits" if bits else ", ".join(blocks)
+        raise UsageError(
+            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(PUBLISHED)}, random, "
+            f"one choice for all layers ({choices}), or a JSON file with a list of choices"
+        )
+
+
+def check_data(params: Parameters) -> None:
+    """ReproError unless the data folder holds the images, the text or the table that the parameters name."""
+    folder, values = data_folder(), params.values()
+    if values.get("dataset") == "cifar10":
+        require_cifar10(folder)
+    if values.get("dataset") == "imagenet":
+        for part in ("train", "val"):
+            require_classes(folder / values["folder"] / part)
+    require_corpus(values.get("corpus", ""), folder)
+    if values.get("benchmark") == "nas-bench-macro":
+        require_table("NAS-Bench-Macro", folder / MACRO)

@@ -1,0 +1,157 @@
+"""The single-path networks that parameters name: one layout for each space and data set, whole or cut to one path."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from repro.configs.references import Reference
+from repro.configs.spos_networks import PathTraining, SposRetrain
+from repro.errors import ReproError, UsageError
+from repro.execution.preflight import check_architecture
+from repro.files import read_json
+from repro.runs.run import find_needed
+from repro.spaces.space import BLOCKS, PUBLISHED, WIDTHS, Budget, Gene, Space
+from repro.spos.choice_blocks import ChoiceNetwork, Layout, load_released
+from repro.spos.evolution import random_gene
+from repro.spos.macro import MacroLayout, MacroNetwork
+from repro.spos.network import SinglePath
+from repro.spos.quantise import BITS, QuantisedResNet, ResidualLayout
+from repro.training import checkpoints, devices
+
+AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
+
+RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # residual blocks of each stage
+# Small images keep their size in the stem; CIFAR-10's keep it in the first stage too. Digits have two stages.
+CHOICES = {
+    "imagenet": Layout(),
+    "cifar10": Layout(32, 3, 10, stem_stride=1, strides=(1, 2, 2, 2)),
+    "digits": Layout(8, 1, 10, stem=8, stem_stride=1, widths=(16, 32), repeats=(2, 2), strides=(1, 2), head=64),
+}
+RESIDUAL = {
+    "imagenet": ResidualLayout(),
+    "cifar10": ResidualLayout(32, 3, 10, small=True),
+    "digits": ResidualLayout(8, 1, 10, widths=(8, 16), small=True),
+}
+MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repeats=(1, 2), head=32)}
+
+
+def build(
+    params: PathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
+) -> SinglePath:
+    """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
+
+    UsageError where it is so narrow that a block has no channels.
+    """
+    network = _network(params, gene, bits)
+    if not all(weight.numel() for weight in network.parameters()):
+        raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
+    return network
+
+
+def _network(params: PathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
+    layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
+    if isinstance(layout, ResidualLayout):
+        return QuantisedResNet(layout, bits, **alone)
+    if isinstance(layout, MacroLayout):
+        return MacroNetwork(layout, **alone)
+    blocks = tuple(BLOCKS) if params.blocks == "all" else (params.blocks,)
+    return ChoiceNetwork(layout, blocks, WIDTHS if params.space == "channels" else (1.0,), **alone)
+
+
+def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
+    """Return the layout of `params.space` for the data set; UsageError if there is none."""
+    if params.space == "bits":
+        layout = _of_classes(RESIDUAL, params)
+        return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params)
+    if params.space == "macro":
+        if params.dataset not in MACRO:
+            raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
+        return _scaled(MACRO[params.dataset], params)
+    return replace(_scaled(_of_classes(CHOICES, params), params), dropout=params.dropout)
+
+
+def _of_classes(layouts: Mapping[str, AnyLayout], params: PathTraining) -> AnyLayout:
+    """Return the layout for the data set; pictures have as many classes as `params` says."""
+    layout = layouts[params.dataset]
+    return replace(layout, classes=params.classes) if params.dataset == "imagenet" else layout
+
+
+def _scaled(layout: AnyLayout, params: PathTraining) -> AnyLayout:
+    """Return the layout for images of `params.pixels`, its numbers of channels times `params.width`, even, from 2."""
+    factor, size = params.width, params.pixels or layout.size
+    scale = lambda channels: max(2, 2 * round(channels * factor / 2))
+    single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
+    stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
+    return replace(layout, size=size, **single, **stages)
+
+
+def give_weights(network: SinglePath, path: str) -> None:
+    """Give a network the weights of a run or of an authors' checkpoint, and note which images they want."""
+    state = checkpoints.fill(network, path, load_released)
+    network.bgr = state is None or wants_bgr(state)
+
+
+def wants_bgr(state: Mapping[str, Any]) -> bool:
+    """Whether the weights in a checkpoint's state are the authors'; older runs held nothing but them."""
+    return state["images"]["bgr"] if "images" in state else state.keys() == {"network"}
+
+
+def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, list[str]]]:
+    """Return the network that `params.architecture` names, to train from scratch, and what it chooses in each layer.
+
+    ReproError or UsageError where there is no such network in the space.
+    """
+    check_architecture(params)
+    name = params.architecture
+    pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
+    bits = tuple(int(digits) for digits in pair.groups()) if pair else None
+    whole = build(params, bits=BITS if bits is None else (bits,))
+    if isinstance(name, Reference):
+        gene = _found(params, profile)
+    elif name in PUBLISHED:
+        gene = PUBLISHED[name]
+    elif name == "random":
+        budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
+        rng = np.random.default_rng(devices.mixed_seed(params.seed, "network"))
+        gene = random_gene(whole.space, rng, budgets)
+    else:
+        gene = _uniform(whole.space, name) or _from_file(name)
+    options = {} if bits is None else {"bits": (bits,)}
+    return build(params, gene, **options), whole.space.names(gene)
+
+
+def _found(params: SposRetrain, profile: str) -> Gene:
+    """Return what a search found; UsageError where it was in another space than the parameters'."""
+    found = find_needed(params.architecture, profile).load("found.json", space=dict, evolution=list, random=list)
+    for name, value in found["space"].items():
+        if getattr(params, name, None) != value:
+            raise UsageError(
+                f"{params.architecture} found a network with {name}={value}, not {getattr(params, name, None)}: "
+                f"add {name}={value}"
+            )
+    return tuple(found[params.winner])
+
+
+def _uniform(space: Space, name: str) -> Gene | None:
+    """Return the gene that chooses `name` in all layers, and the usual width; None where no kind has such a choice."""
+    if not any(name in names for names in space.kinds.values()):
+        return None
+    usual = [next(choice for choice in (name, "x1") if choice in names) for names in space.kinds.values()]
+    return tuple(
+        names.index(choice)
+        for names, choice in zip(space.kinds.values(), usual, strict=True)
+        for _ in range(space.layers)
+    )
+
+
+def _from_file(name: str) -> Gene:
+    """Read a gene, a list of whole numbers, from a JSON file."""
+    gene = read_json(Path(name))
+    if not isinstance(gene, list):
+        raise ReproError(f"{name} holds {json.dumps(gene)[:60]}: expected a list of choices, such as [0, 2, 1]")
+    return tuple(gene)

@@ -1,0 +1,129 @@
+"""Evolution and random search over the paths of a trained supernet (SPOS Sect. 3, Algorithm 1; Sect. 4)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from repro import progress
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_search import SposSearch
+from repro.darts.cnn.depthwise import laid_out
+from repro.errors import ReproError, UsageError
+from repro.experiments.spos_data import accelerate, judge, load, recorded
+from repro.experiments.spos_supernet import load_supernet
+from repro.runs.run import Run
+from repro.settings import data_folder
+from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
+from repro.spaces.space import Budget, Cost, Gene, Space
+from repro.spos.evolution import Evaluate, Settings, State, search
+from repro.spos.network import SinglePath
+from repro.spos.path_training import measure_latency
+from repro.spos.quantise import GIGA
+from repro.training import devices
+
+BESIDE = 20  # random networks of the winner's cost
+# Cost -> the parameter that limits it, its unit, and its name in a result
+LIMITS = {
+    "multiply-adds": ("mult_adds", 1e6, "mult_adds_millions"),
+    "parameters": ("parameters", 1e6, "parameters_millions"),
+    "BitOps": ("bitops", GIGA, "bitops_giga"),
+    "milliseconds": ("latency", 1, "latency_milliseconds"),
+}
+
+
+def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
+    """Search for the path with the highest held-out accuracy (percent), by evolution and by random search.
+
+    Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
+    """
+    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    supernet, network = load_supernet(run)
+    costs = measure_costs(params, run, network)
+    budgets, table = limits(params, costs), truth(supernet)
+    score = judge(supernet, run, network, load(supernet, run), params.bn_images)
+    run.record(data=table.checksums if table else {})
+    seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
+    for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
+        explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
+    best = {name: state.best(1)[0] for name, state in explored.items()}
+    run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
+    evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
+    looked_up = look_up(table, costs["multiply-adds"], best, devices.mixed_seed(params.seed, "equal-cost"))
+    return {
+        "accuracy": evolved,
+        "random_accuracy": drawn,
+        **looked_up,
+        "candidates": len(explored["evolution"].scores),
+        **{LIMITS[name][2]: cost(best["evolution"]) / LIMITS[name][1] for name, cost in costs.items()},
+        "choices": network.space.names(best["evolution"]),
+        "sizes": network.sizes(),
+    }
+
+
+def explore(
+    run: Run,
+    space: Space,
+    score: Evaluate,
+    seed: int,
+    settings: Settings,
+    budgets: list[Budget],
+    costs: Mapping[str, Cost],
+) -> State:
+    """Search in `run`, one row of metrics for each candidate; what the rows know is not evaluated again."""
+    remembers = recorded(run, score, costs)
+    with progress.bar(run.path.name, 0, settings.generations * settings.population) as bar:
+
+        def follow(gene: Gene) -> float:
+            bar.update(1)
+            return remembers(gene)
+
+        return search(space, follow, seed=seed, settings=settings, budgets=budgets)
+
+
+def truth(supernet: SposSupernet) -> Table | None:
+    """Return the table that has the true accuracy of every network of the supernet's space, where there is one."""
+    if (supernet.space, supernet.dataset) != ("macro", "cifar10"):
+        return None
+    try:
+        return nas_bench_macro(data_folder())
+    except ReproError as error:
+        progress.note_once(f"true accuracies are left out: {error}")
+        return None
+
+
+def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int) -> dict[str, float | None]:
+    """Return the true accuracy (percent) of both winners, and the mean of 20 random networks of evolution's cost.
+
+    None where no other network has that cost, as beside the largest one.
+    """
+    if table is None:
+        return {}
+    beside = equal_cost(table.space, cost, best["evolution"], BESIDE, seed)
+    return {
+        "true_accuracy": table.accuracy(best["evolution"]),
+        "random_true_accuracy": table.accuracy(best["random"]),
+        "equal_cost_true_accuracy": float(np.mean([table.accuracy(gene) for gene in beside])) if beside else None,
+    }
+
+
+def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str, Cost]:
+    """Return the costs of any path; where latency is limited it is measured, once, and kept in latency.json."""
+    costs = network.costs()
+    if params.latency:
+        if not (run.path / "latency.json").exists():
+            how = accelerate(params, run, network, laid_out)
+            run.save("latency.json", measure_latency(network, *how).to_json())
+        costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
+    return costs
+
+
+def limits(params: SposSearch, costs: Mapping[str, Cost]) -> list[Budget]:
+    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one."""
+    if params.bitops and "BitOps" not in costs:
+        raise UsageError(
+            f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
+        )
+    sizes = {name: getattr(params, LIMITS[name][0]) * LIMITS[name][1] for name in costs}
+    return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

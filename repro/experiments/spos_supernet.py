@@ -1,0 +1,97 @@
+"""A supernet trained along one sampled path a step (SPOS Sect. 3)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from repro.configs.registry import find
+from repro.configs.spos_networks import PathTraining, SposSupernet
+from repro.darts.complexity import count_parameters
+from repro.errors import ReproError
+from repro.experiments.spos_data import Stream, accelerate, divide, judge, load
+from repro.experiments.spos_networks import build, give_weights, layout_of, wants_bgr
+from repro.runs.run import Run, find_needed
+from repro.spaces.space import PathSampler
+from repro.spos.choice_blocks import Layout
+from repro.spos.network import SinglePath
+from repro.spos.path_training import path_training
+from repro.training import checkpoints, devices, fit
+from repro.training.classifier import train_epoch
+
+BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
+
+
+def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
+    """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
+    data = load(params, run)
+    network = build(params).to(data.device)
+    train, _, _ = divide(params, data.labels, params.bn_images)
+    if params.weights:
+        give_weights(network, params.weights)
+        fit.save(run, {"network": network, "images": fit.Values(bgr=network.bgr)}, 0)
+    else:
+        train_paths(params, run, network, path_sampler(params, network), data.stream(train))
+    score = judge(params, run, network, data, params.bn_images)
+    rng = np.random.default_rng(devices.mixed_seed(params.seed, "evaluated-paths"))
+    rows = [
+        {"gene": gene, "accuracy": score(gene)}
+        for gene in (network.space.random(rng) for _ in range(params.evaluated_paths))
+    ]
+    run.save("paths.json", rows)
+    return {
+        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
+        "networks": network.space.count,
+        "parameters_millions": count_parameters(network) / 1e6,
+        "iterations": params.iterations,
+    }
+
+
+def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
+    """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
+    seed = devices.mixed_seed(params.seed, "paths")
+    if params.sampling == "uniform":
+        return PathSampler(network.space, seed)
+    costs = network.costs()
+    cost = costs.get("BitOps", costs["multiply-adds"])
+    published = (params.space, params.blocks) == ("blocks", "all")
+    published = published and replace(layout_of(params), dropout=Layout.dropout) == Layout()
+    return PathSampler(network.space, seed, cost, BINS if published else ())
+
+
+def train_paths(
+    params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
+) -> None:
+    """Train `network` for `params.iterations` steps, checkpointed in `run`; an epoch is a pass over the images.
+
+    last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
+    """
+    rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
+    augment, bf16 = accelerate(params, run, network, stream.augment)
+    training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
+    steps = params.iterations + last_steps
+
+    def train_once(epoch: fit.Epoch) -> dict[str, Any]:
+        first = epoch.index * len(stream)
+        batches = stream.epoch(epoch.index, epoch.done("train"), steps - first)
+        return {"lr": training.rate(first), **train_epoch(training, batches, augment, epoch)}
+
+    fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), train_once)
+
+
+def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
+    """Return the parameters and the weights of the supernet that `run` needs, to compute as `run` does.
+
+    ReproError if its run is not finished, or its checkpoint gone.
+    """
+    (reference,) = find(run.experiment).needs(run.params)
+    needed = find_needed(reference, run.profile)
+    how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
+    params = replace(needed.params, **how)
+    held = checkpoints.load(needed.path)
+    if held is None:
+        raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
+    network = build(params)
+    network.load_state_dict(held["state"]["network"])
+    network.bgr = wants_bgr(held["state"])
+    return params, network.to(devices.pick(params.device, params.threads))

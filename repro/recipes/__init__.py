@@ -1,1 +1,0 @@
-"""One function per experiment, `(params, run) -> result`: recipes compose, the other modules compute."""

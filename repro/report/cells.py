@@ -1,0 +1,273 @@
+"""Cells and networks as graphs (DARTS Figures 4 to 6, Sect. 3.1.1): a genotype becomes DOT, and DOT becomes a picture.
+
+The same genotype always gives the same DOT. `dot` draws it if there is one, else pygraphviz, which brings Graphviz
+along; where neither can, the DOT text itself is kept.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from graphviz import Digraph
+
+from repro.files import make_folder, write_bytes
+from repro.progress import note
+from repro.report import marks
+from repro.report.marks import FONT, INK
+from repro.runs.run import Run
+from repro.spaces.genotypes import EDGES_PER_NODE, ConvGenotype, Edge, Genotype
+
+FAINT = "#9a9a9a"
+INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
+# Fill of a single-path layer, by how its choice begins
+FILLS = {
+    **dict.fromkeys(("shuffle_3x3", "mb_3x3", "1W"), "#dae8fc"),
+    **dict.fromkeys(("shuffle_5x5", "mb_5x5", "2W"), "#b3cde8"),
+    **dict.fromkeys(("shuffle_7x7", "3W"), "#e1d5e7"),
+    **dict.fromkeys(("xception", "4W"), "#fff2cc"),
+}
+# Family of an operation -> (colour, line): told apart in grey by the line
+FAMILIES = {
+    "sep_conv": ("#1b5e9c", "solid"),
+    "dil_conv": ("#00695c", "solid"),
+    "conv": ("#1b5e9c", "solid"),
+    "max_pool": ("#a84300", "dashed"),
+    "avg_pool": ("#a84300", "dashed"),
+    "skip_connect": ("#555555", "dotted"),
+    "relu": ("#1b5e9c", "solid"),
+    "tanh": ("#a84300", "dashed"),
+    "sigmoid": ("#00695c", "dashed"),
+    "identity": ("#555555", "dotted"),
+}
+# In a process of its own, as `dot` is: its C library may write warnings to the terminal
+PYGRAPHVIZ = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
+"""
+
+
+def operation_label(op: str) -> str:
+    """Return an operation's name for people: "sep conv 3×3"."""
+    if op in ("skip_connect", "none"):
+        return {"skip_connect": "skip", "none": "zero"}[op]
+    words = [word.replace("x", "×") if word[0].isdigit() else word for word in op.split("_")]
+    return " ".join(words).replace("7×1 1×7", "7×1, 1×7")
+
+
+def cell_graphs(genotype: Genotype) -> dict[str, str]:
+    """Return each cell of `genotype` as DOT: `normal` and `reduce`, or `recurrent`."""
+    if isinstance(genotype, ConvGenotype):
+        cells = {
+            "normal": (genotype.normal, genotype.normal_concat),
+            "reduce": (genotype.reduce, genotype.reduce_concat),
+        }
+        return {name: _conv_cell(name, *cell) for name, cell in cells.items()}
+    return {"recurrent": _recurrent_cell(genotype.recurrent, genotype.concat)}
+
+
+def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3", auxiliary: bool = False) -> str:
+    """Return the stack of `cells` cells as DOT; `channels` and `size` (pixels) are those of the first cell.
+
+    Reductions stand at one and two thirds: they halve the size and double the channels.
+    """
+    graph = _graph("network", nodesep="0.12", ranksep="0.22")
+    graph.node("stem", stem, fillcolor=INPUT)
+    reductions = {cells // 3, 2 * cells // 3}
+    states = ["stem", "stem"]
+    for index in range(cells):
+        reduction = index in reductions
+        if reduction:
+            channels, size = 2 * channels, -(-size // 2)
+        name = f"cell{index}"
+        label = f"{index + 1}\\n{'reduction' if reduction else 'normal'}\\n{channels} ch\\n{size}×{size}"
+        graph.node(
+            name, label, fillcolor=REDUCTION if reduction else NODE, penwidth="2" if reduction else "1", width="0.8"
+        )
+        for source in dict.fromkeys(states):
+            graph.edge(source, name, color=INK if source == states[1] else FAINT)
+        states = [states[1], name]
+    graph.node("head", "average pool\\nlinear\\nsoftmax", fillcolor=OUTPUT)
+    graph.edge(states[1], "head")
+    if auxiliary:
+        graph.node("auxiliary", "auxiliary\\nhead", fillcolor=OUTPUT, style="rounded,filled,dashed")
+        graph.edge(f"cell{2 * cells // 3}", "auxiliary", style="dashed")
+    return graph.source
+
+
+def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> str:
+    """Return a single-path network as DOT, a row of layers for each stage (SPOS Sect. 4).
+
+    choices: kind of choice -> its name in each layer; sizes: pixels of each layer's square input and, last, the head's.
+    """
+    graph = _graph("network", rankdir="TB", nodesep="0.15", ranksep="0.3")
+    rows: list[list[tuple[str, str, str]]] = [[("stem", f"stem\\n{sizes[0]}×{sizes[0]}", INPUT)]]
+    for layer, names in enumerate(zip(*choices.values(), strict=True)):
+        inp, out = sizes[layer : layer + 2]
+        fill = next((colour for start, colour in FILLS.items() if names[0].startswith(start)), "#f5f5f5")
+        lines = [operation_label(name) for name in names]
+        if inp != out:
+            rows.append([])
+            lines.append(f"{out}×{out}")
+        rows[-1].append((f"layer{layer}", "\\n".join(lines), fill))
+    rows[-1].append(("head", "average pool\\nlinear", OUTPUT))
+    for row in rows:
+        with graph.subgraph(graph_attr={"rank": "same"}) as same:
+            for name, label, fill in row:
+                same.node(name, label, fillcolor=fill, width="1")
+    names = [[name for name, *_ in row] for row in rows]
+    for row in names:
+        graph.edges(pairwise(row))
+    for row, following in pairwise(names):
+        graph.edge(row[0], following[0], style="invis")
+        graph.edge(row[-1], following[0], constraint="false", color=FAINT)
+    return graph.source
+
+
+def save(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
+    """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not.
+
+    run: the one that it is of, which is marked unless it is as published; None for a published cell.
+    """
+    for cell, source in cell_graphs(genotype).items():
+        show({"text/markdown": f"{cell} cell"})
+        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), run, formats, described(genotype, cell))
+
+
+def described(genotype: Genotype, cell: str) -> str:
+    """Return in words what the drawing of a cell shows, for readers who cannot see it."""
+    convolutional = isinstance(genotype, ConvGenotype)
+    inputs, count = (("c(k-2)", "c(k-1)"), EDGES_PER_NODE) if convolutional else ((), 1)
+    names = [*inputs, *map(str, range(len(getattr(genotype, cell)) + 1))]
+    words = [f"{operation_label(op)} of {names[source]}" for op, source in getattr(genotype, cell)]
+    nodes = [" and ".join(words[first : first + count]) for first in range(0, len(words), count)]
+    numbered = [f"node {number}: {node}" for number, node in enumerate(nodes, start=0 if convolutional else 1)]
+    return f"Graph of the {cell} cell; {'; '.join(numbered)}"
+
+
+def save_graph(
+    source: str, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network"
+) -> None:
+    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not.
+
+    run: as in `save`.
+    """
+    paths, reason = render(marks.in_graph(source, run), stem, formats)
+    if reason:
+        note(reason)
+    if paths[0].suffix == ".svg":
+        show(
+            {"image/svg+xml": paths[0].read_text(encoding="utf-8")},
+            **{"image/svg+xml": {"alt": marks.in_words(alt, run)}},
+        )
+
+
+def show(bundle: dict[str, str], **metadata: Any) -> None:
+    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        ipython.display.display(bundle, raw=True, metadata=metadata)
+
+
+def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
+    """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
+    make_folder(stem.parent)
+    paths, reason = [], None
+    for extension in formats:
+        try:
+            picture = _draw(source, extension)
+        except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
+            reason = _reason(error)
+            continue
+        paths.append(stem.with_name(f"{stem.name}.{extension}"))
+        write_bytes(paths[-1], picture)
+    if reason is None:
+        return paths, None
+    dot = stem.with_name(f"{stem.name}.dot")
+    write_bytes(dot, source.encode())
+    return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
+
+
+def _draw(source: str, extension: str) -> bytes:
+    """Return the picture as bytes, without a date; raises what the drawing program raises."""
+    dot = shutil.which("dot")
+    command = [dot, f"-T{extension}"] if dot else [sys.executable, "-c", PYGRAPHVIZ, extension]
+    answer = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(answer.stderr.decode(errors="replace"))
+    # A date of the same length, so that the offsets in the file stay right
+    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", answer.stdout)
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's last line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def _graph(name: str, **attributes: str) -> Digraph:
+    font = {"fontname": FONT, "fontcolor": INK}
+    return Digraph(
+        name,
+        graph_attr={"rankdir": "LR", "bgcolor": "white", "pad": "0.1", **attributes},
+        node_attr={
+            **font, "fontsize": "13", "shape": "box", "style": "rounded,filled", "color": INK, "height": "0.35",
+            "width": "0.4", "margin": "0.09,0.05",
+        },
+        edge_attr={**font, "fontsize": "12", "color": INK, "arrowsize": "0.7"},
+    )  # fmt: skip
+
+
+def _operation_edge(graph: Digraph, source: str, target: str, op: str) -> None:
+    """Add one labelled edge, coloured and dashed by the family of its operation."""
+    colour, line = FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
+    graph.edge(source, target, f" {operation_label(op)} ", color=colour, fontcolor=colour, style=line, penwidth="1.6")
+
+
+def _inputs(graph: Digraph, labels: dict[str, str]) -> None:
+    """Add the two inputs, the first above the second."""
+    with graph.subgraph(graph_attr={"rank": "same"}) as first:
+        for name, label in labels.items():
+            first.node(name, label, fillcolor=INPUT)
+        first.edge(*labels, style="invis")
+
+
+def _output(graph: Digraph, label: str, states: Sequence[int]) -> None:
+    """Add the cell's output and the thin edges of the states that it joins."""
+    graph.node("output", label, fillcolor=OUTPUT, penwidth="2")
+    for state in states:
+        graph.edge(str(state), "output", color=FAINT, arrowsize="0.5")
+
+
+def _indexed(letter: str, index: str) -> str:
+    """Return a label with an index: small, since Graphviz lowers it differently on every machine."""
+    return f'<{letter}<FONT POINT-SIZE="9"> {index}</FONT>>'
+
+
+def _conv_cell(name: str, edges: Sequence[Edge], concat: Sequence[int]) -> str:
+    """States 0 and 1 are the two cells before; node i is state 2 + i and is labelled i, as in the paper's figures."""
+    graph = _graph(name, nodesep="0.3", ranksep="0.35")
+    _inputs(graph, {"0": _indexed("c", "k−2"), "1": _indexed("c", "k−1")})
+    for node in range(len(edges) // 2):
+        graph.node(str(2 + node), str(node), fillcolor=NODE, shape="circle", margin="0.02")
+    for position, (op, source) in enumerate(edges):
+        _operation_edge(graph, str(source), str(2 + position // 2), op)
+    _output(graph, _indexed("c", "k"), concat)
+    return graph.source
+
+
+def _recurrent_cell(edges: Sequence[Edge], concat: Sequence[int]) -> str:
+    """State 0 mixes the word and the hidden state; node i is state 1 + i; the output is the mean of `concat`."""
+    graph = _graph("recurrent", nodesep="0.25", ranksep="0.4")
+    _inputs(graph, {"x": _indexed("x", "t"), "h": _indexed("h", "t−1")})
+    graph.edges(["x0", "h0"])
+    for state in range(len(edges) + 1):
+        graph.node(str(state), str(state), fillcolor=NODE, shape="circle", margin="0.02")
+    for node, (op, source) in enumerate(edges):
+        _operation_edge(graph, str(source), str(1 + node), op)
+    _output(graph, _indexed("h", "t"), concat)
+    return graph.source

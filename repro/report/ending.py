@@ -1,0 +1,89 @@
+"""How every notebook ends: its run beside the paper, and where its numbers come from."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from repro.configs import hours
+from repro.configs.registry import find
+from repro.report import sections_claims, tables
+from repro.report.cells import show as show_bundle
+from repro.report.typeset import heading, verbatim
+from repro.report.typeset import show as show_table
+from repro.results import claim_rows, claims, compare, published, standing
+from repro.results.compare import Group
+from repro.results.rows import ROWS
+from repro.runs import provenance
+from repro.runs.run import Run
+from repro.runs.states import duration
+
+
+def show(run: Run) -> None:
+    """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
+    show_table(beside_paper(run))
+    if mark := standing.mark(run):
+        show_bundle({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
+    if asked := claims.asking(run):
+        show_bundle({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
+        show_table(of_claims(run, asked))
+    show_table(sources(run))
+
+
+def beside_paper(run: Run) -> pd.DataFrame:
+    """Return the published rows of the run's experiment and the run; where there are none, the paper's words."""
+    usual = compare.table_of(run)
+    if usual is None:
+        return in_words(run)
+    table, key = compare.rows_of([run]).get(run.path, (usual, None))
+    rows = [row for row in published.table(table).to_dict("records") if row["id"] in ROWS[table]]
+    paper = next((row for row in rows if row["id"] == key), {})
+    ours = compare.ours(table, Group((run,)), paper, ROWS[table].get(key))
+    frame = pd.DataFrame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
+    cells = tables.comparison(table, frame.assign(**{name: None for name in compare.FACTS if name not in frame}))
+    return cells.drop(columns=[name for name in cells if name[:8] == "executed" or name == "runs"])
+
+
+def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:
+    """Return the verdicts on lines of claims at the run's size, by their ids, with effect, interval and units."""
+    lines = [row for row in claim_rows.rows(claims.answers(run.profile)) if row["line"] in asked]
+    return pd.DataFrame(
+        {
+            "line": [f"{row['line']}: {row['effect of']}" for row in lines],
+            "verdict": [row["verdict"] for row in lines],
+            "effect, with its 97 % interval": [sections_claims.effect(row) for row in lines],
+            "units": [row["n"] for row in lines],
+        }
+    )
+
+
+def in_words(run: Run) -> pd.DataFrame:
+    """Return what the paper claims and paid, and the run's headline numbers and time."""
+    experiment, seconds = find(run.experiment), provenance.seconds(run.path)
+    numbers = {name: value for name, value in (run.result or {}).items() if isinstance(value, int | float)}
+    words = [f"{heading(name)}: {_short(value)}" for name, value in numbers.items()]
+    device = provenance.device(run.path) or "CPU"
+    return pd.DataFrame(
+        {
+            "": ["result", "cost"],
+            "in the paper": [published.quoted(experiment.claim), hours.told(experiment)],
+            f"this run ({standing.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
+        }
+    )
+
+
+def sources(run: Run) -> pd.DataFrame:
+    """Return commit, versions, device, data checksums and sessions of a run, one line each."""
+    facts = provenance.read(run.path)
+    commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    commits += filter(None, [facts.get("refused")])
+    lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
+    lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
+    lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
+    for place, session in enumerate(facts.get("sessions", []), start=1):
+        began = session["start"][:19].replace("T", " ")
+        lines[f"session {place}"] = f"{session['command']}, from {began} UTC, {duration(session['seconds'])}"
+    return pd.DataFrame({"provenance": list(lines), "": list(lines.values())})
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

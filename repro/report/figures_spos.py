@@ -1,0 +1,100 @@
+"""The figures of SPOS (Sect. 4): a search as it goes on, accuracy against cost, and the agreement of two rankings."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from repro.report.figures import FAINT, INK, styled
+
+# Line of each search: told apart without colour
+SEARCHES = {"evolution": ("#0072b2", "-", "o"), "random search": ("#d55e00", "--", "s")}
+SEARCHES["evolution, as others measured it"] = (INK, ":", "v")
+
+
+@styled
+def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
+    """Accuracy of every candidate, in the order of evaluation, and the best so far.
+
+    searches: a key of SEARCHES -> rows with `accuracy` (percent, inherited weights).
+    """
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.subplots()
+    for name, rows in searches.items():
+        colour, line, marker = SEARCHES[name]
+        order = np.arange(1, len(rows) + 1)
+        axes.scatter(order, rows["accuracy"], s=12, marker=marker, color=colour, alpha=0.35, linewidths=0)
+        axes.plot(
+            order, rows["accuracy"].cummax(), color=colour, linestyle=line, linewidth=2, drawstyle="steps-post",
+            label=f"{name}, best so far",
+        )  # fmt: skip
+    axes.set(xlabel="candidates evaluated", ylabel="held-out accuracy (%)")
+    figure.legend(loc="outside upper center", ncols=2)
+    figure.set_label(
+        "Accuracy of every candidate in order: "
+        + ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
+    )
+    return figure
+
+
+@styled
+def cost_against_accuracy(
+    searches: Mapping[str, pd.DataFrame], cost: str, *, unit: float, label: str, limit: float = 0.0
+) -> Figure:
+    """Accuracy of every candidate against its cost, with the Pareto front of them all and the limit.
+
+    searches: as in `search_progress`, with a column `cost`; `unit` divides it, `label` names it; limit in that unit.
+    """
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.subplots()
+    for name, rows in searches.items():
+        colour, _, marker = SEARCHES[name]
+        axes.scatter(
+            rows[cost] / unit, rows["accuracy"], s=22, marker=marker, color=colour, alpha=0.6, linewidths=0, label=name
+        )
+    every = pd.concat(searches.values(), ignore_index=True)
+    front = every.loc[pareto_front(every[cost], every["accuracy"])]
+    axes.step(front[cost] / unit, front["accuracy"], where="post", color=INK, linewidth=1.4, label="Pareto front")
+    if limit:
+        axes.axvline(limit, color=INK, linewidth=1.1, linestyle=":", label=f"limit, {limit:g}")
+    axes.set(xlabel=label, ylabel="held-out accuracy (%)")
+    figure.legend(loc="outside upper center", ncols=4, columnspacing=1.2, handletextpad=0.5)
+    figure.set_label(f"Accuracy of {len(every)} candidates against {label}, with the Pareto front of {len(front)}")
+    return figure
+
+
+def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
+    """Return the places of the candidates that none beats at the same or a lower cost, by rising cost."""
+    costs, accuracies = np.asarray(costs, dtype=float), np.asarray(accuracies, dtype=float)
+    front: list[int] = []
+    for place in np.lexsort((-accuracies, costs)).tolist():
+        if not front or accuracies[place] > accuracies[front[-1]]:
+            front.append(place)
+    return front
+
+
+@styled
+def rankings(networks: pd.DataFrame, tau: float | None, of_cost: float | None) -> Figure:
+    """Accuracy with inherited weights against that of training from scratch, one point a network.
+
+    networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties;
+    of_cost: that of multiply-adds with the accuracy from scratch, which a supernet has to beat.
+    """
+    figure = Figure(figsize=(5.2, 4.4))
+    axes = figure.subplots()
+    axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color="#0072b2", edgecolor=INK, linewidths=0.5)
+    if len(networks) > 1 and networks["stand_alone"].nunique() > 1:
+        slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
+        ends = np.array([networks["stand_alone"].min(), networks["stand_alone"].max()])
+        axes.plot(ends, start + slope * ends, color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
+    agreement, cost = ("undefined" if value is None else f"{value:.2f}" for value in (tau, of_cost))
+    axes.set(
+        xlabel="accuracy trained from scratch (%)", ylabel="accuracy with inherited weights (%)",
+        title=rf"Kendall's $\tau$ = {agreement}, {len(networks)} networks; cost alone: {cost}",
+    )  # fmt: skip
+    figure.set_label(
+        f"Accuracy with inherited weights against that from scratch; Kendall's tau is {agreement}, "
+        f"that of multiply-adds alone {cost}"
+    )
+    return figure

@@ -1,0 +1,234 @@
+"""The report, piece by piece, from run directories only: each function shows one thing in a notebook and keeps it.
+
+What has no run says so, with the command that makes it; what failed or was stopped says how far it got.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.utils.capture import CapturedIO, capture_output
+
+from repro.configs import profiles
+from repro.errors import ReproError, is_number, line
+from repro.report import cells as drawing
+from repro.report import figures, figures_alpha, figures_cost, figures_others, figures_spos, film, tables, typeset
+from repro.report.cells import show
+from repro.report.typeset import verbatim
+from repro.results import compare, others, published
+from repro.results.compare import Group
+from repro.results.rows import Counterpart
+from repro.runs.run import Run
+from repro.runs.states import duration, state, survey
+from repro.spaces.genotypes import from_json
+
+MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
+Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
+# Experiment -> the half of Figure 3 that it is, the entry of snapshots.json, and what it measures
+FIGURE_3 = {
+    "cifar10-progress": ("left", "valid_error", "validation error (%)"),
+    "ptb-progress": ("right", "valid_perplexity", "validation perplexity"),
+}
+
+
+def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
+    """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
+
+    A run that cannot be drawn is named, with the reason, and the rest is drawn.
+    What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
+    """
+    sizes = [*profiles.PROFILES]
+    groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
+    for group in groups:
+        say(caption(group))
+        _show(group, draw, folder)
+    for run in survey()[0]:
+        if run.experiment == experiment and run.result is None:
+            say(verbatim(f"{run.path.name}: {state(run)}."))
+    if profile not in {group.first.profile for group in groups}:
+        say(f"No {profile} run yet; make it with: `{command(experiment, profile)}`")
+
+
+def _show(group: Group, draw: Draw, folder: Path) -> None:
+    """Draw a group or, where that fails, what of it can be drawn, and say which runs cannot and why."""
+    output, reason = _tried(group.runs, draw, folder)
+    if reason and (rest := _drawable(group.runs, draw, folder)):
+        output, reason = _tried(rest, draw, folder)
+        if reason:
+            say(verbatim(f"The others cannot be shown together, but each alone: {reason}"))
+            for run in rest:
+                _tried((run,), draw, folder)[0].show()
+    if not reason:
+        output.show()
+
+
+def _drawable(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[Run, ...]:
+    """Return the runs that can be drawn, and say of each other one why not; few draws where few are at fault."""
+    if not (reason := _tried(runs, draw, folder)[1]):
+        return runs
+    if len(runs) == 1:
+        say(verbatim(f"{runs[0].path.name} cannot be shown: {reason}"))
+        return ()
+    half = len(runs) // 2
+    return (*_drawable(runs[:half], draw, folder), *_drawable(runs[half:], draw, folder))
+
+
+def _tried(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[CapturedIO, str]:
+    """Draw runs as a group; return what that shows, and why it fails, as whatever their files hold may make it."""
+    group = Group(runs)
+    with capture_output() as output:
+        try:
+            draw(group, folder / Path(compare.page_of(group.first)).stem)
+        except Exception as error:
+            return output, line(_reason(error))
+    return output, ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"its files lack {error}"
+    return str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
+
+
+def command(experiment: str, profile: str) -> str:
+    """Return the command line that makes an experiment's first run in the plan of a profile."""
+    planned = [changes for name, changes, _ in profiles.profile(profile).plan if name == experiment]
+    return Counterpart(experiment, planned[0] if planned else {}).command(profile)
+
+
+def caption(group: Group) -> str:
+    """Say in one line of Markdown which runs a picture is of."""
+    run = group.first
+    seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
+    epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
+    parts = [
+        f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
+        verbatim(f"data: {group.data}") if group.data else "",
+        f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
+        f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
+        f"{published} of {len(group.runs)} published" if published else "",
+        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
+    ]
+    links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
+    return " · ".join(filter(None, [*parts, links]))
+
+
+def say(text: str) -> None:
+    """Show one line of Markdown."""
+    show({"text/markdown": text})
+
+
+def rows(run: Run, part: str = "") -> list[dict[str, Any]]:
+    """Return the metrics of a run, or of a part of it; ReproError where there are none, or no numbers."""
+    found, file = replace(run, path=run.path / part).metrics(), Path(part) / "metrics.jsonl"
+    if not found:
+        raise ReproError(f"{file} is missing or empty")
+    for name, value in (entry for row in found for entry in row.items() if entry[0].endswith(MEASURED)):
+        if not (value is None or is_number(value)):
+            raise ReproError(f"{file} is damaged: {name!r} is no number, or too large")
+    return found
+
+
+def toy(group: Group, stem: Path) -> None:
+    """Draw DARTS Figure 2."""
+    figures.save(figures.bilevel_toy(group.first.load("trajectories.json")), stem.with_name("figure2"), group.first)
+
+
+def curves(group: Group, stem: Path) -> None:
+    """Draw loss, error and perplexity over the epochs."""
+    metrics = [pd.DataFrame(rows(run)).assign(run=place) for place, run in enumerate(group.runs)]
+    figures.save(figures.search_curve(pd.concat(metrics)), stem, group.first)
+
+
+def alphas(group: Group, stem: Path) -> None:
+    """Draw how alpha moves in the first search."""
+    history = [row["softmax_alpha"] for row in rows(group.first)]
+    if isinstance(history[0], list):
+        figures.save(figures_alpha.alpha_history(history, "recurrent"), stem, group.first)
+        return
+    for cell in history[0]:
+        figure = figures_alpha.alpha_history([shares[cell] for shares in history], cell)
+        figures.save(figure, stem.with_name(f"{stem.name}-{cell}"), group.first)
+
+
+def films(group: Group, stem: Path) -> None:
+    """Draw the most likely cell of the first search, epoch by epoch."""
+    film.save([row["genotype"] for row in rows(group.first)], stem.with_name(f"{stem.name}.gif"), group.first)
+
+
+def progress(group: Group, stem: Path) -> None:
+    """Draw one half of DARTS Figure 3."""
+    side, measure, words = FIGURE_3[group.first.experiment]
+    judged = pd.DataFrame(group.first.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
+    figure = figures.progress(judged, group.first.result["references"], cost="search epochs", measure=words)
+    figures.save(figure, stem.with_name(f"figure3_{side}"), group.first)
+
+
+def cells(group: Group, stem: Path) -> None:
+    """Draw the cell that was chosen."""
+    drawing.save(from_json(group.first.result["genotype"]), stem, group.first, ("svg", "pdf"))
+
+
+def candidates(group: Group, stem: Path) -> None:
+    """Draw every candidate of a search of SPOS in the order of evaluation."""
+    parts = {"evolution": "evolution", "random search": "random"}
+    found = {name: pd.DataFrame(rows(group.first, part)) for name, part in parts.items()}
+    figures.save(figures_spos.search_progress(found), stem, group.first)
+
+
+def rankings(group: Group, stem: Path) -> None:
+    """Draw the agreement of two rankings."""
+    networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
+    figures.save(
+        figures_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run
+    )
+
+
+def orders(group: Group, stem: Path) -> None:
+    """Draw the seconds of search steps of both orders."""
+    figures.save(figures_cost.orders(pd.DataFrame(rows(group.first))), stem, group.first)
+
+
+def one_path(group: Group, stem: Path) -> None:
+    """Draw what one path needs beside the whole mixture."""
+    figures.save(figures_cost.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
+
+
+def evolution_of_others() -> dict[str, pd.DataFrame]:
+    """Return the networks that others' evolution on ImageNet judged, as rows for `plots_spos`."""
+    return {"evolution, as others measured it": pd.DataFrame({"accuracy": others.evolution()})}
+
+
+def beside_others(folder: Path) -> None:
+    """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
+    for anchor in others.ANCHORS:
+        curves = anchor.curves()
+        figures.save(figures_others.errors(curves, anchor.title), folder / "others" / anchor.file, None)
+        epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
+        cells = [
+            {"training error (%) after": curve.name}
+            | {f"epoch {epoch}": curve.errors[epoch - 1] if epoch <= len(curve.errors) else None for epoch in epochs}
+            for curve in curves
+        ]
+        typeset.show(pd.DataFrame(cells))
+        if not any(curve.ours for curve in curves):
+            say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
+
+
+def table(name: str, profile: str, folder: Path) -> None:
+    """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
+    numbers = compare.compare(name, profile)
+    cells = tables.comparison(name, numbers)
+    rows = numbers.to_dict("records")
+    page = typeset.to_html(cells, marked=lambda place: tables.kind(rows[place]))
+    show({"text/html": page, "text/plain": typeset.to_markdown(cells)})
+    typeset.write(numbers, cells, folder / name)
+    say(f"{published.remark(name)} As files: {files(name)}.".strip())
+
+
+def files(name: str) -> str:
+    """Return links to the files of a table."""
+    kinds = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX"}
+    return ", ".join(f"[{kind}](tables/{name}.{suffix})" for suffix, kind in kinds.items())

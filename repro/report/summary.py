@@ -1,0 +1,124 @@
+"""The first table of the report: every figure and table of both papers, and how far it has been reproduced here."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from repro.configs import profiles
+from repro.configs.registry import EXPERIMENTS
+from repro.report import tables
+from repro.report.typeset import Link
+from repro.results import compare, published
+from repro.results.rows import ROWS
+from repro.runs.states import state, survey
+
+
+class Item(NamedTuple):
+    """One figure or table: its heading in the report, and the experiments that make it or the table that it is."""
+
+    heading: str
+    experiments: tuple[str, ...] = ()
+    table: str = ""
+    row: str = ""  # the id of the one that the paper is about
+
+    @property
+    def link(self) -> Link:
+        """The heading up to its colon, leading to it."""
+        return Link(self.heading.split(":")[0], "#" + self.heading.replace(" ", "-"))
+
+
+ITEMS = (
+    Item("Figure 2: the bilevel problem in two numbers", ("bilevel-toy",)),
+    Item("Figure 3, left: the convolutional cells during the search", ("cifar10-progress",)),
+    Item("Figure 3, right: the recurrent cells during the search", ("ptb-progress",)),
+    Item("Figures 4 and 5: the convolutional cells", ("cifar10-search", "cifar10-select")),
+    Item("Figure 6: the recurrent cell", ("ptb-search", "ptb-select")),
+    Item("Table 1: image classifiers on CIFAR-10", (), "darts_table1_cifar10", "darts-2nd"),
+    Item("Search cost: the second order beside the first", ("cifar10-cost",)),
+    Item("Section 3.3: alternatives to the bilevel search", (), "darts_ablations", "simultaneous-sgd"),
+    Item("Table 2: language models on Penn Treebank", (), "darts_table2_ptb", "darts-2nd"),
+    Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "darts"),
+    Item("Table 4: language models on WikiText-2", (), "darts_table4_wikitext2", "darts"),
+    Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "found-blocks"),
+    Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "found-channels"),
+    Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
+    Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
+    Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
+    Item("SPOS, Table 7: one path beside the whole mixture", ("spos-cost",)),
+)
+
+
+def rows(profile: str) -> list[dict[str, Any]]:
+    """Return for each item what the paper has, what was run here, and what is missing in `profile`."""
+    return [_of_table(item, profile) if item.table else _of_figure(item, profile) for item in ITEMS]
+
+
+def table(found: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows as cells."""
+    names = ("figure or table", "in the paper", "here", "runs", "not finished")
+    return pd.DataFrame([{name: row[name] for name in names} for row in found], dtype=object)
+
+
+def sentence(found: list[dict[str, Any]]) -> str:
+    """Say how many figures and tables have been reproduced at the paper's size, and how many only look at the path."""
+    complete = sum(row["complete"] for row in found)
+    part = [row for row in found if row["profiles"] and not row["complete"]]
+    counts = Counter(name for row in part for name in row["profiles"])
+    some = ", ".join(f"{counts[name]} `{name}`" for name in profiles.PROFILES if counts[name])
+    none = len(found) - complete - len(part)
+    return (
+        f"Of {len(found)} figures and tables, all runs at the paper's size are there for **{complete}**, others "
+        f"for **{len(part)}**{f' ({some})' if some else ''}; for **{none}** there is none yet."
+    )
+
+
+def _of_figure(item: Item, profile: str) -> dict[str, Any]:
+    groups = [group for name in item.experiments for group in compare.groups(name)]
+    begun = [run for run in survey()[0] if run.experiment in item.experiments and run.result is None]
+    counts = Counter(run.profile for group in groups for run in group.runs)
+    states = "; ".join(f"{run.name}: {state(run)}" for run in begun)
+    experiment = EXPERIMENTS.get(item.experiments[-1])
+    return {
+        "figure or table": item.link,
+        "in the paper": published.quoted(experiment.claim) if experiment else None,
+        "here": "shown below" if groups else None,
+        "runs": _counted(counts),
+        "not finished": states or (None if counts[profile] else f"no {profile} run"),
+        "profiles": set(counts),
+        "complete": any(group.as_published for group in groups),
+    }
+
+
+def _of_table(item: Item, profile: str) -> dict[str, Any]:
+    lines, column = compare.compare(item.table, profile).to_dict("records"), tables.subject(item.table)
+    mine = [line for line in lines if line["id"] == item.row]
+    made = [line for line in lines if tables.kind(line) == "ours"]
+    counts: Counter[str] = Counter()
+    for line in made:
+        counts[line["profile"].split(",")[0]] += int(line["runs"])
+    wanted, missing = len(ROWS[item.table]), sum(isinstance(line["command"], str) for line in lines)
+    complete = {line["id"] for line in made if line["as_published"] and _has_all_seeds(item.table, line)}
+    return {
+        "figure or table": item.link,
+        "in the paper": f"{published.TABLES[item.table].units[column]}: {_quoted(mine[0], column)}",
+        "here": "; ".join(filter(None, (tables.here(line, column) for line in mine))) or None,
+        "runs": _counted(counts),
+        "not finished": f"{missing} of {wanted} rows have no {profile} run" if missing else None,
+        "profiles": set(counts),
+        "complete": complete >= ROWS[item.table].keys(),
+    }
+
+
+def _quoted(line: dict[str, Any], column: str) -> str:
+    """Return the paper's number, of which architecture it is, and whether it was not checked."""
+    recalled = f"; {published.RECALLED}" if line.get("recalled") is True else ""
+    return f"{tables.paper(line, column)} ({line['architecture']}{recalled})"
+
+
+def _has_all_seeds(table: str, line: dict[str, Any]) -> bool:
+    return line["runs"] >= max(1, len(ROWS[table][line["id"]].seeds("paper")))
+
+
+def _counted(counts: Counter[str]) -> str | None:
+    return ", ".join(f"{count}\u00a0{profile}" for profile, count in counts.items()) or None

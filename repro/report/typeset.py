@@ -1,0 +1,217 @@
+"""Tables for people, all from one frame of cells: HTML for pages and notebooks, Markdown, LaTeX (booktabs).
+
+A cell is a text, a number, `Code`, a `Link`, a list of these, or nothing (None, NaN). A column is named by a text, or
+by a pair: the heading that it shares with its neighbours, and its own. The first column names the rows.
+"""
+
+import html
+import re
+from collections.abc import Callable, Hashable
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from repro.files import make_folder, write_bytes
+from repro.report.cells import show as show_bundle
+
+NOTHING = "–"
+LINES = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what ends a line
+LONG = 28  # characters of a cell that needs a wide column
+# Names in metrics.jsonl and result.json as headings; what is not here is called as it is, without underlines
+HEADINGS = {
+    "train_loss": "training loss (nats)",
+    "train_error": "training error (%)",
+    "train_perplexity": "training perplexity",
+    "valid_error": "validation error (%)",
+    "valid_perplexity": "validation perplexity",
+    "test_error": "test error (%)",
+    "accuracy": "held-out accuracy (%)",
+    "random_accuracy": "held-out accuracy of random search (%)",
+    "inherited": "accuracy with inherited weights (%)",
+    "stand_alone": "accuracy trained from scratch (%)",
+    "test_accuracy": "test accuracy (%)",
+    "top1_percent": "top-1 accuracy (%)",
+    "parameters_millions": "parameters (M)",
+    "params_M": "parameters (M)",
+    "mult_adds_millions": "multiply-adds (M)",
+    "flops_M": "multiply-adds (M)",
+    "bitops_giga": "bit operations (2^30)",
+    "bitops_G": "bit operations (2^30)",
+    "kendall_tau": "Kendall tau",
+    "kendall_tau_cost": "Kendall tau of multiply-adds alone",
+    "kendall_tau_equal_cost": "Kendall tau at equal cost",
+    "kendall_tau_not_recomputed": "Kendall tau without recomputed BatchNorm",
+    "accuracy_not_recomputed": "held-out accuracy without recomputed BatchNorm (%)",
+    "best_accuracy": "best held-out accuracy (%)",
+    "best_true_accuracy": "true accuracy of the best (%)",
+    "true_accuracy": "true accuracy (%)",
+    "random_true_accuracy": "true accuracy of random search (%)",
+    "equal_cost_true_accuracy": "mean true accuracy at equal cost (%)",
+    "not_recomputed": "accuracy without recomputed BatchNorm (%)",
+    "cosine": "cosine of Eq. 8 with the exact derivative",
+    "step_images_per_second": "images a second, training steps",
+    "input_images_per_second": "images a second, input",
+}
+
+
+class Code(str):
+    """A cell that is a command or a name to be typed."""
+
+
+class Link(NamedTuple):
+    """A cell that leads somewhere."""
+
+    text: str
+    target: str
+
+
+class Format(NamedTuple):
+    """How a form writes plain text, code and links."""
+
+    text: Callable[[str], str]
+    code: Callable[[str], str]
+    link: Callable[[str, str], str]
+
+
+def _latex(text: str) -> str:
+    """Escape what LaTeX would take for its own."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    special |= {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    special |= {"–": "--", "\u00a0": "~", "−": "$-$", "×": r"$\times$", "²": "$^2$"}
+    return "".join(special.get(letter, letter) for letter in text)
+
+
+def verbatim(text: str) -> str:
+    """Return Markdown that shows a text as it is, in one line, also within a table: none of it is markup."""
+    return re.sub(r"([\\`*_<>|~$&]|\](?=[(\[:]))", r"\\\1", LINES.sub(" ", text))
+
+
+FORMATS = {
+    "html": Format(
+        lambda text: html.escape(text),
+        lambda code: f"<code>{html.escape(code)}</code>",
+        lambda text, target: f'<a href="{html.escape(target)}">{html.escape(text)}</a>',
+    ),
+    "markdown": Format(
+        verbatim,
+        lambda code: f"`{code.replace('|', chr(92) + '|')}`",
+        lambda text, target: f"[{verbatim(text)}]({target})",
+    ),
+    "latex": Format(_latex, lambda code: rf"\texttt{{{_latex(code)}}}", lambda text, target: _latex(text)),
+    "plain": Format(str, str, lambda text, target: text),
+}
+
+
+def number(value: float, decimals: int) -> str:
+    """Return a number with so many decimals, or with two digits where it is too small for them; 2000, never 2e3."""
+    if value and abs(value) < 10**-decimals:
+        return f"{value:.2g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+    return f"{value:.{decimals}f}"
+
+
+def cell(value: Any, form: str, decimals: int = 2) -> str:
+    """Write one cell in a form: html, markdown, latex or plain."""
+    style = FORMATS[form]
+    if isinstance(value, Code):
+        return style.code(value)
+    if isinstance(value, Link):
+        return style.link(*value)
+    if isinstance(value, list):
+        return " ".join(cell(part, form, decimals) for part in value)
+    if value is None or value is pd.NA or value != value or value == "":
+        return style.text(NOTHING)
+    if isinstance(value, float):
+        return style.text(number(value, decimals) if value % 1 else f"{value:.0f}")
+    return style.text(LINES.sub(" ", str(value)))
+
+
+def heading(name: str) -> str:
+    """Return a name of metrics.jsonl or result.json as people read it."""
+    return HEADINGS.get(name, name.replace("_", " "))
+
+
+def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
+    """Return the frame with every cell and heading written in a form; paired headings become one."""
+    cells = frame.astype(object).map(lambda value: cell(value, form, decimals))
+    return cells.set_axis([FORMATS[form].text(_heading(column)) for column in frame], axis=1)
+
+
+def _heading(column: Hashable) -> str:
+    return ", ".join(filter(None, column)) if isinstance(column, tuple) else str(column)
+
+
+def to_html(frame: pd.DataFrame, decimals: int = 2, marked: Callable[[int], str] = lambda place: "") -> str:
+    """Return the frame as an HTML table in a box that scrolls; `marked` gives the row at a place its class."""
+    rows = []
+    for place, (first, *others) in enumerate(written(frame, "html", decimals).itertuples(index=False)):
+        kind = f' class="{name}"' if (name := marked(place)) else ""
+        first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
+        cells = [f"<td{' class=long' if len(text) > LONG else ''}>{text}</td>" for text in others]
+        rows.append(f'<tr{kind}><th scope="row">{first}</th>{"".join(cells)}</tr>')
+    body = "\n".join(rows)
+    return f'<div class="table"><table>\n<thead>{_head(frame)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _head(frame: pd.DataFrame) -> str:
+    """Return the headings: one row or, where neighbours share one, two."""
+    columns = list(frame)
+    if not any(isinstance(column, tuple) for column in columns):
+        return f"<tr>{''.join(f'<th scope=col>{html.escape(str(column))}</th>' for column in columns)}</tr>"
+    upper, lower = "", ""
+    for shared, own in groupby(columns, lambda column: column[0] if isinstance(column, tuple) else (column,)):
+        own = list(own)
+        if isinstance(shared, tuple):
+            upper += f"<th scope=col rowspan=2>{html.escape(shared[0])}</th>"
+        else:
+            upper += f"<th scope=colgroup colspan={len(own)}>{html.escape(shared)}</th>"
+            lower += "".join(f"<th scope=col>{html.escape(column[1])}</th>" for column in own)
+    return f"<tr>{upper}</tr><tr>{lower}</tr>"
+
+
+def to_markdown(frame: pd.DataFrame, decimals: int = 2, above: str = "") -> str:
+    """Return the frame as a table in Markdown; `above` leads to where its links start from.
+
+    They then lead to executed notebooks as they are, which the places that show Markdown show as well.
+    """
+    if above:
+        frame = frame.astype(object).map(lambda value: _moved(value, above))
+    rows = written(frame, "markdown", decimals)
+    lines = [list(rows), ["---"] * len(rows.columns), *rows.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _moved(value: Any, above: str) -> Any:
+    if isinstance(value, Link):
+        return Link(value.text, above + re.sub(r"(?<=\w)\.html$", ".ipynb", value.target))
+    return [_moved(part, above) for part in value] if isinstance(value, list) else value
+
+
+def _places(pages: Any, above: str) -> str | None:
+    """Return where the executed notebooks of a row are, seen from its file; None where the row has no run."""
+    links = [_moved(Link("", page), above).target for page in pages if page] if isinstance(pages, list) else []
+    return " ".join(links) or None
+
+
+def to_latex(frame: pd.DataFrame, decimals: int = 2) -> str:
+    """Return the frame as a tabular in LaTeX; it needs the package booktabs."""
+    cells = written(frame, "latex", decimals)
+    return cells.style.hide(axis="index").to_latex(hrules=True, column_format="l" * len(cells.columns))
+
+
+def show(frame: pd.DataFrame, decimals: int = 2) -> None:
+    """Show a frame in a notebook, without its index, its columns named for people."""
+    frame = frame.rename(columns=lambda column: heading(column) if isinstance(column, str) else column)
+    show_bundle({"text/html": to_html(frame, decimals), "text/plain": to_markdown(frame, decimals)})
+
+
+def write(numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../") -> None:
+    """Write `numbers` as `stem`.csv, and `cells` as `stem`.md and `stem`.tex; `above`: see `to_markdown`."""
+    make_folder(stem.parent)
+    if "pages" in numbers:
+        numbers = numbers.assign(pages=[_places(pages, above) for pages in numbers["pages"]])
+        numbers = numbers.rename(columns={"pages": "notebooks"})
+    write_bytes(stem.with_name(f"{stem.name}.csv"), numbers.to_csv(index=False).encode())
+    write_bytes(stem.with_name(f"{stem.name}.md"), to_markdown(cells, above=above).encode())
+    write_bytes(stem.with_name(f"{stem.name}.tex"), to_latex(cells).encode())

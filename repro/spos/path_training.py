@@ -1,0 +1,221 @@
+"""Training along sampled paths, and judging candidates with the weights they inherit (SPOS Sect. 3 and 4).
+
+A step runs one path and changes nothing else. A candidate gets BatchNorm statistics of its own from training images,
+then its accuracy on held-out images, the same for all candidates. Genes are those of `repro.spaces.space`.
+
+Equals `spos.plain.train_step`; held by `test_single_path.py::test_steps_are_those_of_the_plain_supernet`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+
+from repro.errors import UsageError
+from repro.spaces.space import Cost, Gene, PathSampler
+from repro.spos.network import Region, SinglePath
+from repro.training.acceleration import Prepare, autocast
+
+
+class PathSGD(torch.optim.Optimizer):
+    """SGD with momentum on the part of the parameters that a path uses; the rest stays bit for bit, buffers included.
+
+    Weight decay is for parameters of more than one dimension: not for BatchNorm, nor for biases.
+    """
+
+    def __init__(self, network: nn.Module, lr: float, momentum: float, weight_decay: float) -> None:
+        matrices = [p for p in network.parameters() if p.ndim > 1]
+        vectors = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        super().__init__([group for group in groups if group["params"]], {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, path: Sequence[tuple[nn.Parameter, Region]]) -> None:
+        """Move the parameters of `path` along their gradients."""
+        regions = {id(parameter): region for parameter, region in path}
+        for group in self.param_groups:
+            used = [(p, regions[id(p)]) for p in group["params"] if id(p) in regions]
+            if not used:
+                continue
+            weights = [p[region] for p, region in used]
+            buffers = [self._buffer(p)[region] for p, region in used]
+            gradients = torch._foreach_add([p.grad[r] for p, r in used], weights, alpha=group["weight_decay"])
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, gradients)
+            torch._foreach_add_(weights, buffers, alpha=-group["lr"])
+
+    def _buffer(self, parameter: nn.Parameter) -> Tensor:
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        return state["momentum_buffer"]
+
+
+@dataclass
+class PathTraining:
+    """A network, the sampler of its paths and its optimizer; a stand-alone network has one path, the empty gene.
+
+    Steps after the last of `steps` have rate 0: in them BatchNorm averages the statistics of all their batches alike.
+    `repro.training.classifier.train_epoch` runs an epoch of it.
+    """
+
+    network: SinglePath
+    sampler: PathSampler
+    optimizer: PathSGD
+    schedule: LambdaLR
+    label_smoothing: float
+    steps: int
+    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one step on images (N, C, H, W) along one path; return the smoothed loss and the logits (N, classes)."""
+        if (beyond := self.schedule.last_epoch - self.steps) >= 0:
+            for norm in norms(self.network):
+                norm.momentum = 1 / (beyond + 1)
+        gene = self.sampler()
+        self.optimizer.zero_grad()
+        with autocast(self.bf16, images.device):
+            logits = self.network(images, gene)
+            loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss.backward()
+        self.optimizer.step(self.network.path(gene))
+        self.schedule.step()
+        return loss.detach(), logits.detach()
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.schedule.base_lrs[0] * self.schedule.lr_lambdas[0](step)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold, besides batches and augmentation."""
+        return {name: getattr(self, name) for name in ("network", "sampler", "optimizer", "schedule")}
+
+
+def path_training(
+    network: SinglePath,
+    sampler: PathSampler,
+    steps: int,
+    *,
+    lr: float = 0.5,
+    momentum: float = 0.9,
+    weight_decay: float = 4e-5,
+    label_smoothing: float = 0.1,
+    bf16: bool = False,
+) -> PathTraining:
+    """Return the published training of `network`: the learning rate falls linearly to 0 over all `steps`."""
+    optimizer = PathSGD(network, lr, momentum, weight_decay)
+    schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
+    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
+
+
+def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the network's BatchNorms."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return indices of images, (N - valid_images,) to train, (valid_images,) to validate on: as many of each class."""
+    classes, counts = labels.unique(return_counts=True)
+    each, rest = divmod(valid_images, len(classes))
+    if rest or not 0 < each < counts.min():
+        raise UsageError(
+            f"{valid_images} held-out images cannot be balanced: choose a multiple of {len(classes)} classes, "
+            f"{len(classes)} to {len(classes) * (int(counts.min()) - 1)}"
+        )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
+    chosen = torch.cat([order[labels[order] == label][:each] for label in classes])
+    keep = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
+    keep[chosen] = False
+    return keep.nonzero().squeeze(1), chosen.sort().values
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
+
+    calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with
+    `bf16` the network computes in bfloat16 where autocast does. Without `recalibrates` the statistics stay those of the
+    training, of all paths together.
+    """
+
+    network: SinglePath
+    calibration: Tensor
+    images: Tensor
+    labels: Tensor
+    prepare: Prepare
+    bf16: bool = False
+    batch: int = 256
+    recalibrates: bool = True
+
+    def __call__(self, gene: Gene = ()) -> float:
+        """Recalibrate the network for `gene` and return its accuracy."""
+        with autocast(self.bf16, self.labels.device):
+            if self.recalibrates:
+                recalibrate(self.network, gene, self.calibration, self.prepare, self.batch)
+            return accuracy(self.network, gene, self.images, self.labels, self.prepare, self.batch)
+
+
+@torch.no_grad()
+def recalibrate(network: SinglePath, gene: Gene, images: Tensor, prepare: Prepare, batch: int = 256) -> None:
+    """Replace BatchNorm statistics on the path by their mean over batches of `images` (N, C, H, W); dropout is off.
+
+    Images that do not fill a last batch are left out, so that every batch counts the same.
+    """
+    network.eval()
+    momenta = [norm.momentum for norm in norms(network)]
+    for norm in norms(network):
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative average
+        norm.train()
+    whole = max(len(images) // batch, 1) * batch
+    for part in images[:whole].split(batch):
+        network(prepare(part), gene)
+    for norm, momentum in zip(norms(network), momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+@torch.no_grad()
+def accuracy(
+    network: SinglePath, gene: Gene, images: Tensor, labels: Tensor, prepare: Prepare, batch: int = 256
+) -> float:
+    """Return the top-1 accuracy (percent) of a path in evaluation mode, with the statistics it has."""
+    network.eval()
+    right = [
+        (network(prepare(x), gene).argmax(1) == y).sum()
+        for x, y in zip(images.split(batch), labels.split(batch), strict=True)
+    ]
+    return 100 * int(sum(right)) / len(labels)
+
+
+@torch.no_grad()
+def measure_latency(network: SinglePath, prepare: Prepare, bf16: bool = False, seconds: float = 0.02) -> Cost:
+    """Measure milliseconds for one image of every choice of every layer on this machine, each for `seconds`.
+
+    `prepare` lays the image out, and with `bf16` the network computes in bfloat16, as where candidates are judged.
+    """
+    from torch.utils.benchmark import Timer  # here, since it looks for compilers as it is imported
+
+    network.eval()
+    weight = next(network.parameters())
+    shape = 1, network.chains[0].inp, network.size, network.size
+    x = prepare(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
+    counts = [len(names) for names in network.space.kinds.values()]
+    table = np.zeros((len(network.features), *counts))
+
+    def time(function: Any, *inputs: Any) -> float:
+        timer = Timer("f(*x)", globals={"f": function, "x": inputs}, num_threads=torch.get_num_threads())
+        return timer.blocked_autorange(min_run_time=seconds).median * 1e3
+
+    with autocast(bf16, weight.device):
+        fixed, x = time(network.stem, x), network.stem(x)
+        for index, layer in enumerate(network.features):
+            for choice in np.ndindex(*counts):
+                table[index, *choice] = time(layer, x, *choice)
+            x = layer(x, *[0] * len(counts))
+        return Cost("milliseconds", fixed + time(network.head, x), table)

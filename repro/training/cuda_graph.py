@@ -1,0 +1,202 @@
+"""A step as one CUDA graph: a GPU waits for the launches of many small kernels, and a graph launches them all at once.
+
+A graph reads and writes the same memory every time, and holds numbers like the learning rate as constants. So batches
+are copied to where it reads, and when a rate changes it is recorded anew; when a switch of the network does, after
+plain steps as at first. The first replay with these switches is compared with plain steps from the same state. A step
+that cannot be recorded, or computes something else, is taken plainly from then on. Plain steps too are taken on a
+stream of their own: autograd goes back on the streams it came by, and a recording cannot wait for the default one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from repro import progress
+from repro.errors import ReproError
+from repro.training import devices, parallel
+
+Step = Callable[..., Any]  # (nested) tuples of tensors -> a tuple of tensors; moves what it trains
+Record = Callable[[Step, Any], tuple[Callable[[], None], Any]]
+
+WARM_UP = 3  # plain steps first: optimizers make their buffers, libraries choose their kernels
+# Of the step's length; a step that reads a stale batch exceeds it. Two plain steps on a GPU may differ by the order of
+# their sums, which bfloat16 and Eq. 8 amplify to some percent; where they do by more, the replay may too.
+TOLERANCE, SPREADS = 0.3, 2.0
+MENDED = 2, 14  # before, PyTorch draws no random number on a GPU any more once a recording has failed
+
+
+def captured(asked: str, step: Step, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Step:
+    """Return `step`, to be replayed from a graph if `asked` is auto and the network is on a GPU."""
+    if asked == "off" or next(network.parameters()).device.type != "cuda":
+        return step
+    if parallel.size() > 1:
+        progress.note("capture=auto: steps are launched one by one, because several processes share them")
+        return step
+    return Captured(step, network, optimizers)
+
+
+class Captured:
+    """A step that moves a network by its optimizers, if any, replayed.
+
+    `record` returns a replay and where its results lie.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        network: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        record: Record | None = None,
+    ) -> None:
+        self.step, self.network, self.optimizers, self.record = step, network, optimizers, record or record_graph
+        self.steps, self.checked, self.given_up = 0, False, False
+        self.switches = self._switches()
+        self.replay: Callable[[], None] | None = None
+        self.results: Any = None
+        self.stream = torch.cuda.Stream() if record is None else None
+
+    def __call__(self, *batches: Any) -> Any:
+        """Take a step; return its results."""
+        with _aside(self.stream):
+            return self._take(batches)
+
+    def _take(self, batches: Any) -> Any:
+        if self.switches != self._switches():
+            self.switches, self.steps, self.checked, self.replay = self._switches(), 0, False, None
+        self.steps += 1
+        if self.given_up or self.steps <= WARM_UP:
+            return self.step(*batches)
+        if self.replay is None or self.rates != self._rates():
+            return self._first(batches)
+        if _each(lambda tensor: tensor.shape, batches) != self.shapes:  # the last batch of an epoch
+            return self.step(*batches)
+        return self._again(batches)
+
+    def _first(self, batches: Any) -> Any:
+        """Record the step and take it."""
+        expected, moved = (None, []) if self.checked else self._plainly(batches)
+        try:
+            self.rates, self.shapes = self._rates(), _each(lambda tensor: tensor.shape, batches)
+            self.batches = _each(Tensor.clone, batches)
+            self.replay = self.results = None  # frees the memory of the last recording
+            self.replay, self.results = self._recorded()
+            results = self._again(batches)
+            reason = None if self.checked else self._difference(moved, expected, results)
+        except RuntimeError as error:
+            reason = _line(error)
+        if reason is None:
+            self.checked = True
+            return results
+        self.given_up, self.replay = True, None
+        progress.note(f"capture=auto: steps are launched one by one, because {reason}")
+        if expected is None:
+            return self.step(*batches)
+        _copy(self._state(), [after for *_, after in moved])
+        return expected
+
+    def _recorded(self) -> tuple[Callable[[], None], Any]:
+        """Return a replay and where its results lie; ReproError if that fails and plain steps would fail after it."""
+        try:
+            return self.record(self.step, self.batches)
+        except RuntimeError as error:
+            if torch.__version__ >= MENDED:
+                raise
+            raise ReproError(
+                f"capture=auto: a step cannot be recorded ({_line(error)}), and PyTorch {torch.__version__} cannot go "
+                f"on after that: run again with capture=off, or with PyTorch {MENDED[0]}.{MENDED[1]} or later"
+            ) from error
+
+    def _plainly(self, batches: Any) -> tuple[Any, list[tuple[Tensor, ...]]]:
+        """Take the step plainly, twice, and take it back.
+
+        Return its results, and every tensor that it moves: before, after the first time, after the second time.
+        """
+        snapshots, random = [self._snapshot()], devices.random_state()
+        for _ in range(2):
+            expected = self.step(*batches)
+            snapshots.append(self._snapshot())
+            _copy(self._state(), snapshots[0])
+            devices.restore_random_state(random)
+        return expected, list(zip(*snapshots, strict=True))
+
+    def _snapshot(self) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in self._state()]
+
+    def _again(self, batches: Any) -> Any:
+        _each(Tensor.copy_, self.batches, batches)
+        self.replay()
+        return _each(Tensor.clone, self.results)
+
+    def _difference(self, moved: list[tuple[Tensor, ...]], expected: Any, results: Any) -> str | None:
+        """Return what is wrong with the first replay, or None: its results and each optimizer's step are compared."""
+        whole = dict(zip(map(id, self._state()), moved, strict=True))
+        groups = [(results, [torch.zeros_like(result) for result in expected], expected, expected)]
+        for optimizer in self.optimizers:
+            now = _parameters(optimizer)
+            groups.append((now, *zip(*(whole[id(tensor)] for tensor in now), strict=True)))
+        for now, before, first, second in groups:
+            off, length, spread = _distance(now, second), _distance(before, second), _distance(first, second)
+            if not off <= max(TOLERANCE * length, SPREADS * spread):
+                return f"the recorded step went astray by {off:.2g}, where a plain one goes {length:.2g}"
+        return None
+
+    def _rates(self) -> list[float]:
+        return [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def _switches(self) -> dict[str, Any]:
+        """Return what decides in Python what the network computes."""
+        return {name: value for name, value in vars(self.network).items() if isinstance(value, (bool, int, float))}
+
+    def _state(self) -> tuple[Tensor, ...]:
+        """Return every tensor that a step moves."""
+        held = (value for each in self.optimizers for state in each.state.values() for value in state.values())
+        moments = [value for value in held if isinstance(value, Tensor)]
+        return *(p for each in self.optimizers for p in _parameters(each)), *self.network.buffers(), *moments
+
+
+def record_graph(step: Step, batches: Any) -> tuple[Callable[[], None], Any]:
+    """Record a step on `batches` without taking it; RuntimeError if something in it cannot be recorded."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        results = step(*batches)
+    return graph.replay, results
+
+
+@contextmanager
+def _aside(stream: torch.cuda.Stream | None) -> Iterator[None]:
+    """Work on `stream` after all that came before, and before all that comes after."""
+    if stream is None:
+        yield
+        return
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def _line(error: RuntimeError) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _each(function: Callable[..., Any], *trees: Any) -> Any:
+    """Apply a function to the tensors of nested tuples of one shape."""
+    if isinstance(trees[0], Tensor):
+        return function(*trees)
+    return tuple(_each(function, *branches) for branches in zip(*trees, strict=True))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+@torch.no_grad()
+def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
+
+
+def _distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    return sum((x.detach().double() - y.double()).square().sum().item() for x, y in zip(a, b, strict=True)) ** 0.5

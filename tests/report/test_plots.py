@@ -1,0 +1,191 @@
+"""Figures: what stands in them is the data, and the same data give the same bytes."""
+
+from base64 import b64decode
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from repro.report import figures as plots
+from repro.report import figures_alpha, figures_cost
+from repro.results import published
+from repro.spaces.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+
+TRAJECTORIES = [
+    {"xi": xi, "alpha": [2.0, 1.5, end], "weight": [-2.0, 0.0, end], "fixed_point": end}
+    for xi, end in ((0.0, 2.0), (0.5, 1.0))
+]
+METRICS = pd.DataFrame(
+    {"epoch": [0, 1, 2], "train_loss": [3.0, 2, 1], "train_error": [90.0, 50, 20], "valid_loss": [3.5, 3, 2]}
+    | {"valid_error": [91.0, 60, 40]}
+)
+TURNS = pd.DataFrame({f"seconds_{kind}": [1.0, 2, 9] for kind in ("first", "path")})
+TURNS = TURNS.assign(seconds_second=[3.0, 4, 5], seconds_mixture=6.0, bytes_path=2.0**20, bytes_mixture=2.0**21)
+
+
+def shares(edges, operations, seed=0):
+    return np.random.default_rng(seed).dirichlet(np.ones(operations), edges).tolist()
+
+
+def lines(axes):
+    """The drawn lines by label, as arrays of points."""
+    return {line.get_label(): np.column_stack(line.get_data()) for line in axes.lines}
+
+
+def test_the_same_data_give_the_same_bytes(same_bytes):
+    same_bytes(lambda: plots.search_curve(METRICS))
+
+
+def test_settings_of_matplotlib_stay_as_they_were():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.search_curve(METRICS)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figure_2_shows_every_step_and_the_fixed_points():
+    (axes,) = plots.bilevel_toy(TRAJECTORIES).axes
+    drawn = lines(axes)
+    assert drawn[r"$\xi = 0.5$"].tolist() == [[2, -2], [1.5, 0], [1, 1]]
+    rings = [line.get_data() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    assert [tuple(map(float, np.ravel(ring))) for ring in rings] == [(2, 2), (1, 1)]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert left < 1
+    assert right > 2
+    assert low < -2
+    assert high > 2
+
+
+def test_a_descent_that_diverges_does_not_hide_the_others():
+    far = {"xi": 9.0, "alpha": [2.0, 1e9], "weight": [-2.0, -1e9], "fixed_point": 0.1}
+    (axes,) = plots.bilevel_toy([*TRAJECTORIES, far]).axes
+    assert axes.get_xlim()[1] < 20
+
+
+def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
+    loss, error = plots.search_curve(METRICS).axes
+    assert lines(loss)["training"].tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert lines(error)["validation"].tolist() == [[1, 91], [2, 60], [3, 40]]
+    alone = METRICS.drop(columns=["valid_loss", "valid_error"])
+    assert list(lines(plots.search_curve(alone).axes[0])) == ["training"]
+    assert plots.search_curve(METRICS.head(1)).axes[1].get_ylim()[1] > 91
+
+
+def test_rows_of_alpha_are_named_by_node_then_source():
+    first, second = r"$c_{k-2}$", r"$c_{k-1}$"
+    assert figures_alpha.edge_labels(5, True) == [
+        f"{first} → 0",
+        f"{second} → 0",
+        f"{first} → 1",
+        f"{second} → 1",
+        "0 → 1",
+    ]
+    assert figures_alpha.edge_labels(14, True)[-1] == "2 → 3"
+    assert figures_alpha.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
+    assert figures_alpha.edge_labels(36, False)[-1] == "7 → 8"
+
+
+@pytest.mark.parametrize(
+    ("cell", "edges", "operations"), [("normal", 14, SEARCH_OPERATIONS), ("recurrent", 36, RECURRENT_OPERATIONS)]
+)
+def test_the_strongest_operation_is_never_none(cell, edges, operations):
+    values = shares(edges, len(operations))
+    axes = figures_alpha.alpha_heatmap({cell: values}).axes[0]
+    dots = axes.collections[-1].get_offsets()
+    expected = [1 + int(np.argmax(row[1:])) for row in values]
+    assert (np.floor(dots[:, 0]) == expected).all()
+    assert axes.get_xticklabels()[0].get_text() == "zero"
+
+
+def test_progress_keeps_the_best_of_each_run():
+    snapshots = pd.DataFrame({"run": [0, 0, 1, 1], "cost": [1, 2, 1, 2], "value": [4.0, 5, 3, 2]})
+    (axes,) = plots.progress(snapshots, {"ENAS": 3.5}, cost="GPU days", measure="error (%)").axes
+    drawn = lines(axes)
+    assert drawn["median, current cell"].tolist() == [[1, 3.5], [2, 3.5]]
+    assert drawn["median, best so far"].tolist() == [[1, 3.5], [2, 3]]
+    assert "ENAS" in drawn
+
+
+def test_every_edge_has_its_panel_and_its_strongest_operation():
+    history = [shares(5, len(SEARCH_OPERATIONS), seed) for seed in range(6)]
+    figure = figures_alpha.alpha_history(history, "normal")
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == figures_alpha.edge_labels(5, True)
+    (dots,) = panels["0 → 1"].lines
+    expected = [1.5 + int(np.argmax(epoch[4][1:])) for epoch in history]
+    assert dots.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert dots.get_ydata().tolist() == expected
+
+
+def test_several_runs_give_their_mean_and_a_band():
+    both = pd.concat([METRICS.assign(run=0), METRICS.assign(run=1, train_loss=METRICS.train_loss + 2)])
+    figure = plots.search_curve(both)
+    assert lines(figure.axes[0])["training"].tolist() == [[1, 4], [2, 3], [3, 2]]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band.tolist()} >= {(1, 3), (1, 5), (3, 1), (3, 3)}
+    assert "mean of 2 runs" in figure.get_label()
+
+
+def test_only_what_is_as_published_stands_beside_the_papers_rows():
+    table = published.table("darts_table1_cifar10")
+    ours = {"architecture": "DARTS-2nd+cutout", "search_method": "gradient", "profile": "short", "std here": 0.1}
+    ours |= {"test_error_percent here": 2.9, "search_gpu_days here": 0.02}
+    rows = pd.concat([table, pd.DataFrame([{**ours, "as_published": True}, {**ours, "as_published": False}])])
+    figure = figures_cost.cost_against_error(rows)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert len(texts) == 14  # DenseNet-BC has no search; one row is our own
+    assert "AmoebaNet-A + cutout (their setup)" in texts
+    assert "DARTS-2nd + cutout, here, short" in texts
+    assert figure.get_label().endswith("13 published architectures and 1 of our own")
+
+
+@pytest.mark.parametrize(("name", "cost"), [("spos_blocks", "flops_M"), ("spos_bits", "bitops_G")])
+def test_accuracies_from_memory_are_hollow(name, cost):
+    table = published.table(name)
+    (axes,) = figures_cost.accuracy_against_cost(table, cost, "cost").axes
+    hollow = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert sum(len(line.get_xdata()) for line in hollow) == table["recalled"].sum()
+    assert sum(len(line.get_xdata()) for line in axes.lines) == len(table)
+
+
+def figures():
+    yield plots.bilevel_toy(TRAJECTORIES)
+    yield plots.search_curve(METRICS)
+    yield figures_alpha.alpha_heatmap({"normal": shares(5, 8)})
+    yield figures_alpha.alpha_history([shares(5, 8)] * 3, "normal")
+    yield figures_cost.cost_against_error(published.table("darts_table1_cifar10"))
+    yield figures_cost.accuracy_against_cost(published.table("spos_bits"), "bitops_G", "bit operations (G)")
+    yield figures_cost.orders(TURNS)
+    yield figures_cost.one_path(TURNS)
+    snapshots = pd.DataFrame({"run": [0, 0], "cost": [1, 2], "value": [4.0, 5]})
+    yield plots.progress(snapshots, {}, cost="epochs", measure="error (%)")
+
+
+def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
+    (axes,) = figures_cost.orders(TURNS).axes
+    assert lines(axes)["first order"].tolist() == [[1, 1], [2, 2], [3, 9]]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [2, 4]  # medians
+    memory, seconds = figures_cost.one_path(TURNS).axes
+    assert lines(memory)["whole mixture"].tolist() == [[1, 2], [2, 2], [3, 2]]  # MiB
+    assert [line.get_ydata()[0] for line in seconds.lines if line.get_linestyle() == "--"] == [4, 6]  # means
+    assert memory.get_ylim()[0] == seconds.get_ylim()[0] == 0
+
+
+def test_every_figure_says_in_words_what_it_shows():
+    assert all(len(figure.get_label()) > 30 for figure in figures())
+
+
+def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
+    import IPython
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, **options: shown.append((bundle, options)))
+    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
+    assert not shown
+    monkeypatch.setattr(IPython, "get_ipython", lambda: True)
+    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
+    ((bundle, options),) = shown
+    assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
+    assert options["metadata"]["image/png"]["width"] == 720
+    assert "Curves of loss and error over 3 epochs" in options["metadata"]["image/png"]["alt"]

@@ -1,0 +1,411 @@
+"""The report: from an empty, a half-finished and a failed runs folder it is right and says so; nothing is from outside.
+
+The same runs give the same bytes: of the page, of every figure and table, and of the executed notebooks.
+"""
+
+import html
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from repro.cli import main
+from repro.configs.registry import find
+from repro.darts.discretise import conv_genotype, recurrent_genotype
+from repro.execution.notebooks import compute
+from repro.report import pages, report
+from repro.results.rows import ROWS
+from repro.runs.run import open_run
+from repro.runs.states import duration
+from repro.spaces.genotypes import PUBLISHED, to_json
+
+ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
+ALWAYS = {
+    "others/",
+    "spos/evolution-of-others",
+    "table1_cost",
+    "spos_flops",
+    "spos_bitops",
+    "network",
+    "figure6-published-recurrent",
+}
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Page(HTMLParser):
+    """What a page loads, where its links lead, what it has to lead to, and its text by heading of level 2."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source, self.path, self.files = path.read_text(encoding="utf-8"), path, contents(path.parent)
+        self.ids, self.links, self.contents, self.images, self.loads = set(), [], [], [], []
+        self.sections, self.title, self.inside = {"": ""}, "", []
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids |= {values["id"]} if "id" in values else set()
+        if tag == "a" and "href" in values and values.get("class") != "anchor-link":
+            (self.contents if "nav" in self.inside else self.links).append(values["href"])
+        if tag == "img":
+            self.images.append(values)
+        self.loads += [tag] if tag in ("script", "link", "iframe", "object", "embed", "video", "audio") else []
+        if tag in ("nav", "style", "h2"):
+            self.inside.append(tag)
+        if tag == "h2":
+            self.title = ""
+
+    def handle_endtag(self, tag):
+        if tag in self.inside:
+            self.inside.remove(tag)
+        if tag == "h2":
+            self.sections[self.title.removesuffix("¶")] = ""
+            self.title = self.title.removesuffix("¶")
+
+    def handle_data(self, data):
+        if "h2" in self.inside:
+            self.title += data
+        elif not {"nav", "style"} & set(self.inside):
+            self.sections[self.title] += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runs_folder(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPRO_RUNS", str(folder / "runs"))
+        patch.setenv("REPRO_DATA", str(folder / "data"))
+        patch.setattr(pages, "BROWSERS", ())
+        yield
+
+
+def curves(parts, measures, count, cells):
+    """Metrics of a search: falling curves and the shares, with the cell, of each epoch."""
+    for epoch in range(count):
+        random = np.random.default_rng(epoch)
+        shares = {cell: torch.from_numpy(random.dirichlet(np.ones(ops), edges)) for cell, (edges, ops) in cells.items()}
+        values = {f"{part}_{measure}": 90.0 / (1 + epoch) for part in parts for measure in measures}
+        alphas = [share.log() for share in shares.values()]
+        genotype = to_json((conv_genotype if len(alphas) == 2 else recurrent_genotype)(*alphas))
+        lists = {cell: share.tolist() for cell, share in shares.items()}
+        shown = lists if len(lists) == 2 else lists["recurrent"]
+        yield {"epoch": epoch, **values, "genotype": genotype, "softmax_alpha": shown, "seconds": 60.0}
+
+
+def images(count):
+    return list(curves(("train", "valid"), ("loss", "error"), count, {"normal": (2, 8), "reduce": (2, 8)}))
+
+
+def begin(name, rows, **overrides):
+    """A run that was stopped after some epochs."""
+    run = open_run(find(name), "smoke", overrides)
+    with run.session():
+        for row in rows:
+            run.log(row)
+    return run
+
+
+def finish(name, rows, result, **overrides):
+    """A finished run, with an executed notebook of one cell."""
+    run = begin(name, rows, **overrides)
+    run.finish(result)
+    text = nbformat.v4.new_markdown_cell(f"# {name}\n\nThe report: [here](90_report.ipynb)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[text]), run.path / "notebook.ipynb")
+    return run
+
+
+def half_finished():
+    """Figure 2 complete, one search of two, a second one stopped, an evaluation, and a recurrent search not begun."""
+    toy = open_run(find("bilevel-toy"), "smoke", {"steps": 30})
+    toy.finish(compute(toy))  # as repro.recipe leaves it: without a notebook
+    finish("cifar10-search", images(3), {"valid_error": 30.0})
+    begin("cifar10-search", images(1), seed=1)
+    genotype = to_json(PUBLISHED["DARTS_V2"])
+    cell = {"parameters_millions": 3.35, "genotype": genotype}
+    training = [
+        {"epoch": 0, "train_loss": 1.0, "train_error": 40.0},
+        {"epoch": 1, "train_loss": 0.5, "train_error": 9.0},
+    ]
+    for seed, error in enumerate((10.0, 12.0)):
+        finish("cifar10-eval", training, {"test_error": error, **cell}, seed=seed)
+
+
+def failed():
+    """A recurrent search that failed in its second epoch, and a folder whose parameters are damaged."""
+    rows = list(curves(("train", "valid"), ("perplexity",), 1, {"recurrent": (10, 5)}))
+    run = begin("ptb-search", rows)
+    run.fail(RuntimeError("planted"))
+    damaged = run.path.with_name("smoke,seed=7")
+    damaged.mkdir()
+    (damaged / "params.json").write_text("{")
+
+
+@pytest.fixture(scope="module")
+def empty(folder):
+    report.build("smoke", folder / "empty")
+    return Page(folder / "empty" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def half(folder, empty):
+    half_finished()
+    report.build("smoke", folder / "half")
+    return Page(folder / "half" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def again(folder, half):
+    """The report of the same runs in another folder."""
+    report.build("smoke", folder / "again")
+    assert report.build("smoke", folder / "again").startswith("the report is up to date")
+    return Page(folder / "again" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def broken(folder, again):
+    """The report of one failure more and Figure 2 less, in the folder of the report before it."""
+    failed()
+    shutil.rmtree(folder / "runs" / "bilevel-toy")
+    (folder / "half" / "mine.txt").write_text("kept")
+    os.utime(folder / "half" / "mine.txt", (2**31, 2**31))  # no time of a file makes it the report's
+    report.build("smoke", folder / "half")
+    return Page(folder / "half" / "report.html")
+
+
+def commands(page):
+    return {html.unescape(command) for command in re.findall("<code>(repro run .*?)</code>", page.source)}
+
+
+def epochs(name):
+    return find(name).sizes["smoke"]["epochs"]
+
+
+def left(name):
+    """What is said of a run after one epoch of a minute."""
+    return f"after 1 of {epochs(name)} epochs, about {duration(60 * (epochs(name) - 1))} left"
+
+
+def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
+    assert list(empty.sections)[1:3] == ["The claims", "Summary"]
+    assert "Of 19 claims: 19 not run." in empty.sections["The claims"]
+    assert "for 17 there is none yet" in empty.sections["Summary"]
+    assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
+    assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
+    assert (
+        "No smoke run yet; make it with: repro run bilevel-toy"
+        in empty.sections["Figure 2: the bilevel problem in two numbers"]
+    )
+    assert not any("here" in line.split(",") for line in empty.sections["Provenance"].splitlines())
+    assert "Graph of the normal cell" in empty.source  # the published ones need no run
+
+
+def test_every_command_that_is_given_is_one_that_runs(empty, monkeypatch):
+    from repro.execution import pool, preflight
+
+    planned = set()
+
+    def run_all(jobs, line, at_once):
+        for job in jobs:
+            planned.add(job.run.name)
+            job.outcome = "done"
+
+    monkeypatch.setattr(pool, "run_all", run_all)
+    monkeypatch.setattr(preflight, "check", lambda *_: None)  # neither data nor files are here
+    found = commands(empty)
+    assert len(found) > 20
+    for command in sorted(found):
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert len(planned) > 40
+
+
+def test_a_half_finished_folder_says_how_far_everything_is(half):
+    searches = half.sections["The searches: loss and error over the epochs"]
+    assert f"cifar10-search, smoke · data: digits · seed 0 · {epochs('cifar10-search')} epochs" in searches
+    assert f"smoke,seed=1: stopped {left('cifar10-search')}." in searches
+    assert "ptb-search" in searches
+    assert "No smoke run yet; make it with: repro run ptb-search" in searches
+    table = half.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
+    assert "11.00 ± 1.41 (smoke, digits)" in table
+    assert "other data" in table
+    assert "no smoke run yet" in table
+    summary = half.sections["Summary"].replace("\u00a0", " ")
+    assert "others for 3 (3 smoke); for 14 there is none yet" in summary
+    states = half.sections["All runs"]
+    assert f"stopped {left('cifar10-search')}" in states
+    assert states.count("done") == 4
+
+
+def test_a_failed_run_is_told_with_its_reason(broken):
+    searches = broken.sections["The searches: loss and error over the epochs"]
+    assert f"smoke: failed {left('ptb-search')}, RuntimeError: planted." in searches
+    assert "No smoke run yet; make it with: repro run ptb-search" in searches
+    states = broken.sections["All runs"]
+    assert f"failed {left('ptb-search')}" in states
+    assert "damaged: ptb-search/smoke,seed=7/params.json is not readable JSON" in states
+    assert "11.00 ± 1.41 (smoke, digits)" in broken.sections["Table 1: image classifiers on CIFAR-10"].replace(
+        "\u00a0", " "
+    )
+
+
+@pytest.mark.parametrize("name", ["empty", "half", "broken"])
+def test_the_page_needs_nothing_from_outside(name, request):
+    page = request.getfixturevalue(name)
+    assert not page.loads
+    assert not re.search(r"@import|url\((?!data:)", page.source)
+    assert page.images
+    for image in page.images:
+        kind, data = image["src"].split(",", 1)
+        assert kind.startswith("data:image/")
+        assert kind.endswith(";base64")
+        assert len(b64decode(data)) > 50
+        assert image.get("alt"), kind
+
+
+def test_what_is_wide_scrolls_in_a_box_of_its_own(half):
+    assert re.search(r'<div class="output_svg[^>]*>\s*<img[^>]*alt="Graph of the network"', half.source)
+    assert half.source.count("<table") == half.source.count('<div class="table"><table')
+    assert '<td class="long">quoted by the paper, not run here</td>' in half.source
+
+
+@pytest.mark.parametrize("name", ["empty", "half", "broken"])
+def test_every_link_leads_somewhere(name, request):
+    page = request.getfixturevalue(name)
+    assert len(page.contents) == len(page.sections) - 1
+    assert all(target.startswith("#") for target in page.contents)
+    for target in [*page.contents, *page.links]:
+        if target.startswith("#"):
+            assert target[1:] in page.ids
+        elif not target.startswith("https://"):
+            assert target in page.files
+
+
+def test_links_of_other_pages_lead_somewhere(again):
+    folder = again.path.parent
+    files = list((folder / "notebooks").glob("*.html"))
+    assert len(files) == 3
+    for file in files:
+        page = Page(file)
+        assert "../report.html" in page.links
+        assert all((file.parent / target).exists() for target in page.links)
+    for file in (folder / "tables").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_the_same_runs_give_the_same_bytes(half, again):
+    first, second = half.files, again.files
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+    assert {"report.html", "figure2.svg", "figure2.pdf", "figure2.png", "film/cifar10-search-smoke.gif"} <= set(first)
+    tables = (*ROWS, "summary", "claims")
+    assert {f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")} <= set(first)
+
+
+def test_what_no_run_makes_any_longer_is_deleted(half, broken):
+    assert {"figure2.svg", "table1_cost.svg"} <= set(half.files)
+    assert {"mine.txt", "table1_cost.svg"} <= set(broken.files)
+    assert set(json.loads(broken.files["contents.json"])) == set(broken.files) - {"mine.txt", "contents.json"}
+    assert "figure2.svg" not in broken.files
+
+
+@pytest.mark.parametrize("name", ["half", "broken"])
+def test_every_picture_of_a_smoke_run_says_so(name, request):
+    files = request.getfixturevalue(name).files
+    pictures = {file: text.decode() for file, text in files.items() if file.endswith(".svg")}
+    own = {file for file in pictures if not file.removesuffix(".svg").startswith((*ALWAYS, "figure4_5-published"))}
+    assert {"curves/cifar10-eval-smoke.svg", "alpha/cifar10-search-smoke-normal.svg"} <= own
+    assert {file for file, text in pictures.items() if ": smoke · " in text} == own - {
+        "figure2.svg",  # as published
+        "claims.svg",  # each of its rows says the size
+    }
+
+
+def test_a_smoke_number_never_stands_without_its_mark(broken):
+    head = broken.files["tables/darts_table1_cifar10.md"].decode().splitlines()[0]
+    assert "| test error (%), here (smoke, digits) |" in head
+    assert "here (smoke, digits)" in broken.files["tables/darts_table1_cifar10.tex"].decode()
+    numbers = pd.read_csv(BytesIO(broken.files["tables/darts_table1_cifar10.csv"]))
+    (ours,) = numbers[numbers["runs"].notna()].to_dict("records")
+    assert (ours["profile"], ours["data"]) == ("smoke", "digits")
+    assert not ours["comparable"]
+    assert not ours["as_published"]
+    for name in ROWS:
+        for line in broken.files[f"tables/{name}.md"].decode().splitlines():
+            for number in ("11.00", "3.35"):
+                if number in line:
+                    assert "(smoke, digits)" in line.split(number)[1].split("|")[0], line
+
+
+def test_a_pdf_tells_neither_path_nor_date_and_is_always_the_same(tmp_path, monkeypatch, half):
+    monkeypatch.setattr(pages, "BROWSERS", ("chromium", "chromium-browser", "google-chrome"))
+    if not any(map(shutil.which, pages.BROWSERS)):
+        pytest.skip("needs Chromium")
+    printed = []
+    for name in ("first", "second"):
+        page = tmp_path / name / "page.html"
+        page.parent.mkdir()
+        page.write_text('<a href="notebooks/a.html">run 1</a> <a href="#b">b</a> <h2 id="b">b</h2>')
+        assert pages.print_pdf(page, page.with_suffix(".pdf")) is None
+        printed.append(page.with_suffix(".pdf").read_bytes())
+    assert printed[0] == printed[1]
+    assert printed[0].startswith(b"%PDF")
+    assert b"file:" not in printed[0]
+
+
+ASK = """<script>onload = () => { const root = document.documentElement; document.body.innerText = JSON.stringify({
+  images: document.images.length, broken: [...document.images].filter((image) => !image.naturalWidth).length,
+  wider: root.scrollWidth - root.clientWidth, loaded: performance.getEntriesByType("resource")
+    .map((entry) => entry.name).filter((name) => !name.startsWith("data:")) }) }</script>"""
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("name", ["report.html", "notebooks/cifar10-search-smoke.html"])
+def test_a_browser_loads_every_image_and_nothing_else(name, width, again, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or pytest.skip("needs Chromium")
+    page = tmp_path / "page.html"
+    source = again.files[name].decode()
+    assert f'content="{pages.POLICY}"' in source.split("<style>")[0]
+    source = source.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")  # for the question
+    page.write_text(source.replace("</body>", ASK + "</body>"))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}/profile"]
+    command += [f"--window-size={width},900", "--enable-logging=stderr", "--v=0", "--dump-dom", page.as_uri()]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    said = json.loads(html.unescape(re.search(r"\{.*\}", answer.stdout.split("<body")[1])[0]))
+    assert said == {"images": len(Page(page).images), "broken": 0, "wider": 0, "loaded": []}
+    assert "CONSOLE" not in answer.stderr
+
+
+FIGURES = pages.ROOT / "figures"
+
+
+def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
+    tables = sorted((FIGURES / "tables").glob("*.md"))
+    assert {file.stem for file in tables} - {"claims"} == {*ROWS, "summary"}
+    for file in tables:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name} links to {target}"
+        head, _, *rows = [line.strip("| ").split(" | ") for line in file.read_text().splitlines()]
+        for row in rows:
+            cells = dict(zip(head, row, strict=True))
+            here = [text for name, text in cells.items() if ", here" in name and re.search(r"\d", text)]
+            profile = cells.get("profile", cells.get("runs", ""))
+            assert "paper" in profile or all(re.search(r"\((smoke|short|CPU|GPU)", text) for text in here), row

@@ -1,0 +1,83 @@
+"""The figures of SPOS: what stands in them is the data, and the Pareto front is one."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.report import cells, figures_spos
+
+ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
+SEARCHES = {"evolution": ROWS, "random search": ROWS.iloc[::-1].reset_index(drop=True)}
+
+
+def steps(axes):
+    return {line.get_label(): np.column_stack(line.get_data()) for line in axes.lines}
+
+
+def test_progress_shows_every_candidate_and_the_best_so_far():
+    (axes,) = figures_spos.search_progress(SEARCHES).axes
+    drawn = steps(axes)
+    assert drawn["evolution, best so far"].tolist() == [[1, 50], [2, 50], [3, 60], [4, 60]]
+    assert drawn["random search, best so far"].tolist() == [[1, 55], [2, 60], [3, 60], [4, 60]]
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [4, 4]
+
+
+def test_cost_is_shown_in_its_unit_with_front_and_limit():
+    figure = figures_spos.cost_against_accuracy(SEARCHES, "multiply-adds", unit=1e6, label="multiply-adds (M)", limit=5)
+    (axes,) = figure.axes
+    drawn = steps(axes)
+    assert drawn["Pareto front"].tolist() == [[1, 40], [2, 55], [4, 60]]
+    assert drawn["limit, 5"][0][0] == 5
+    assert axes.get_xlabel() == "multiply-adds (M)"
+    without = figures_spos.cost_against_accuracy(SEARCHES, "multiply-adds", unit=1e6, label="x")
+    assert not any("limit" in label for label in steps(without.axes[0]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
+def test_nothing_beats_the_front_and_the_front_beats_the_rest(candidates):
+    costs, accuracies = zip(*candidates, strict=True)
+    front = figures_spos.pareto_front(costs, accuracies)
+    better = lambda one, other: (
+        costs[one] <= costs[other] and accuracies[one] >= accuracies[other] and candidates[one] != candidates[other]
+    )
+    everyone = range(len(candidates))
+    assert not any(better(one, other) for one in everyone for other in front)
+    beaten = {other for one in front for other in everyone if better(one, other)}
+    assert {candidates[place] for place in set(everyone) - beaten} == {candidates[place] for place in front}
+    assert sorted(costs[place] for place in front) == [costs[place] for place in front]
+
+
+def test_rankings_name_tau_even_where_there_is_none():
+    networks = pd.DataFrame({"inherited": [1.0, 2, 3], "stand_alone": [10.0, 30, 20]})
+    (axes,) = figures_spos.rankings(networks, 1 / 3, 0.5).axes
+    assert axes.collections[0].get_offsets().tolist() == [[10, 1], [30, 2], [20, 3]]
+    assert "0.33, 3 networks; cost alone: 0.50" in axes.get_title()
+    ties = figures_spos.rankings(networks.assign(stand_alone=1.0), None, None).axes[0]
+    assert "undefined" in ties.get_title()
+    assert not ties.lines
+
+
+def test_the_same_data_give_the_same_bytes(same_bytes):
+    same_bytes(lambda: figures_spos.search_progress(SEARCHES))
+
+
+def test_a_path_is_drawn_layer_by_layer_with_a_row_for_each_stage():
+    choices = {"block": ["shuffle_3x3", "xception", "shuffle_7x7"], "width": ["x1", "x0.2", "x1.6"]}
+    source = cells.path_graph(choices, [16, 8, 8, 4])
+    labels = re.findall(r'layer\d \[label="([^"]+)"', source)
+    assert labels == [r"shuffle 3×3\nx1\n8×8", r"xception\nx0.2", r"shuffle 7×7\nx1.6\n4×4"]
+    visible = [edge for edge in re.findall(r"(\w+) -> (\w+)(.*)", source) if "invis" not in edge[2]]
+    assert sorted(edge[:2] for edge in visible) == [
+        ("layer0", "layer1"), ("layer1", "layer2"), ("layer2", "head"), ("stem", "layer0"),
+    ]  # fmt: skip
+    assert source.count("rank=same") == 3
+    assert cells.path_graph(choices, [16, 8, 8, 4]) == source
+
+
+def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
+    cells.save_graph(cells.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
+    assert "1W2A" in (tmp_path / "network.dot").read_text()

@@ -1,0 +1,417 @@
+"""The claims: their lines as they were written down, the runs that each reads and asks for, and how they are shown."""
+
+import csv
+import math
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from repro.cli import main
+from repro.configs.profiles import PROFILES
+from repro.configs.registry import find
+from repro.errors import UsageError
+from repro.execution import listing_claims
+from repro.report import figures_claims, sections_claims
+from repro.results import arms, claims, verdicts
+from repro.results.claim_rows import rows
+from repro.results.lines import SIZES, Size
+from repro.results.published import FOLDER
+from repro.runs.run import open_run
+from repro.spaces.genotypes import PUBLISHED
+
+PAPER, SHORT = SIZES[0], SIZES[1]
+LINES = {line.id: line for claim in claims.CLAIMS for line in claim.lines}
+# What was written down in advance: kind, looks of each arm or of all, m, L, U, gate
+PLANNED = {
+    "D1": ("exact", [(1, 1)], 1, 0, 0.5, False),
+    "D2a": ("paired", [(3, 14)], 2, 0, 0.5, True),
+    "D2b": ("paired", [(3, 14)], 1, 0, 0.5, False),
+    "D3a": ("Welch", [(16, 16), (5, 12)], 2, 0, 0.5, True),
+    "D3b": ("Welch", [(16, 16), (3, 6)], 2, 0, 0.5, True),
+    "D3c": ("best of four", [(16, 16), (5, 12)], 2, 0, 0.5, True),
+    "D4a": ("paired", [(4, 8)], 2, 0, 0.5, True),
+    "D4b": ("paired", [(5, 10)], 2, 0, 0.5, True),
+    "D5a": ("paired", [(5, 12)], 1, 0, 0.5, True),
+    "D5b": ("paired", [(5, 12)], 1, 0, 0.5, False),
+    **{f"D6{line}": ("Welch", [(8, 16)], 1, -1.5, -1.5, True) for line in ("a1", "a2", "b1", "b2")},
+    **{f"D6{line}": ("Welch", [(8, 16), (5, 12)], 1, -1.5, -1.5, True) for line in ("c1", "c2")},
+    "D7a": ("Welch", [(4, 8)], 1, 0, 0.5, False),
+    "D7b": ("Welch", [(4, 8)], 1, -0.3, -0.3, False),
+    "D8": ("exact", [(5, 5)], 1, 1, 0.5, False),
+    "D9": ("variance ratio", [(5, 14), (3, 14), (4, 8), (5, 10)], 2, 0, 1, True),
+    "D10": ("one sample", [(3, 6)], 1, 0.95, 0.95, False),
+    "S1a": ("one sample", [(4, 8)], 1, 0, 0.2, False),
+    "S1b": ("one sample", [(4, 8)], 1, 0, 0.2, False),
+    "S2a": ("paired", [(4, 8)], 1, 0, 0.1, False),
+    "S2b": ("paired", [(4, 8)], 1, 0, 0.1, False),
+    "S3": ("paired", [(4, 8)], 1, 0, 0, False),
+    "S4a": ("one sample", [(4, 8)], 1, 0, 0.1, False),
+    **{f"S4{line}": ("Welch", [(4, 8)], 1, 0, 0.5, False) for line in "bcde"},
+    "S5": ("paired", [(4, 8)], 1, 0, 0.5, False),
+    **{f"S6{line}": ("Welch", [(4, 8)], 1, 0, 0.5, False) for line in "abc"},
+    "S7a": ("paired", [(4, 8)], 1, 0, 1, False),
+    "S7b": ("paired", [(4, 8)], 1, 0, 0.05, False),
+    **{f"S8{line}": ("one sample", [(4, 8)], 1, 0, 0.1, False) for line in "abc"},
+    **{f"S9{line}": ("exact", [(5, 5)], 1, 1, 0.5, False) for line in "ab"},
+}
+
+
+def test_lines_are_those_that_were_written_down():
+    found = {
+        line.id: (line.kind, list(line.looks), line.m, line.lower, line.upper, line.gated) for line in LINES.values()
+    }
+    assert found == PLANNED
+    assert all(line.measures[0].scaled for line in LINES.values() if line.gated and line.id != "D9")
+    assert [line.id for line in LINES.values() if line.sizes != ("paper", "short", "desk")] == ["D7b"]
+
+
+def test_the_readme_counts_them_rightly():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"{len(LINES)} comparisons under {len(claims.CLAIMS)} claims" in text
+
+
+def test_bounds_of_errors_on_cifar10_are_a_fifth_at_the_papers_size():
+    assert LINES["D2a"].bounds(PAPER) == (0, pytest.approx(0.1))
+    assert LINES["D6a1"].bounds(PAPER) == pytest.approx((-0.3, -0.3))
+    assert LINES["D6a1"].bounds(SHORT) == (-1.5, -1.5)
+    for line in ("D2b", "D7b", "D9", "S1a", "S4b"):
+        assert LINES[line].bounds(PAPER) == LINES[line].bounds(SHORT)
+    assert LINES["D6a1"].bounds(Size("desk", 2.0, "a spread of 2.0")) == (-3.0, -3.0)
+
+
+def published(table):
+    with open(FOLDER / f"{table}.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def test_the_papers_effects_are_differences_of_published_numbers():
+    error = {row["architecture"]: float(row["test_error_percent"]) for row in published("darts_table1_cifar10")}
+    error |= {row["strategy"]: float(row["test_error_percent"]) for row in published("darts_ablations")}
+    ptb = {row["architecture"]: float(row["test_perplexity"]) for row in published("darts_table2_ptb")}
+    wikitext = {row["architecture"]: float(row["test_perplexity"]) for row in published("darts_table4_wikitext2")}
+    days = {row["architecture"]: row["search_gpu_days"] for row in published("darts_table1_cifar10")}
+    imagenet = {row["architecture"]: float(row["top1_error_percent"]) for row in published("darts_table3_imagenet")}
+    first, second = error["DARTS-1st+cutout"], error["DARTS-2nd+cutout"]
+    rivals = error["NASNet-A+cutout(their setup)"], error["AmoebaNet-A+cutout(their setup)"]
+    random = error["Random(best of 24)+cutout"]
+    spos = {row["model"]: row["top1_percent"] for row in published("spos_tables") if "ResNet" not in row["model"]}
+    block = float(spos["SPOS block search"])
+    papers = {
+        "D2a": first - second,
+        "D2b": 100 * math.log(ptb["DARTS-1st"] / ptb["DARTS-2nd"]),
+        **{"D3a": random - first, "D3b": random - second, "D3c": random - first},
+        "D4a": error["coordinate_descent_train+val"] - first,
+        "D4b": error["simultaneous_SGD_train+val"] - first,
+        **{f"D6a{place}": rival - second for place, rival in enumerate(rivals, start=1)},
+        **{f"D6{line}{place}": rival - first for line in "bc" for place, rival in enumerate(rivals, start=1)},
+        "D7a": 100 * math.log(wikitext["ENAS(their setup)"] / wikitext["DARTS"]),
+        "D7b": imagenet["NASNet-A"] - imagenet["DARTS"],
+        "D8": float(days["DARTS-2nd+cutout"]) / float(days["DARTS-1st+cutout"]),
+        **{
+            f"S4{line}": block - float(spos[f"all {name}"])
+            for line, name in zip("bcde", ("shuffle 3x3", "shuffle 5x5", "shuffle 7x7", "xception"), strict=True)
+        },
+        "S2b": block - float(spos["single path supernet + random search"]),
+        "S4a": block - float(spos["random choice (5 runs)"].lstrip("~")),
+        "S5": float(spos["SPOS block + channel search"]) - block,
+        "S9a": 63 / 24,  # SPOS, Table 7: memory of FBNet, which trains the whole mixture, over one path's
+    }
+    bits = [float(row["top1_percent"]) for row in published("spos_tables") if "ResNet-18" in row["model"]]
+    names = [row["model"].split()[1] for row in published("spos_tables") if "ResNet-18" in row["model"]]
+    uniform = [bits[names.index(f"{b}W{b}A")] for b in (2, 3, 4)]
+    found = [value for name, value in zip(names, bits, strict=True) if name == "searched"]
+    papers |= {f"S6{line}": f - u for line, f, u in zip("abc", found, uniform, strict=True)}
+    assert {line.id: line.paper for line in LINES.values() if line.paper is not None} == pytest.approx(papers, abs=5e-3)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
+    return tmp_path / "runs"
+
+
+def finish(name, result, profile="short", **overrides):
+    run = open_run(find(name), profile, overrides)
+    run.finish(result)
+    return run
+
+
+def held(line, profile="short"):
+    """The units of each arm of a line, from the runs folder."""
+    return claims.arms(arms.Runs(profile), LINES[line])
+
+
+# Which runs an arm is made of
+
+
+def test_units_are_seeds_of_searches_and_trainings_are_seeds_of_their_own():
+    for search in (0, 1, 3):
+        for training in (0, 1, 2):
+            value = {"test_error": 10.0 * search + training}
+            finish("cifar10-eval", value, genotype=f"run:cifar10-search/order=1,seed={search}", seed=training)
+    finish("cifar10-eval", {"test_error": 99.0}, genotype="run:cifar10-search/seed=0")  # second order
+    finish("cifar10-eval", {"test_error": 99.0}, genotype="run:cifar10-search/order=1,seed=2", epochs=3)
+    finish("cifar10-eval", {"test_error": 99.0}, "smoke", genotype="run:cifar10-search/order=1,seed=2")
+    open_run(find("cifar10-eval"), "short", {"genotype": "run:cifar10-search/order=1,seed=2"})  # not finished
+    first, second = held("D2a")
+    assert first == {0: [0.0, 1.0], 1: [10.0, 11.0], 3: [30.0, 31.0]}
+    assert second == {0: [99.0]}
+
+
+def test_a_run_counts_once_and_only_under_its_own_name(folder):
+    run = finish("cifar10-eval", {"test_error": 1.0}, genotype="run:cifar10-search/order=1")
+    other = finish("cifar10-eval", {"test_error": 2.0}, genotype="run:cifar10-search/order=1,seed=1")
+    other.path.rename(other.path.with_name("mine"))
+    (folder / "cifar10-eval" / "again").symlink_to(run.path)
+    assert held("D6c1")[1] == {0: [1.0]}
+
+
+def test_runs_whose_needs_have_different_seeds_are_no_unit():
+    network = {"space": "bits", "depth": 18}
+    for search, supernet in ((1, 1), (1, 0)):
+        found = f"run:spos-bits/supernet=(run:spos-supernet/depth=18,seed={supernet}),bitops=2.07,seed={search}"
+        finish("spos-retrain", {"test_accuracy": 60.0 + search + supernet}, architecture=found, **network)
+    finish("spos-retrain", {"test_accuracy": 55.0}, architecture="2W2A", seed=4, **network)
+    assert held("S6a") == [{4: [45.0]}, {1: [38.0]}]
+
+
+def test_networks_are_drawn_anew_for_each_supernet():
+    for supernet, draw in ((0, 0), (1, 1), (2, 0)):
+        supernet = f"run:spos-supernet/space=macro,seed={supernet}"
+        finish("spos-correlation", {"kendall_tau": 0.5 + draw}, supernet=supernet, networks=200, seed=draw)
+    assert held("S1a") == [{0: [0.5], 1: [1.5], 2: []}]
+
+
+def test_a_diverged_training_is_counted_and_a_damaged_one_named(folder, capsys):
+    finish("ptb-eval", {"test_perplexity": 60.0}, genotype="run:ptb-search/order=1,seed=0")
+    finish("ptb-eval", {"diverged": True}, genotype="run:ptb-search/order=1,seed=1")
+    finish("ptb-eval", {"valid_perplexity": 60.0}, genotype="run:ptb-search/order=1,seed=2")
+    broken = finish("ptb-eval", {"test_perplexity": 60.0}, genotype="run:ptb-search/order=1,seed=3")
+    (broken.path / "result.json").write_text("{")
+    first, _ = held("D2b")
+    assert first == {0: [pytest.approx(100 * math.log(60))], 1: [pytest.approx(100 * math.log(10_000))], 2: []}
+    said = capsys.readouterr().err
+    assert "ptb-eval, search 2, seed 0: result.json lacks what is compared; left out" in said
+    assert f"{broken.path / 'result.json'} is not readable JSON" in said
+
+
+def test_descents_at_their_fixed_points():
+    ends = [{"xi": 0.0, "alpha": 2.003, "weight": 2.004}, {"xi": 0.5, "alpha": 1.0, "weight": 1.0}]
+    finish("bilevel-toy", {"ends": ends})
+    assert held("D1") == [{0: [pytest.approx(0.005)]}]
+    assert LINES["D1"].measures[0].of({"ends": ends[:1]}, "short") == -math.inf
+
+
+def test_errors_are_matched_by_seed_between_two_widths():
+    for channels, count, errors in ((33, 3.0, (3.0, 4.0)), (34, 12.0, (1.0, 2.0, 3.0))):
+        for seed, error in enumerate(errors):
+            result = {"test_error": error, "parameters_millions": count}
+            finish("cifar10-eval", result, genotype="NASNET", channels=channels, seed=seed)
+    assert held("D6a1") == [{}, {}]  # V2's number of parameters is not known
+    finish("cifar10-eval", {"test_error": 2.8, "parameters_millions": 6.0}, genotype="DARTS_V2")
+    assert held("D6a1") == [{0: [pytest.approx(2.0)], 1: [pytest.approx(3.0)]}, {0: [2.8]}]
+
+
+def test_nothing_is_extrapolated(capsys):
+    for channels, count in ((33, 3.4), (34, 3.5)):
+        result = {"test_error": 3.0, "parameters_millions": count}
+        finish("cifar10-eval", result, genotype="NASNET", channels=channels)
+    finish("cifar10-eval", {"test_error": 2.8, "parameters_millions": 3.349}, genotype="DARTS_V2")
+    assert held("D6a1") == [{}, {0: [2.8]}]
+    said = "NASNET: 3.349M parameters are not between its two widths' 3.4 and 3.5M"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "channels", "cells"), [("paper", 36, 20), ("short", 36, 20), ("desk", 8, 5)])
+def test_the_two_widths_are_those_around_the_number_of_parameters(size, channels, cells):
+    from repro.darts.cnn.evaluation_network import EvaluationNetwork
+    from repro.darts.complexity import count_parameters
+
+    def count(name, width):
+        return count_parameters(EvaluationNetwork(PUBLISHED[name], channels=width, cells=cells, auxiliary=False))
+
+    wanted = count("DARTS_V2", channels)
+    for line in ("D6a1", "D6a2"):
+        arm = LINES[line].arms[0]
+        low, high = arm.width.at[size]
+        assert high == low + 1
+        assert count(arm.changes["genotype"], low) < wanted < count(arm.changes["genotype"], high)
+
+
+def test_the_recurrent_widths_are_those_around_the_number_of_parameters():
+    from repro.darts.rnn.language_model import LanguageModel
+
+    def count(name, width):
+        return sum(weight.numel() for weight in LanguageModel(33_278, width, PUBLISHED[name]).weights())
+
+    low, high = LINES["D7a"].arms[0].width.at["paper"]
+    assert high == low + 1
+    assert count("ENAS_RNN", low) < count("DARTS_V2_RNN", 700) < count("ENAS_RNN", high)
+
+
+# What the next look asks for
+
+MADE = {"test_error": 30.0, "test_perplexity": 60.0, "test_accuracy": 70.0, "kendall_tau": 0.5}
+MADE |= {"ends": [{"xi": xi, "alpha": end, "weight": end} for xi, end in ((0.0, 2.0), (0.5, 1.0))]}
+MADE |= {"ratio": 2.6, "memory_ratio": 3.7, "seconds_ratio": 4.9}
+STEPS = [("D8", 1), ("S9a", 1), ("S9b", 1)]
+MILLIONS = {("NASNET", 33): 3.25, ("NASNET", 34): 3.44, ("AMOEBANET", 37): 3.32, ("AMOEBANET", 38): 3.49}
+MILLIONS |= {("ENAS_RNN", 657): 3.34, ("ENAS_RNN", 658): 3.36}  # others 3.35
+
+
+def make(requests):
+    """Finish every requested run, with an error that depends on the cell more than on the training."""
+    for experiment, overrides in requests:
+        run = open_run(experiment, "short", overrides)
+        name, seed = str(overrides.get("genotype")), overrides.get("seed", 0)
+        width = overrides.get("channels") or overrides.get("hidden_size")
+        error = 30 + zlib.crc32(name.encode()) % 1000 / 100 + 0.1 * seed
+        run.finish({**MADE, "test_error": error, "parameters_millions": MILLIONS.get((name, width), 3.35)})
+
+
+def found(line):
+    return next(each for answer in claims.answers("short") for each in answer.lines if each.line.id == line)
+
+
+@pytest.mark.parametrize(
+    ("line", "looks"), [("D1", 1), ("D2a", 1), ("D6a1", 1), ("D7a", 2), ("S1a", 2), ("S6b", 2), *STEPS]
+)
+def test_what_is_asked_for_is_what_the_next_look_takes(line, looks):
+    for look in range(looks):
+        assert found(line).n != LINES[line].look(look)
+        make(claims.wanted(line, "short"))
+        assert found(line).n == LINES[line].look(look)
+        assert found(line).finished
+
+
+def test_seeds_reach_what_only_the_profile_names():
+    asked = [overrides for _, overrides in claims.wanted("S1a", "short")]
+    assert [overrides["seed"] for overrides in asked] == [0, 1, 2, 3]
+    assert ["seed=3" in str(overrides["supernet"]) for overrides in asked] == [False, False, False, True]
+    (*_, last) = [str(overrides["architecture"]) for _, overrides in claims.wanted("S6b", "short")]
+    assert last.count("seed=3") == 2
+    assert "bitops=4.66" in last
+
+
+# How they are shown
+
+
+def test_the_command_line_starts_at_once_and_without_torch():
+    script = (
+        "import sys, time; from repro.cli import main; assert main(['claims']) == 0; "
+        "assert not {'torch', 'pandas', 'scipy'} & set(sys.modules); assert time.process_time() < 2"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_every_line_is_printed_with_its_command_or_what_it_lacks(capsys):
+    assert main(["claims"]) == 0
+    text = capsys.readouterr().out
+    smallest = claims.sizes()[-1].name
+    for claim in claims.CLAIMS:
+        assert f"{claim.words} ({claim.paper}, {claim.place}): not run" in text
+        for line in claim.at(smallest):
+            assert f"{line.id}  not run: {line.effect}" in text
+            command = f"repro run --claim {line.id} --profile {smallest}"
+            assert (command in text) is not bool(line.lacking(smallest))
+            assert line.lacking(smallest) in text
+    assert text.splitlines()[-1] == f"{len(claims.CLAIMS)} not run"
+
+
+def search_errors(first, second):
+    """Finish D2a's runs and the gate's: searches with these errors, cells that differ."""
+    for order, errors in ((1, first), (2, second)):
+        for search, error in enumerate(errors):
+            for seed in (0, 1):
+                result = {"test_error": error + 0.05 * seed}
+                finish("cifar10-eval", result, genotype=f"run:cifar10-search/order={order},seed={search}", seed=seed)
+    for cell in range(16):
+        for seed in (0, 1):
+            genotype = f"run:cifar10-random/samples=1,seed={cell}"
+            finish("cifar10-eval", {"test_error": 30.0 + cell + 0.05 * seed}, genotype=genotype, seed=seed)
+
+
+def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
+    search_errors((30.0, 31.0, 32.0, 35.0), (29.0, 30.1, 30.9))
+    assert main(["claims", "--profile", "short"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith("  D2a"))
+    assert lines[place - 1].endswith("(DARTS, Tables 1, 2): open at short")
+    assert lines[place] == "  D2a  holds: first order minus second order, CIFAR-10"
+    # differences 1.0, 0.9 and 1.1: t at 2 degrees of freedom is 5.643 at 98.5 %
+    assert lines[place + 1] == ("       effect 1.00 (points of error, short), 97 % interval 0.67 to 1.33; L 0, U 0.5")
+    assert lines[place + 2].startswith(
+        "       n 3 (of 3, then 14), m 2; spread between units 0.98; between trainings 0.035; in the paper 0.24; Holm's"
+    )
+    assert lines[place + 3] == "       repro run --claim D2a --profile short"
+    main(["claims", "--profile", "paper"])
+    assert "D2a  not run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["claims", "--profile", "smoke"], "'smoke' is wrong: choose one of desk, short, paper"),
+        (["run", "--claim", "D2a"], "runs of the profile smoke decide no claim: take --profile"),
+        (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
+        (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
+        (
+            ["run", "--claim", "S5", "--profile", "short"],
+            "S5 cannot be run at short: no run searches channels on found",
+        ),
+        (["run", "--claim", "D2a", "--all"], "one of the three"),
+        (["run", "--claim", "D2a", "cifar10-eval"], "one of the three"),
+        (["run", "--claim", "D2a", "--profile", "short", "-p", "epochs=1"], "-p and --seeds go with experiments"),
+        (["run", "--claim", "D2a", "--profile", "short", "--seeds", "0"], "-p and --seeds go with experiments"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, said, capsys, folder):
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert said in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_size_decides_only_where_it_is_told_to():
+    with pytest.raises(UsageError, match="decide no claim"):
+        claims.answers("smoke")
+    assert [size.name for size in claims.sizes()] == [size.name for size in SIZES if size.name in PROFILES]
+
+
+def test_tables_and_figure_hold_every_line_and_the_mark_of_its_size(tmp_path):
+    search_errors((30.0, 31.0, 32.0, 35.0), (29.0, 30.1, 30.9))
+    sections_claims.show(tmp_path)
+    answers = claims.headlines()
+    with open(tmp_path / "tables" / "claims.csv", encoding="utf-8") as file:
+        numbers = {row["line"]: row for row in csv.DictReader(file)}
+    assert list(numbers) == [line.id for answer in answers for line in answer.claim.at(answer.size.name)]
+    row = numbers["D2a"]
+    assert (row["verdict"], row["size"], row["n"], row["looks"]) == ("holds", "short", "3", "3, then 14")
+    assert [float(value) for value in row["units"].split(";")] == pytest.approx([1.0, 0.9, 1.1])
+    assert float(row["effect"]) == pytest.approx(1.0)
+    (told,) = [line for line in (tmp_path / "tables" / "claims.md").read_text().splitlines() if "| D2a:" in line]
+    assert "1.00 [0.67, 1.33] (points of error, short)" in told
+    assert "`repro run --claim D2a --profile short`" in told
+    assert (tmp_path / "tables" / "claims.tex").read_text().startswith("\\begin{tabular}")
+    figure = figures_claims.claims(rows(answers))
+    assert "D2a holds" in figure.get_label()
+    assert sum(len(axes.get_yticks()) for axes in figure.axes) == len(numbers)
+
+
+def test_the_paper_bears_no_mark_and_says_how_its_bounds_differ():
+    estimate = verdicts.Estimate(0.24, 0.12, 0.36, 0.01)
+    verdict = verdicts.Verdict(LINES["D2a"], PAPER, verdicts.HOLDS, n=(14, 14), estimate=estimate)
+    answer = verdicts.Answer(claims.CLAIMS[1], PAPER, verdicts.HOLDS, (verdict,))
+    (row,) = rows([answer])
+    assert sections_claims.effect(row) == "0.24 [0.12, 0.36] (points of error)"
+    assert (row["L"], row["U"]) == (0, pytest.approx(0.1))
+    text = "\n".join(listing_claims.claims([answer]))
+    assert "At paper, bounds of errors on CIFAR-10 are 0.2 times those written down" in text
+    assert sections_claims.sentence([answer]) == "Of 1 claims: **1** holds."
