@@ -5,7 +5,8 @@ from pathlib import Path
 
 from repro.errors import ReproError
 
-ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
 
 

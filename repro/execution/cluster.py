@@ -28,12 +28,11 @@ from repro.execution.workers import DEATHS, PATIENCE, check, connected
 from repro.files import make_folder
 from repro.progress import bar, note
 from repro.runs.states import is_held, state
-from repro.settings import NOTEBOOKS, data_folder, runs_folder
+from repro.settings import NOTEBOOKS, PACKAGE, data_folder, runs_folder
 
 if TYPE_CHECKING:
     from distributed import Client
 
-PACKAGE = Path(__file__).resolve().parents[1]
 PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
 
 
@@ -94,8 +93,9 @@ def _wait_for(path: Path) -> None:
 def code() -> str:
     """Return the SHA-256 of what decides a run's numbers: this package and the notebooks."""
     digest = hashlib.sha256()
-    for file in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.csv"), *NOTEBOOKS.glob("*.ipynb")]):
-        digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+    for folder, pattern in ((PACKAGE, "**/*.py"), (PACKAGE, "**/*.csv"), (NOTEBOOKS, "*.ipynb")):
+        for file in sorted(folder.glob(pattern)):
+            digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -27,7 +27,7 @@ from repro.results.compare import page_of
 from repro.runs import snapshot
 from repro.runs.run import Run, shown_run
 from repro.runs.states import survey
-from repro.settings import NOTEBOOKS, data_folder, published_folder, runs_folder
+from repro.settings import NOTEBOOKS, PACKAGE, data_folder, published_folder, runs_folder
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
@@ -90,10 +90,9 @@ def _names(folder: Path) -> list[str]:
 def fingerprint(profile: str) -> str:
     """Return the SHA-256 of all that the report is made from: profile, runs, report notebook and this package."""
     digest = hashlib.sha256(profile.encode())
-    package = Path(__file__).parents[1]
-    sources = [SOURCE, *package.rglob("*.py"), *package.rglob("templates/*/*"), *package.rglob("*.csv")]
+    sources = [SOURCE, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("templates/*/*"), *PACKAGE.rglob("*.csv")]
     for root, files in (
-        (package.parent, sources),
+        (PACKAGE.parent, sources),
         *((store, [f for glob in READ for f in store.glob(glob)]) for store in (runs_folder(), published_folder())),
     ):
         for file in sorted(set(files)):
