@@ -46,7 +46,7 @@ def cores() -> int:
 
 
 def grouped() -> bool:
-    """Whether this process is one of several that compute a run: started by `repro.execution.launcher`, or by torchrun."""
+    """Whether this process is one of several that compute a run: started by `execution.launcher`, or by torchrun."""
     return "REPRO_GROUP" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 

@@ -8,9 +8,10 @@ import sys
 
 SCRIPT = """
 import torch
-from repro.spos import choice_blocks, macro, quantise; from repro.darts.cnn import depthwise as kernels, operations
+from repro.darts.cnn import depthwise, operations
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.spaces.nas_bench import MACRO_BLOCKS
+from repro.spos import choice_blocks, macro, quantise
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -31,7 +32,7 @@ def layers(channels):
 untouched = []
 for channels, size in ((2, 112), (4, 56), (8, 57), (12, 56)):
     for layer in layers(channels):
-        x = kernels.laid_out(torch.randn(4, channels, size, size)).requires_grad_()
+        x = depthwise.laid_out(torch.randn(4, channels, size, size)).requires_grad_()
         layer(x).square().mean().backward()
         untouched.append(torch.ones(1000))
 assert all(part.eq(1).all() for part in untouched)

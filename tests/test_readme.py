@@ -328,16 +328,17 @@ def test_the_data_set_of_the_example_can_be_searched_on(tmp_path):
 NEW_OPERATION = """
 import json
 import torch
-from repro import recipe; from repro.darts.cnn import search_network as supernet
+from repro import recipe
+from repro.darts.cnn import search_network
 from repro.spaces.genotypes import SEARCH_OPERATIONS
 from repro.runs.run import existing_runs
 
 torch.manual_seed(0)
-network, x = supernet.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()
+network, x = search_network.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()
 for alpha in network.alphas:
     alpha.data[:, SEARCH_OPERATIONS.index("dil_conv_7x7")] += 5
 folded = network(x)
-supernet.folds_on = lambda device: False
+search_network.folds_on = lambda device: False
 on_a_gpu = network(x)
 assert torch.allclose(on_a_gpu, folded, rtol=1e-9)
 assert recipe.main(["cifar10-search", "nodes=1", *TINY]) == 0

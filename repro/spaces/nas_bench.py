@@ -1,8 +1,8 @@
 """Tabular benchmarks: the true accuracy of every network of a space, to judge a ranking by (SPOS Sect. 4, correlation).
 
 NAS-Bench-Macro (Su et al., CVPR 2021): 8 layers, each identity, MobileNetV2 block 3x3 with expansion 3, or 5x5 with 6;
-6,561 single-path networks on CIFAR-10 (`repro.spos.macro` builds them). NAS-Bench-201 (Dong and Yang, ICLR 2020): 15,625
-cells of 6 edges with 5 operations, on three data sets.
+6,561 single-path networks on CIFAR-10 (`repro.spos.macro` builds them). NAS-Bench-201 (Dong and Yang, ICLR 2020):
+15,625 cells of 6 edges with 5 operations, on three data sets.
 """
 
 import csv

@@ -187,7 +187,7 @@ class Choices(nn.ModuleList):
 class Mixture(nn.Module):
     """A supernet run as a whole, as relaxations do: each layer adds up its alternatives, weighted by softmax(alpha).
 
-    Alpha is learnt by the loss, with the weights. In a `spos.path_training.PathTraining` it stands where one path would: any
+    Alpha is learnt by the loss, with the weights. In a `path_training.PathTraining` it stands where one path would: any
     gene is all of it. For spaces of one kind of choice.
     """
 

@@ -53,9 +53,9 @@ Seeds: {seeds}.
 """
 
 BEYOND = """
-A worker of a cluster that is lost: `tests/execution/test_cluster.py`. Two things are not noticed: a picture that is replaced by
-another whole one of the same name, since a million files are not read for a checksum; and a changed digit in a row of
-metrics or in a JSON file that is still valid.
+A worker of a cluster that is lost: `tests/execution/test_cluster.py`. Two things are not noticed: a picture that is
+replaced by another whole one of the same name, since a million files are not read for a checksum; and a changed digit
+in a row of metrics or in a JSON file that is still valid.
 """
 
 INPUTS = """

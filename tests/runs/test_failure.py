@@ -51,7 +51,8 @@ def failed(**overrides):
 
 def elsewhere(run, within):
     """Begin a session in another process, which does this within it."""
-    script = f"import os, pathlib\nfrom repro.runs import provenance, run as runs\nrun = runs.read_run(pathlib.Path({str(run.path)!r}))"
+    script = "import os, pathlib\nfrom repro.runs import provenance, run as runs\n"
+    script += f"run = runs.read_run(pathlib.Path({str(run.path)!r}))"
     return subprocess.run([sys.executable, "-c", f"{script}\n{within}"], check=False).returncode
 
 
