@@ -1,4 +1,4 @@
-"""The package's shape: one order of modules, a light command line, notebooks that narrate and do not compute."""
+"""The package's shape: recipes without notebook tools, notebooks that narrate and do not compute, short modules."""
 
 import ast
 import re
@@ -17,47 +17,7 @@ from repro.report.publish import machines
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "repro"
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if path.stem != "__init__"
-)
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
-
-
-def reading_order() -> list[str]:
-    """The README's list of modules, in order."""
-    section = (ROOT / "README.md").read_text().split("## Reading order")[1].split("\n## ")[0]
-    return re.findall(r"`([a-z0-9_.]+)`", section)
-
-
-def imported(module: str) -> set[str]:
-    """The modules of this package that `module` names in an import statement at any depth."""
-    tree = ast.parse((PACKAGE / Path(*module.split("."))).with_suffix(".py").read_text())
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "repro":
-            base = node.module.removeprefix("repro").lstrip(".")
-            names |= {f"{base}.{alias.name}".lstrip(".") for alias in node.names} | {base}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.removeprefix("repro.") for alias in node.names}
-    return names & set(MODULES)
-
-
-def test_readme_lists_every_module_once():
-    assert sorted(reading_order()) == MODULES
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_import_only_from_those_before(module):
-    order = reading_order()
-    before = set(order[: order.index(module)])
-    assert imported(module) <= before, sorted(imported(module) - before)
-
-
-def test_command_line_starts_without_torch():
-    script = "import sys; from repro.cli import main; main(['list']); assert not {'torch', 'pandas'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
