@@ -11,7 +11,7 @@ one. Weights, buffers and optimizers are only read.
 Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -147,12 +147,6 @@ def _split(tensors: Sequence[Tensor], at: int) -> tuple[list[Tensor], list[Tenso
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
-
-
-def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
-    """Scale the gradients of `parameters` to a joint norm of at most `largest`; 0: they stay as they are."""
-    if largest:
-        nn.utils.clip_grad_norm_(parameters, largest)
 
 
 def _clipped(tensors: list[Tensor], largest: float) -> tuple[list[Tensor], float | Tensor]:

@@ -2,7 +2,6 @@
 
 import copy
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +9,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from repro.configs.toy import BilevelToy
-from repro.darts import bilevel, plain
-from repro.darts.bilevel import Functional, architecture_gradient, clip_gradients, finite_difference, virtual_step
+from repro.darts import plain
+from repro.darts.bilevel import Functional, architecture_gradient, finite_difference, virtual_step
 from repro.darts.plain_networks import SearchNetwork
 from repro.experiments.toy import fixed_point, train_loss, trajectory, valid_loss
+from repro.settings import PACKAGE
+from repro.training.clipping import clip_gradients
 
 
 @pytest.fixture
@@ -174,9 +175,8 @@ def test_a_largest_norm_of_0_clips_nothing(smooth):
     parameter.grad = torch.full((3,), 1e6)
     clip_gradients([parameter], 0)
     assert parameter.grad.eq(1e6).all()
-    package = Path(bilevel.__file__).parent
-    clipping = {path.stem for path in package.rglob("*.py") if "clip_grad_norm_" in path.read_text()}
-    assert clipping == {"bilevel", "plain", "verify_convolutional"}
+    clipping = {path.stem for path in PACKAGE.rglob("*.py") if "clip_grad_norm_" in path.read_text()}
+    assert clipping == {"clipping", "plain", "verify_cnn"}
 
 
 class Net(nn.Module):

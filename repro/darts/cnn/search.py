@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from repro.darts.bilevel import Functional, architecture_gradient, clip_gradients, unrolled_terms
+from repro.darts.bilevel import Functional, architecture_gradient, unrolled_terms
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
 from repro.data.images import Batches
@@ -20,6 +20,7 @@ from repro.spaces.genotypes import to_json
 from repro.training import parallel
 from repro.training.acceleration import autocast, without_tf32
 from repro.training.classifier import Average, Prepare
+from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from repro import progress
-from repro.darts.bilevel import Functional, clip_gradients
+from repro.darts.bilevel import Functional
 from repro.darts.rnn.language_model import LanguageModel, Output
 from repro.darts.rnn.windows import Lengths, Window, Windows, window
 from repro.data.text import batchify
 from repro.errors import ReproError
+from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch, Stateful, Values
 
 CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
