@@ -11,6 +11,7 @@ from finished import run
 from repro.configs.cifar10_search import CifarSearch
 from repro.data.images import load_images
 from repro.data.loader import _Order
+from repro.data.seeds import mixed_seed
 from repro.experiments import image_data
 from repro.training import devices, fit
 
@@ -125,7 +126,7 @@ def test_augmentation_is_independent_of_initialisation_and_order():
     assert abs(torch.corrcoef(torch.stack((initial.flatten(), drawn.flatten())))[0, 1]) < 0.2
     order = _Order(64, 64, 3, shuffled=True)
     (keys,) = order
-    generator = torch.Generator().manual_seed(devices.mixed_seed(3, "order", 0))
+    generator = torch.Generator().manual_seed(mixed_seed(3, "order", 0))
     assert torch.equal(torch.randperm(64, generator=generator), torch.tensor([index for index, _ in keys]))
     seeds = torch.empty(64, dtype=torch.int64).random_(generator=generator)
     assert not set(seeds.tolist()) & {seed for _, seed in keys}
@@ -133,5 +134,5 @@ def test_augmentation_is_independent_of_initialisation_and_order():
 
 def test_purposes_share_nothing_with_neighbours():
     purposes = ("initialisation", "order", "alpha-order", "augmentation", "windows", "paths", "evolution")
-    assert len({devices.mixed_seed(seed, word) % 2**32 for seed in range(100) for word in purposes}) == 700
-    assert devices.mixed_seed(1, "order", 23) != devices.mixed_seed(12, "order", 3) != devices.mixed_seed(1, "order")
+    assert len({mixed_seed(seed, word) % 2**32 for seed in range(100) for word in purposes}) == 700
+    assert mixed_seed(1, "order", 23) != mixed_seed(12, "order", 3) != mixed_seed(1, "order")

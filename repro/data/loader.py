@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import v2
 
 from repro.data.folders import Part
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.files import plain
-from repro.training import devices, parallel
 
 LONGEST = 70  # characters of a folder in which a socket can have a name of its own: 107 in all
 SIXTEEN = ("PNG", "PPM")  # formats that have 16 bits where Pillow says 32
@@ -104,8 +104,9 @@ def _small(picture: Image.Image) -> Image.Image:
 class _Order(Sampler):
     """The keys of this process's part of every batch in an epoch, from the batch `start` on; a part may be empty."""
 
-    def __init__(self, count: int, size: int, seed: int, shuffled: bool) -> None:
+    def __init__(self, count: int, size: int, seed: int, shuffled: bool, process: int = 0, processes: int = 1) -> None:
         self.count, self.size, self.seed, self.shuffled = count, size, seed, shuffled
+        self.process, self.processes = process, processes
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -117,7 +118,7 @@ class _Order(Sampler):
             order = torch.randperm(self.count, generator=self._generator("order"))
             seeds.random_(generator=self._generator("augmentation"))
         for batch in self._batches(order)[self.start :]:
-            rows = batch[parallel.rank() :: parallel.size()]
+            rows = batch[self.process :: self.processes]
             yield list(zip(rows.tolist(), seeds[rows].tolist(), strict=True))
 
     def _batches(self, order: Tensor) -> Sequence[Tensor]:
@@ -126,7 +127,7 @@ class _Order(Sampler):
         return batches[:-1] if self.shuffled and len(batches[-1]) == 1 < self.size else batches
 
     def _generator(self, purpose: str) -> torch.Generator:
-        return torch.Generator().manual_seed(devices.mixed_seed(self.seed, purpose, self.epoch))
+        return torch.Generator().manual_seed(mixed_seed(self.seed, purpose, self.epoch))
 
 
 class Loader:
@@ -136,6 +137,7 @@ class Loader:
     shuffled: in an order drawn for each epoch; else every picture once, in the order of the files.
     skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it. None: the same, where
         the experiment can leave nothing out.
+    process, processes: the number of this process, and how many there are.
     """
 
     def __init__(
@@ -149,12 +151,15 @@ class Loader:
         device: torch.device,
         shuffled: bool,
         skip: bool | None,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
-        self.order, self.device, self.skip = _Order(len(part.names), size, seed, shuffled), device, skip
+        self.order = _Order(len(part.names), size, seed, shuffled, process, processes)
+        self.device, self.skip = device, skip
         self.workers, self.images, self.seconds, self.unreadable = max(1, workers), 0, 0.0, set()
         tail = len(part.names) % size or size
-        if shuffled and 1 < tail < parallel.size():
-            raise UsageError(f"batch={size} leaves {tail} images to {parallel.size()} processes: take another batch")
+        if shuffled and 1 < tail < processes:
+            raise UsageError(f"batch={size} leaves {tail} images to {processes} processes: take another batch")
         if workers and len(place := tempfile.gettempdir()) > LONGEST:
             raise UsageError(f"TMPDIR={place} is too long for workers to meet there: set a shorter one, or workers=0")
         self.loader = DataLoader(
@@ -215,7 +220,7 @@ class Loader:
             leave_out = ", or leave them out by unreadable=skip" if self.skip is False else ""
             what = f"{count} of {whole} in its batch: replace such pictures{leave_out}"
             return f"{batch.unreadable[0]} cannot be read, {what}"
-        if self.order.shuffled and count and len(batch.labels) < 1 + (parallel.size() == 1):  # BatchNorm needs two
+        if self.order.shuffled and count and len(batch.labels) < 1 + (self.order.processes == 1):  # BatchNorm needs two
             left = "nor any other" if count == whole else "and all but one"
             return f"{batch.unreadable[0]} cannot be read, {left} of the {whole} of its batch"
         return None

@@ -10,12 +10,13 @@ from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.data.augment import Augment
 from repro.data.images import Batches, Images
+from repro.data.seeds import mixed_seed
 from repro.experiments.found import find_genotype
 from repro.experiments.image_data import augmentation, load, uses_bf16
 from repro.originals.cnn import load_released
 from repro.runs.run import Run
 from repro.spaces.genotypes import ConvGenotype, to_json
-from repro.training import checkpoints, devices, parallel
+from repro.training import checkpoints, parallel
 from repro.training.acceleration import compile_network, lay_out
 from repro.training.classifier import ImageTraining, evaluate, train_epoch
 from repro.training.cuda_graph import captured
@@ -34,7 +35,7 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     if params.weights:
         checkpoints.fill(network, params.weights, load_released)
     else:
-        order = devices.mixed_seed(params.seed, "order")
+        order = mixed_seed(params.seed, "order")
         batches = Batches(images.x_train[: -held or None], images.y_train[: -held or None], params.batch, seed=order)
         train_cell(params, run, network, batches, augment)
     valid = (images.x_train[-held:], images.y_train[-held:], augment.normalise, "valid")

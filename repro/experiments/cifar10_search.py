@@ -13,9 +13,10 @@ from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, 
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment
 from repro.data.images import Batches, Images
+from repro.data.seeds import mixed_seed
 from repro.experiments.image_data import augmentation, halves, load, uses_bf16
 from repro.runs.run import Run
-from repro.training import devices, parallel
+from repro.training import parallel
 from repro.training.acceleration import lay_out
 from repro.training.cuda_graph import captured
 from repro.training.fit import Epoch, fit
@@ -42,7 +43,7 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
         kind, optimizers = SimultaneousSearch, (sgd(params, network.weights()), alphas)
     searcher = kind(network, *optimizers, order=1, clip=params.grad_clip)
-    seeds = (devices.mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
+    seeds = (mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
     whole = [Batches(images.x_train, images.y_train, params.batch, seed=seed) for seed in seeds]
     return run_search(params, run, searcher, *whole, augmentation(params, images))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from repro.configs.cifar10_cells import CifarProgress, CifarRandom, CifarSelect, ShortTraining
 from repro.data.images import Images
+from repro.data.seeds import mixed_seed
 from repro.experiments import selection
 from repro.experiments.cifar10_eval import build_network, train_cell
 from repro.experiments.image_data import augmentation, halves, load
@@ -27,7 +28,7 @@ def select(params: CifarSelect, run: Run) -> dict[str, Any]:
 
 def draw_randomly(params: CifarRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among random ones."""
-    dice = random.Random(devices.mixed_seed(params.seed, "cells"))
+    dice = random.Random(mixed_seed(params.seed, "cells"))
     draw = lambda: random_genotype(dice, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, load(params, run)), MEASURE)
 

@@ -6,6 +6,7 @@ from repro.configs.common import Accelerated, ImageTraining
 from repro.data.augment import Augment
 from repro.data.draws import divide
 from repro.data.images import Batches, Images, load_images, split
+from repro.data.seeds import mixed_seed
 from repro.runs.run import Run
 from repro.training import devices
 from repro.training.acceleration import precision
@@ -37,7 +38,7 @@ def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:
 def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:
     """Return the published augmentation for these images, seeded by the run."""
     options = {"padding": images.x_train.shape[-1] // 8, "flip": FLIP[params.dataset], "cutout": cutout}
-    seed = devices.mixed_seed(params.seed, "augmentation")
+    seed = mixed_seed(params.seed, "augmentation")
     return Augment(images.mean, images.std, seed=seed, device=images.x_train.device, **options)
 
 
@@ -45,6 +46,6 @@ def halves(images: Images, fraction: float, batch: int, seed: int) -> tuple[Batc
     """Return batches of the first `fraction` of the training images and of the rest (Sect. 3.1.1)."""
     first, rest = divide(images.y_train, split(len(images.x_train), fraction))
     return (
-        Batches(images.x_train[first], images.y_train[first], batch, seed=devices.mixed_seed(seed, "order")),
-        Batches(images.x_train[rest], images.y_train[rest], batch, seed=devices.mixed_seed(seed, "alpha-order")),
+        Batches(images.x_train[first], images.y_train[first], batch, seed=mixed_seed(seed, "order")),
+        Batches(images.x_train[rest], images.y_train[rest], batch, seed=mixed_seed(seed, "alpha-order")),
     )

@@ -73,6 +73,7 @@ def load(params: ImageNetEval, run: Run) -> Pictures:
 def loaders(params: ImageNetEval, run: Run, data: Pictures, device: torch.device) -> tuple[Loader, Loader]:
     """Return batches of the training pictures, augmented, and of the validation pictures."""
     common = {"seed": params.seed, "workers": params.workers, "device": device, "skip": params.unreadable == "skip"}
+    common |= {"process": parallel.rank(), "processes": parallel.size()}
     return (
         Loader(data.train, train_transform(params.size), params.batch, shuffled=True, **common),
         Loader(data.valid, valid_transform(params.size, params.resize), params.batch, shuffled=False, **common),

@@ -8,13 +8,14 @@ from repro.configs.language_cells import CellTraining, PtbEval
 from repro.darts.rnn.language_model import LanguageModel
 from repro.darts.rnn.training import Descent, LanguageTraining, evaluate, perplexity, streams, train_epoch
 from repro.darts.rnn.windows import Lengths, training_length
+from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus
 from repro.experiments.found import find_genotype
 from repro.experiments.language_data import dropout, load
 from repro.originals.rnn import load_model
 from repro.runs.run import Run
 from repro.spaces.genotypes import RecurrentGenotype, to_json
-from repro.training import checkpoints, devices
+from repro.training import checkpoints
 from repro.training.fit import fit
 
 VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
@@ -48,7 +49,7 @@ def train_cell(
     descent = Descent(params.bptt, params.grad_clip, params.tar)
     training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
-    lengths = Lengths(training_length, devices.mixed_seed(params.seed, "windows"))
+    lengths = Lengths(training_length, mixed_seed(params.seed, "windows"))
     train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)
     fit(run, {"training": training, "lengths": lengths}, params.epochs, train_once)
     training.load_best()

@@ -9,9 +9,9 @@ from repro.darts.rnn.language_model import LanguageModel
 from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch
 from repro.darts.rnn.training import Descent, streams
 from repro.darts.rnn.windows import Lengths, search_length
+from repro.data.seeds import mixed_seed
 from repro.experiments.language_data import dropout, load
 from repro.runs.run import Run
-from repro.training import devices
 from repro.training.fit import Epoch, fit
 
 
@@ -36,7 +36,7 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
         params.moves_embedding,
     )
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
-    lengths = Lengths(search_length, devices.mixed_seed(params.seed, "windows"))
+    lengths = Lengths(search_length, mixed_seed(params.seed, "windows"))
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         return {**search_epoch(searcher, train, valid, lengths, epoch), **architecture(network)}

@@ -7,6 +7,7 @@ import torch
 
 from repro.configs.language_cells import PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.darts.rnn.search import random_cell
+from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus
 from repro.experiments import selection
 from repro.experiments.language_data import load
@@ -25,7 +26,7 @@ def select(params: PtbSelect, run: Run) -> dict[str, Any]:
 
 def draw_randomly(params: PtbRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among random ones."""
-    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "cells"))
+    generator = torch.Generator().manual_seed(mixed_seed(params.seed, "cells"))
     draw = lambda: random_cell(params.nodes, generator)
     return selection.draw_randomly(run, draw, params.samples, judge(params, *load(params, run)), MEASURE)
 

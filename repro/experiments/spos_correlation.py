@@ -8,6 +8,7 @@ import numpy as np
 
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import SposCorrelation
+from repro.data.seeds import mixed_seed
 from repro.errors import UsageError
 from repro.experiments.spos_data import Data, judge, load, recorded
 from repro.experiments.spos_networks import build
@@ -32,7 +33,7 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
         )
     data = load(supernet, run)
     run.record(data=table.checksums if table else {})
-    genes = draw(network.space, params.networks, devices.mixed_seed(params.seed, "networks"))
+    genes = draw(network.space, params.networks, mixed_seed(params.seed, "networks"))
     score = judge(supernet, run, network, data, params.bn_images)
     # before any is recalibrated: from then on the training's statistics are gone
     as_trained = [*map(recorded(run.child("not-recomputed"), replace(score, recalibrates=False), {}), genes)]

@@ -17,6 +17,7 @@ from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.data import loader
 from repro.data.folders import Part, find
 from repro.data.images import Batches
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.experiments import image_data
 from repro.experiments.spos_networks import layout_of
@@ -87,7 +88,7 @@ class Whole:
         """Return augmented batches; what does not fill one is left out: BatchNorm cannot do with a single 1x1 map."""
         images, augment = self.images, image_data.augmentation(self.params, self.images)
         x, y = images.x_train[indices], images.y_train[indices]
-        order = devices.mixed_seed(self.params.seed, "order")
+        order = mixed_seed(self.params.seed, "order")
         batches = Batches(x, y, self.params.batch, seed=order, drop_last=True)
         return Stream(batches, augment, {"batches": batches, "augment": augment})
 
@@ -149,10 +150,10 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
 
     UsageError where there are not so many.
     """
-    train, held = balanced_split(labels, params.valid_images, devices.mixed_seed(params.seed, "split"))
+    train, held = balanced_split(labels, params.valid_images, mixed_seed(params.seed, "split"))
     if bn_images > len(train):
         raise UsageError(f"bn_images={bn_images}, but {len(train)} images train the supernet: take fewer")
-    generator = torch.Generator().manual_seed(devices.mixed_seed(params.seed, "recalibration"))
+    generator = torch.Generator().manual_seed(mixed_seed(params.seed, "recalibration"))
     order = torch.randperm(len(train), generator=generator)
     return train, held, train[order[:bn_images].to(train.device)]
 

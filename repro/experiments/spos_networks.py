@@ -11,6 +11,7 @@ import numpy as np
 
 from repro.configs.references import Reference
 from repro.configs.spos_networks import PathTraining, SposRetrain
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.execution.preflight import check_architecture
 from repro.files import read_json
@@ -21,7 +22,7 @@ from repro.spos.evolution import random_gene
 from repro.spos.macro import MacroLayout, MacroNetwork
 from repro.spos.network import SinglePath
 from repro.spos.quantise import BITS, QuantisedResNet, ResidualLayout
-from repro.training import checkpoints, devices
+from repro.training import checkpoints
 
 AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
 
@@ -117,7 +118,7 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
         gene = PUBLISHED[name]
     elif name == "random":
         budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
-        rng = np.random.default_rng(devices.mixed_seed(params.seed, "network"))
+        rng = np.random.default_rng(mixed_seed(params.seed, "network"))
         gene = random_gene(whole.space, rng, budgets)
     else:
         gene = _uniform(whole.space, name) or _from_file(name)

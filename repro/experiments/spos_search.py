@@ -10,6 +10,7 @@ from repro import progress
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import SposSearch
 from repro.darts.cnn.depthwise import laid_out
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.experiments.spos_data import accelerate, judge, load, recorded
 from repro.experiments.spos_supernet import load_supernet
@@ -21,7 +22,6 @@ from repro.spos.evolution import Evaluate, Settings, State, search
 from repro.spos.network import SinglePath
 from repro.spos.path_training import measure_latency
 from repro.spos.quantise import GIGA
-from repro.training import devices
 
 BESIDE = 20  # random networks of the winner's cost
 # Cost -> the parameter that limits it, its unit, and its name in a result
@@ -44,13 +44,13 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     budgets, table = limits(params, costs), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
-    seed, explored = devices.mixed_seed(params.seed, "evolution"), {}
+    seed, explored = mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
     run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
-    looked_up = look_up(table, costs["multiply-adds"], best, devices.mixed_seed(params.seed, "equal-cost"))
+    looked_up = look_up(table, costs["multiply-adds"], best, mixed_seed(params.seed, "equal-cost"))
     return {
         "accuracy": evolved,
         "random_accuracy": drawn,

@@ -8,6 +8,7 @@ import numpy as np
 from repro.configs.registry import find
 from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.darts.complexity import count_parameters
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError
 from repro.experiments.spos_data import Stream, accelerate, divide, judge, load
 from repro.experiments.spos_networks import build, give_weights, layout_of, wants_bgr
@@ -33,7 +34,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     else:
         train_paths(params, run, network, path_sampler(params, network), data.stream(train))
     score = judge(params, run, network, data, params.bn_images)
-    rng = np.random.default_rng(devices.mixed_seed(params.seed, "evaluated-paths"))
+    rng = np.random.default_rng(mixed_seed(params.seed, "evaluated-paths"))
     rows = [
         {"gene": gene, "accuracy": score(gene)}
         for gene in (network.space.random(rng) for _ in range(params.evaluated_paths))
@@ -49,7 +50,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
 
 def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
     """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
-    seed = devices.mixed_seed(params.seed, "paths")
+    seed = mixed_seed(params.seed, "paths")
     if params.sampling == "uniform":
         return PathSampler(network.space, seed)
     costs = network.costs()

@@ -17,6 +17,7 @@ from repro.configs.spos_networks import SposCost, SposSupernet
 from repro.darts.cnn.search import ImageSearch
 from repro.darts.complexity import peak_bytes
 from repro.data.images import Images
+from repro.data.seeds import mixed_seed
 from repro.experiments import image_data, spos_data
 from repro.experiments.cifar10_search import build_search
 from repro.experiments.spos_networks import build
@@ -67,7 +68,7 @@ def compare_paths(params: SposCost, run: Run) -> dict[str, Any]:
     data = spos_data.load(supernet, run)
     whole, batch = _mixture(supernet, run, data)
     network = whole.network.network
-    sampler = PathSampler(network.space, devices.mixed_seed(params.seed, "paths"))
+    sampler = PathSampler(network.space, mixed_seed(params.seed, "paths"))
     run.restart([])
     for number in range(params.paths):
         gene = sampler()

@@ -1,6 +1,5 @@
 """The device a run works on, and the random state it works from."""
 
-import hashlib
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError
 
 Made = TypeVar("Made")
@@ -61,14 +61,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from this state
     torch.manual_seed(seed)
-
-
-def mixed_seed(seed: int, purpose: str, *numbers: int) -> int:
-    """Return a run's seed for one purpose, a plain word, and for the numbers of what is drawn anew, such as an epoch.
-
-    Neighbouring seeds and different purposes share nothing: two generators of one seed would give the same draws.
-    """
-    return int.from_bytes(hashlib.sha256(" ".join(map(str, (seed, purpose, *numbers))).encode()).digest()[:6], "big")
 
 
 def timed(step: Callable[[], Made], device: torch.device) -> tuple[Made, float]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
+from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.training import devices
 
@@ -265,4 +266,4 @@ def _unpacked(message: Tensor) -> Any:
 def diverge(seed: int, epoch: int) -> None:
     """Give every process but the first random draws of its own, by the epoch: a resumed run repeats them."""
     if rank():
-        devices.seed_everything(devices.mixed_seed(seed, "dropout", epoch, rank()))
+        devices.seed_everything(mixed_seed(seed, "dropout", epoch, rank()))

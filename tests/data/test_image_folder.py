@@ -16,7 +16,6 @@ from repro.data import folders
 from repro.data.folders import find, pictures, scan
 from repro.data.loader import MEAN, STD, Loader, _Order, normalise, train_transform, valid_transform
 from repro.errors import ReproError, UsageError
-from repro.training import parallel
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +29,10 @@ def folder(embedded, tmp_path):
     return shutil.copytree(embedded, tmp_path / "imagenet")
 
 
-def loader(part, *, transform=None, size=16, seed=0, workers=0, shuffled=True, skip=False):
+def loader(part, *, transform=None, size=16, seed=0, workers=0, shuffled=True, skip=False, **group):
     transform = transform or (train_transform(32) if shuffled else valid_transform(32, 36))
     cpu = torch.device("cpu")
-    return Loader(part, transform, size, seed=seed, workers=workers, device=cpu, shuffled=shuffled, skip=skip)
+    return Loader(part, transform, size, seed=seed, workers=workers, device=cpu, shuffled=shuffled, skip=skip, **group)
 
 
 # ---- the folders
@@ -248,11 +247,8 @@ def test_every_picture_is_in_one_part_of_one_batch(count, size, processes, shuff
     assert seen <= {*range(count)}
     assert len(seen) == len(whole) == count - (shuffled and count % size == 1)  # one by itself cannot be trained on
     parts = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "size", lambda: processes)
-        for rank in range(processes):
-            patch.setattr(parallel, "rank", lambda rank=rank: rank)
-            parts += [key for batch in order for key in batch]
+    for order.process, order.processes in ((process, processes) for process in range(processes)):
+        parts += [key for batch in order for key in batch]
     assert sorted(parts) == sorted(whole)
 
 
@@ -301,10 +297,9 @@ def test_input_pipeline_is_timed(embedded):
     assert batches.rate() > 1
 
 
-def test_batch_too_small_for_the_processes_is_refused(embedded, monkeypatch):
-    monkeypatch.setattr(parallel, "size", lambda: 5)
+def test_batch_too_small_for_the_processes_is_refused(embedded):
     with pytest.raises(UsageError, match=r"batch=28 leaves 4 images to 5 processes: take another batch"):
-        loader(find(embedded, 8).train, size=28)
+        loader(find(embedded, 8).train, size=28, processes=5)
 
 
 def test_real_samples(tmp_path):
