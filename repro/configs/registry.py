@@ -1,48 +1,27 @@
-"""Every experiment by name, in the order of the papers."""
+"""Every experiment by name, in the order of the notebooks: the records that the modules of this package hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-from repro.configs import (
-    cifar10_cells,
-    cifar10_search,
-    imagenet,
-    language_cells,
-    language_search,
-    spos_networks,
-    spos_search,
-    toy,
-)
+from repro import configs
 from repro.configs.record import Experiment
 from repro.configs.references import Reference
 from repro.errors import unknown
 
+WITHOUT = ("registry", "profiles")  # modules that hold no record, since they read this one
+
+
+def _records() -> Iterator[Experiment]:
+    """Go through the records of all modules beside this one."""
+    for name in (module.name for module in iter_modules(configs.__path__) if module.name not in WITHOUT):
+        values = vars(import_module(f"{configs.__name__}.{name}")).values()
+        yield from (value for value in values if isinstance(value, Experiment))
+
+
 EXPERIMENTS: Mapping[str, Experiment] = {
-    each.name: each
-    for each in (
-        toy.TOY,
-        cifar10_search.SEARCH,
-        cifar10_search.JOINT,
-        cifar10_cells.SELECT,
-        cifar10_cells.RANDOM,
-        cifar10_cells.PROGRESS,
-        cifar10_cells.EVAL,
-        imagenet.EVAL,
-        cifar10_search.COST,
-        language_search.SEARCH,
-        language_cells.SELECT,
-        language_cells.EVAL,
-        language_cells.RANDOM,
-        language_cells.PROGRESS,
-        language_cells.WIKITEXT2,
-        spos_networks.SUPERNET,
-        spos_search.BLOCKS,
-        spos_search.CHANNELS,
-        spos_search.BITS,
-        spos_networks.RETRAIN,
-        spos_search.CORRELATION,
-        spos_networks.COST,
-    )
+    each.name: each for each in sorted(_records(), key=lambda each: (each.notebook, each.name))
 }
 
 
