@@ -1,4 +1,6 @@
-"""The README: every command runs as written, every number of a paper is the paper's, every worked example works.
+"""README, CONTRIBUTING and docs/: every command runs as written, and every number is the paper's, or was measured.
+
+The worked examples are tested in test_examples.py.
 
 Commands of blocks and of the table of results run in this process, with the real plans, parameters and recipes, at a
 fraction of the smoke profile's size and without Papermill (test_engine.py has that). Only read by their own parsers are
@@ -12,16 +14,17 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
+import tomllib
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from prose import PAGES, README, ROOT, TEXT, blocks, commands, quoted, section
 
+import repro
 from repro import cli
 from repro.configs import hours, profiles
 from repro.configs.registry import EXPERIMENTS, find
@@ -33,11 +36,11 @@ from repro.report import pages
 from repro.results import claims, published
 from repro.runs.run import read_run
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = README.split("## Results")[1].split("\n## ")[0]
+RESULTS = section("README.md", "## Results")
+REST = TEXT.replace(RESULTS, "")
+SPEED = PAGES[ROOT / "docs" / "speed.md"]
+EXAMPLES = ("dataset=mine", "bilevel-starts")  # in commands that want the changes of a worked example
 
-OWN = "dataset=mine"  # of commands that want the changes of the worked example
 FEW_IMAGES = {"images": 48, "batch": 16, "epochs": 1, "channels": 2}
 FEW_WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "hidden_size": 8}
 FEW_STEPS = {"iterations": 2, "batch": 16, "images": 200}
@@ -59,21 +62,6 @@ SMALL = {
     "spos-cost": {"batch": 16, "paths": 1, **FEW_TURNS},
 }
 SMOKE = {each.name: each.sizes.get("smoke", {}) for each in EXPERIMENTS.values()}
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def commands(text):
-    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
-    return [line for line in lines if line]
-
-
-def quoted(text):
-    """The commands between single backticks."""
-    found = re.findall(r"(?<!`)`((?:repro|python|make|conda) [^`]+)`(?!`)", text)
-    return [part.split() for line in found for part in line.split(" && ")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -112,8 +100,13 @@ def flowers(folder):
             shutil.rmtree(extra)
 
 
+def is_of_example(command):
+    """Whether it wants the changes of a worked example: test_examples.py has it."""
+    return bool({*EXAMPLES} & {*command})
+
+
 def run(command):
-    """Run one command of the README; return its exit status."""
+    """Run one command; return its exit status."""
     program, *arguments = (
         path for word in command for path in (sorted(map(str, ROOT.glob(word))) if "*" in word else [word])
     )
@@ -128,7 +121,7 @@ def run(command):
         return sum(run(line) for line in made(arguments) if line[1] == "run")
     if program == "torchrun":
         return read_torchrun(arguments)
-    raise AssertionError(f"the README has a program that this test does not know: {program}")
+    raise AssertionError(f"this test does not know the program: {program}")
 
 
 def made(arguments):
@@ -158,8 +151,8 @@ def read_torchrun(arguments):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_every_command_of_a_block_runs(folder, capfd):
-    found = [command for block in blocks("sh") for command in commands(block) if OWN not in command]
-    assert len(found) > 12
+    found = [command for block in blocks("sh") for command in commands(block) if not is_of_example(command)]
+    assert len(found) > 17
     for command in found:
         assert run(command) == 0, (" ".join(command), capfd.readouterr().err[-2000:])
     assert (folder / "runs-none" / "report" / "report.html").exists()
@@ -185,10 +178,10 @@ def test_commands_in_the_text_are_ones_that_there_are(monkeypatch):
 
     monkeypatch.setattr(pool, "run_all", run_all)
     monkeypatch.setattr(preflight, "check", lambda *_: None)
-    for command in quoted(README.replace(RESULTS, "")):
+    for command in quoted(REST):
         if command[0] == "repro":
             options = typed.parse(command[1:])
-            if command[1:2] == ["run"] and len(command) > 2 and OWN not in command:
+            if command[1:2] == ["run"] and len(command) > 2 and not is_of_example(command):
                 assert cli.main(command[1:]) == 0, command
             assert options.command
         elif command[0] == "make":
@@ -261,9 +254,51 @@ def test_the_verdicts_are_those_of_the_published_runs(tmp_path, monkeypatch):
     assert block.splitlines() == listing_claims.markdown(claims.headlines())
 
 
-def test_every_link_leads_to_a_file():
-    for file in re.findall(r"\]\((?!http)([^)#]+)\)|src=\"([^\"]+)\"", README):
-        assert (ROOT / "".join(file)).exists(), file
+def test_every_link_leads_somewhere():
+    """To a file, and where it names a heading, to one that the file has."""
+    assert len(PAGES) == 8
+    for page, text in PAGES.items():
+        text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\((?!http)([^)]+)\)|src=\"([^\"]+)\"", text):
+            file, _, heading = "".join(link).partition("#")
+            target = (page.parent / file) if file else page
+            assert target.exists(), (page.name, file)
+            assert not heading or heading in anchors(target), (page.name, heading)
+
+
+def anchors(page):
+    """The headings of a page, as links spell them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 160
+
+
+def test_no_page_is_forgotten():
+    """Every page of docs/ has a link in the README, and leads back to something."""
+    named = re.findall(r"\]\((docs/\w+\.md|CONTRIBUTING\.md|CHANGELOG\.md|CITATION\.cff|LICENSE|SECURITY\.md)", README)
+    assert {ROOT / name for name in named} >= {*PAGES} - {ROOT / "README.md"}
+    assert {"CHANGELOG.md", "CITATION.cff", "LICENSE", "SECURITY.md"} <= {*named}
+
+
+def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    monkeypatch.setenv("REPRO_PUBLISHED", str(ROOT / "published"))
+    first = " ".join(README.split("## What holds")[0].split())
+    answers = claims.headlines()
+    assert f"of the {len(answers)} claims of both papers" in first
+    counts = listing_claims.claims(answers)[-1]
+    assert f"from finished runs, {counts}." in first
+    assert f"So far {len([*(ROOT / 'published').glob('*/*/result.json')])} runs are finished" in first
+    assert cli.main(["verify", *map(str, sorted((ROOT / "tests" / "reference").glob("*.npz")))]) == 0
+    rows = re.findall(r"^  \S+ +(\S+)  \(at most", capsys.readouterr().out, re.MULTILINE)
+    number, largest = re.search(r"(\d+) arrays that it computed.*largest relative difference of (\S+) ", first).groups()
+    assert len(rows) == int(number)
+    assert max(map(float, rows)) < 10 * float(largest)  # another machine rounds otherwise
+    faults = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (.+ faults in real runs)$", faults, re.MULTILINE).group(1) in first
 
 
 def test_our_speed_is_what_was_measured():
@@ -273,7 +308,7 @@ def test_our_speed_is_what_was_measured():
         name, ratios, memory = case["case"], case["ratios"]["ours"], case["peak_mib"]
         for old, new in words.items():
             name = name.replace(old, new)
-        (row,) = re.findall(rf"^\| {name} \|(.+)\|$", README, re.MULTILINE)
+        (row,) = re.findall(rf"^\| {name} \|(.+)\|$", SPEED, re.MULTILINE)
         seconds = [f"{case['median'][formulation]:#.3g} s" for formulation in ("plain", "ours")]
         ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         cells = [*seconds, ratio, f"{memory['ours'] / memory['plain']:.2f}", f"{case['fraction_of_floor']:.0%}"]
@@ -282,85 +317,16 @@ def test_our_speed_is_what_was_measured():
             assert cell.startswith(value), (name, value, cell)
 
 
-def patched(folder, diff):
-    """A copy of the package with the changes of a block of the README."""
-    shutil.copytree(ROOT / "repro", folder / "repro", ignore=shutil.ignore_patterns("__pycache__"))
-    for file, changes in re.findall(r"^# (repro/\S+)\n(.*?)(?=^# |\Z)", diff, re.MULTILINE | re.DOTALL):
-        text = (folder / file).read_text()
-        for change in changes.split("@@\n"):
-            lines = change.splitlines(keepends=True)
-            old = "".join(line[1:] for line in lines if line[0] in " -")
-            new = "".join(line[1:] for line in lines if line[0] in " +")
-            assert text.count(old) == 1, f"{file} no longer holds what the README changes:\n{old}"
-            text = text.replace(old, new)
-        (folder / file).write_text(text)
-    return folder
-
-
-def python(folder, *arguments, **environment):
-    """Run Python with the package of a folder; return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "REPRO_RUNS": str(folder / "runs"), **environment}
-    command = [sys.executable, *arguments]
-    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    return answer.stdout
-
-
-TINY = [f"{name}={value}" for name, value in {**FEW_IMAGES, "cells": 3}.items()]
-
-
-def test_the_data_set_of_the_example_can_be_searched_on(tmp_path):
-    (diff,) = [block for block in blocks("diff") if "SOURCES" in block]
-    package, random = patched(tmp_path, diff), np.random.default_rng(0)
-    arrays = {}
-    for part, n in (("train", 300), ("test", 90)):
-        arrays[f"x_{part}"] = random.integers(0, 256, (n, 16, 16, 3), np.uint8)
-        arrays[f"y_{part}"] = np.arange(n) % 3
-    np.savez(tmp_path / "mine.npz", **arrays)
-    printed = [command for block in blocks("sh") for command in commands(block) if OWN in command]
-    assert [command[2] for command in printed] == ["cifar10-search", "cifar10-eval"]
-    for command in printed:
-        values = [word for word in command[3:] if word != "-p"]  # exactly as printed; without the notebook
-        python(package, "-m", "repro.recipe", command[2], *values, REPRO_DATA=str(tmp_path))
-        assert list((tmp_path / "runs" / command[2]).glob("*/result.json"))
-
-
-NEW_OPERATION = """
-import json
-import torch
-from repro import recipe
-from repro.darts.cnn import search_network
-from repro.spaces.genotypes import SEARCH_OPERATIONS
-from repro.runs.run import existing_runs
-
-torch.manual_seed(0)
-network, x = search_network.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()
-for alpha in network.alphas:
-    alpha.data[:, SEARCH_OPERATIONS.index("dil_conv_7x7")] += 5
-folded = network(x)
-search_network.folds_on = lambda device: False
-on_a_gpu = network(x)
-assert torch.allclose(on_a_gpu, folded, rtol=1e-9)
-assert recipe.main(["cifar10-search", "nodes=1", *TINY]) == 0
-(run,) = existing_runs("cifar10-search")
-assert len(run.metrics()[0]["softmax_alpha"]["normal"][0]) == 9
-edges = [["dil_conv_7x7", 0], ["dil_conv_7x7", 1]]
-cell = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
-run.save("cell.json", cell)
-assert recipe.main(["cifar10-eval", f"genotype={run.path / 'cell.json'}", *TINY]) == 0
-"""
-
-
-def test_the_operation_of_the_example_is_searched_and_trained(tmp_path):
-    (diff,) = [block for block in blocks("diff") if "dil_conv_7x7" in block]
-    package = patched(tmp_path, diff)
-    python(package, "-c", f"TINY = {TINY!r}\n{NEW_OPERATION}")
-
-
 def test_both_papers_and_the_package_can_be_cited():
-    from importlib.metadata import version
-
-    (entries,) = blocks("bibtex")
-    assert re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE) == ["liu2019darts", "guo2020single", "repro"]
-    assert entries.count("{") == entries.count("}")
-    assert f"version   = {{{version('repro')}}}" in entries
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["version"], cited["license"]) == (repro.__version__, "MIT")
+    assert "The maintainers of repro" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    names = ["Differentiable Architecture Search", "Single Path One-Shot Neural Architecture Search"]
+    for name, paper in zip(names, cited["references"], strict=True):
+        assert name in paper["title"]
+        assert paper["authors"][0]["family-names"] in README
+        assert {paper["url"], paper["repository-code"]} <= {*re.findall(r"\]\((http[^)]+)\)", README)}
+    addresses = {paper[key] for paper in cited["references"] for key in ("url", "repository-code")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {*project["urls"].values()} == addresses
+    assert repro.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from listeners import beyond_loopback, listeners
+from prose import blocks, commands, section
 
 from repro.cli import main
 from repro.configs.registry import find
@@ -22,7 +23,6 @@ from repro.execution.board import Attempt
 from repro.recipe import run_recipe
 from repro.runs import run as runs
 from repro.runs import states
-from repro.settings import ROOT
 
 TINY = {"images": 32, "batch": 16, "channels": 1, "nodes": 1, "device": "cpu"}
 
@@ -285,13 +285,13 @@ def test_gpus_are_asked_of_the_driver(monkeypatch, tmp_path):
     assert workers.gpus() == []
 
 
-def test_the_commands_of_the_readme_are_ones_that_there_are():
+def test_the_commands_for_clusters_are_ones_that_there_are():
     from repro.execution.arguments import parse
 
-    block = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("```")[1]
-    commands = [line.split("#")[0].split() for line in block.splitlines()[1:] if line]
-    assert [command[0] for command in commands] == ["pip", "repro", "repro", "repro"]
-    for command in commands[1:]:
+    (block,) = blocks("console", section("docs/cluster.md", "## Many runs, with Dask"))
+    found = commands(block)
+    assert [command[0] for command in found] == ["pip", "repro", "repro", "repro"]
+    for command in found[1:]:
         options = parse(command[1:])
         if address := getattr(options, "address", None) or getattr(options, "cluster", None):
             with pytest.raises(UsageError, match="no certificate with its key"):

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from prose import section
 
 from repro.cli import main
 from repro.configs import hours, profiles
@@ -16,7 +17,6 @@ from repro.execution import plan, runner, schedule
 from repro.results import published
 from repro.results.rows import ROWS
 from repro.runs import run as runs
-from repro.settings import ROOT
 
 PAPER = [(experiment, changes) for experiment, changes in profiles.plan("paper")]
 
@@ -81,8 +81,8 @@ def test_the_paper_profile_on_many_gpus(capsys):
     assert not any("unknown" in line for line in lines)
 
 
-def test_the_readme_says_what_the_plan_says():
-    text = (ROOT / "README.md").read_text().split("### On a cluster")[1].split("\n## ")[0]
+def test_the_page_on_clusters_says_what_the_plan_says():
+    text = section("docs/cluster.md", "## How long it takes")
     jobs = runner.plan(profiles.plan("paper"), "paper", with_needs=True)
     known = plan.estimates(jobs)
     left = plan.tasks(jobs, known)
