@@ -151,11 +151,11 @@ def read_torchrun(arguments):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_every_command_of_a_block_runs(folder, capfd):
-    found = [command for block in blocks("sh") for command in commands(block) if not is_of_example(command)]
-    assert len(found) > 17
-    for command in found:
+    found = [tuple(command) for block in blocks("sh") for command in commands(block) if not is_of_example(command)]
+    assert len({*found}) > 15
+    for command in dict.fromkeys(found):
         assert run(command) == 0, (" ".join(command), capfd.readouterr().err[-2000:])
-        if command[:2] == ["repro", "verify"]:
+        if command[:2] == ("repro", "verify"):
             assert_agreement_is_as_told(capfd.readouterr().out)
     assert (folder / "runs-none" / "report" / "report.html").exists()
     assert (folder / "runs" / "imagenet-eval").is_dir()
