@@ -12,15 +12,14 @@ from repro.data.augment import Augment
 from repro.data.images import Batches, Images
 from repro.data.seeds import mixed_seed
 from repro.experiments.found import find_genotype
-from repro.experiments.image_data import augmentation, load, uses_bf16
+from repro.experiments.image_data import augmentation, load
 from repro.originals.cnn import load_released
 from repro.runs.run import Run
 from repro.spaces.genotypes import ConvGenotype, to_json
-from repro.training import checkpoints, parallel
-from repro.training.acceleration import compile_network, lay_out
+from repro.training import checkpoints
 from repro.training.classifier import ImageTraining, evaluate, train_epoch
-from repro.training.cuda_graph import captured
 from repro.training.fit import Epoch, fit
+from repro.training.setup import Setup
 
 
 def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
@@ -31,7 +30,6 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     images = load(params, run, last=held)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)
-    parallel.synchronise(network)
     if params.weights:
         checkpoints.fill(network, params.weights, load_released)
     else:
@@ -65,12 +63,10 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
     """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = CosineAnnealingLR(optimizer, params.epochs)
-    device = batches.x.device
-    bf16 = uses_bf16(params, run, device)
-    prepare = lay_out(params.channels_last, network, augment, device)
-    compile_network(params.compile, network, device)
-    training = ImageTraining(network, optimizer, params.grad_clip, params.auxiliary_weight, bf16=bf16)
-    step = captured(params.capture, training.step, network, [optimizer])
+    setup = Setup(params, run, network)
+    prepare = setup.laid_out(augment)
+    training = ImageTraining(network, optimizer, params.grad_clip, params.auxiliary_weight, bf16=setup.bf16)
+    step = setup.captured(training.step, optimizer)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]

@@ -6,15 +6,14 @@ from repro.configs.language_search import LanguageTraining
 from repro.darts.rnn.language_model import Dropout
 from repro.data.text import Corpus, load_corpus
 from repro.runs.run import Run
-from repro.training import devices
+from repro.training.setup import start
 
 
 def load(params: LanguageTraining, run: Run) -> tuple[Corpus, torch.device]:
     """Seed everything and return the corpus, cut to `params.tokens` words a part (0: all), and the run's device."""
-    device = devices.pick(params.device, params.threads)
-    devices.seed_everything(params.seed)
+    device = start(params, run)
     corpus = load_corpus(params.corpus)
-    run.record(device=devices.describe(device), data=corpus.checksums)
+    run.record(data=corpus.checksums)
     return corpus.head(params.tokens), device
 
 

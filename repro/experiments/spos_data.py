@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from repro.configs.common import Accelerated
 from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.data import loader
+from repro.data.augment import Prepare
 from repro.data.folders import Part, find
 from repro.data.images import Batches
 from repro.data.seeds import mixed_seed
@@ -28,8 +28,7 @@ from repro.spos.choice_blocks import bgr_255
 from repro.spos.evolution import Evaluate, remembered
 from repro.spos.network import SinglePath
 from repro.spos.path_training import Judge, balanced_split
-from repro.training import devices
-from repro.training.acceleration import Prepare, lay_out
+from repro.training.setup import Setup, start
 
 LARGER = 256 / 224  # short side of a validation picture over that of its middle
 
@@ -106,10 +105,9 @@ class Pictures:
 
     def __init__(self, params: PathTraining, run: Run) -> None:
         layout, self.params = layout_of(params), params
-        self.device, self.size = devices.pick(params.device, params.threads), layout.size
-        devices.seed_everything(params.seed)
+        self.device, self.size = start(params, run), layout.size
         found = find(data_folder() / params.folder, layout.classes)
-        run.record(device=devices.describe(self.device), data={params.dataset: found.checksum})
+        run.record(data={params.dataset: found.checksum})
         self.train, self.valid = found.train.head(params.images), found.valid
         self.labels = self.train.labels
 
@@ -158,19 +156,13 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
     return train, held, train[order[:bn_images].to(train.device)]
 
 
-def accelerate(params: Accelerated, run: Run, network: SinglePath, prepare: Prepare) -> tuple[Prepare, bool]:
-    """Let a network compute as the parameters ask; return what prepares its images, and whether it is in bfloat16."""
-    device = next(network.parameters()).device
-    bf16 = image_data.uses_bf16(params, run, device)
-    return lay_out(params.channels_last, network, prepare, device), bf16
-
-
 def judge(params: SposSupernet, run: Run, network: SinglePath, data: Data, bn_images: int) -> Judge:
     """Return the judge of candidates, the same for every one of this supernet."""
     _, held, some = divide(params, data.labels, bn_images)
     labels = data.labels[held].to(data.device)
-    how = accelerate(params, run, network, preparation(network, data))
-    return Judge(network, data.pick(some), data.pick(held), labels, *how)
+    setup = Setup(params, run, network)
+    prepare = setup.laid_out(preparation(network, data))
+    return Judge(network, data.pick(some), data.pick(held), labels, prepare, setup.bf16)
 
 
 def preparation(network: SinglePath, data: Data) -> Prepare:

@@ -12,7 +12,7 @@ from repro.configs.spos_search import SposSearch
 from repro.darts.cnn.depthwise import laid_out
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
-from repro.experiments.spos_data import accelerate, judge, load, recorded
+from repro.experiments.spos_data import judge, load, recorded
 from repro.experiments.spos_supernet import load_supernet
 from repro.runs.run import Run
 from repro.settings import data_folder
@@ -22,6 +22,7 @@ from repro.spos.evolution import Evaluate, Settings, State, search
 from repro.spos.network import SinglePath
 from repro.spos.path_training import measure_latency
 from repro.spos.quantise import GIGA
+from repro.training.setup import Setup
 
 BESIDE = 20  # random networks of the winner's cost
 # Cost -> the parameter that limits it, its unit, and its name in a result
@@ -113,8 +114,8 @@ def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str
     costs = network.costs()
     if params.latency:
         if not (run.path / "latency.json").exists():
-            how = accelerate(params, run, network, laid_out)
-            run.save("latency.json", measure_latency(network, *how).to_json())
+            setup = Setup(params, run, network)
+            run.save("latency.json", measure_latency(network, setup.laid_out(laid_out), setup.bf16).to_json())
         costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
     return costs
 

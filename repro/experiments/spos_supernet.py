@@ -10,7 +10,7 @@ from repro.configs.spos_networks import PathTraining, SposSupernet
 from repro.darts.complexity import count_parameters
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError
-from repro.experiments.spos_data import Stream, accelerate, divide, judge, load
+from repro.experiments.spos_data import Stream, divide, judge, load
 from repro.experiments.spos_networks import build, give_weights, layout_of, wants_bgr
 from repro.runs.run import Run, find_needed
 from repro.spaces.space import PathSampler
@@ -19,6 +19,7 @@ from repro.spos.network import SinglePath
 from repro.spos.path_training import path_training
 from repro.training import checkpoints, devices, fit
 from repro.training.classifier import train_epoch
+from repro.training.setup import Setup
 
 BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
 
@@ -68,8 +69,9 @@ def train_paths(
     last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
     """
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
-    augment, bf16 = accelerate(params, run, network, stream.augment)
-    training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
+    setup = Setup(params, run, network)
+    augment = setup.laid_out(stream.augment)
+    training = path_training(network, sampler, params.iterations, **rates, bf16=setup.bf16)
     steps = params.iterations + last_steps
 
     def train_once(epoch: fit.Epoch) -> dict[str, Any]:

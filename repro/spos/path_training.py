@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
+from repro.data.augment import Prepare
 from repro.errors import UsageError
 from repro.spaces.space import Cost, Gene, PathSampler
 from repro.spos.network import Region, SinglePath
-from repro.training.acceleration import Prepare, autocast
+from repro.training.acceleration import autocast
 
 
 class PathSGD(torch.optim.Optimizer):

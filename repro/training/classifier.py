@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from repro.data.augment import Prepare
 from repro.training import parallel
-from repro.training.acceleration import Prepare, autocast
+from repro.training.acceleration import autocast
 from repro.training.clipping import clip_gradients
 from repro.training.cuda_graph import Step
 from repro.training.fit import Epoch

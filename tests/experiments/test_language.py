@@ -17,6 +17,7 @@ from repro.runs.run import Run
 from repro.spaces.genotypes import PUBLISHED, RecurrentGenotype
 from repro.training import checkpoints
 from repro.training.fit import Epoch, fit
+from repro.training.observer import Observer
 
 CELL = RecurrentGenotype((("tanh", 0), ("relu", 1)), (1, 2))
 V, H, B = 12, 16, 4
@@ -53,6 +54,37 @@ def epochs_of(side, lengths):
         train = train[:60]
         return lambda epoch: search_epoch(side, train, valid, lengths, epoch)
     return lambda epoch: train_epoch(side, train, valid, lengths, epoch)
+
+
+class Watch(Observer):
+    """Takes the gradient and alpha in every step, before it and after."""
+
+    def __init__(self, side):
+        self.side, self.steps, self.moved, self.gradients = side, [], [], []
+
+    def before(self, index, *given):
+        self.alpha = self.side.network.alpha.detach().clone()
+        self.gradients.append(self.side.gradient(*given)[0][0].norm().item())
+
+    def after(self, index, *given):
+        self.steps.append(index)
+        self.moved.append(not torch.equal(self.alpha, self.side.network.alpha))
+
+
+def test_an_observer_of_the_search_changes_nothing():
+    """Though what it computes draws masks of dropout."""
+    plain, seen, rows = search(), search(), []
+    watch = Watch(seen)
+    for side, observers in ((plain, {}), (seen, {"watch": watch})):
+        torch.manual_seed(1)
+        train, valid = (streams(side.network, words(300, seed), B) for seed in (0, 1))
+        rows.append(search_epoch(side, train, valid, Lengths(search_length, 7), Epoch(0), **observers))
+    assert rows[0] == rows[1]
+    assert torch.equal(plain.network.alpha, seen.network.alpha)
+    assert watch.steps == [*range(len(watch.steps))]
+    assert len(watch.steps) > 1
+    assert all(watch.moved)
+    assert min(watch.gradients) > 0
 
 
 class Stop(Exception):

@@ -15,13 +15,15 @@ from torch.nn.functional import cross_entropy
 from repro.darts.bilevel import Functional, architecture_gradient, unrolled_terms
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
+from repro.data.augment import Prepare
 from repro.data.images import Batches
 from repro.spaces.genotypes import to_json
 from repro.training import parallel
 from repro.training.acceleration import autocast, without_tf32
-from repro.training.classifier import Average, Prepare
+from repro.training.classifier import Average
 from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch
+from repro.training.observer import Observer, observed
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
@@ -141,16 +143,19 @@ class SimultaneousSearch(ImageSearch):
         return loss, logits
 
 
-class Comparison:
-    """Watches a search of second order: compares Eq. 8 with the exact derivative in every so-manieth step."""
+class Comparison(Observer):
+    """Compares Eq. 8 with the exact derivative, in one of `every` steps of a search of second order.
 
-    def __init__(self, search: ImageSearch, every: int) -> None:
-        self.search, self.every = search, every
+    first: how many steps the search had taken when the epoch began.
+    """
+
+    def __init__(self, search: ImageSearch, every: int, first: int) -> None:
+        self.search, self.every, self.first = search, every, first
         self.cosines: list[float] = []
 
-    def __call__(self, step: int, train: Batch, valid: Batch) -> None:
-        """Compare both in the step of that index, before it is taken."""
-        if step % self.every == 0:
+    def before(self, index: int, train: Batch, valid: Batch) -> None:
+        """Compare both before the step is taken."""
+        if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,20 +168,19 @@ class Comparison:
 
 
 def search_epoch(
-    step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Comparison
+    step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Observer
 ) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error.
 
-    observers: see both batches before each step.
+    observers: see each step, with both batches.
     """
     average = Average()
     for images, labels in epoch.steps("train", train, average=average, **observers):
         valid_images, valid_labels = valid.next()
         batch = (parallel.mine(prepare(images)), parallel.mine(labels))
         valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
-        for observe in observers.values():
-            observe(epoch.index * len(train) + epoch.done("train"), batch, valid_batch)
-        average.add(*step(batch, valid_batch), batch[1])
+        found = observed(step, observers.values(), epoch.done("train"), batch, valid_batch)
+        average.add(*found, batch[1])
     return average.row("train")
 
 

@@ -20,6 +20,7 @@ from repro.darts.rnn.training import Average, Descent, mean_loss, perplexity, re
 from repro.darts.rnn.windows import Lengths, Window, Windows, window
 from repro.spaces.genotypes import Edge, RecurrentGenotype, to_json
 from repro.training.fit import Epoch, Values
+from repro.training.observer import Observer, observed
 
 
 @dataclass
@@ -87,19 +88,25 @@ class LanguageSearch:
 
 
 def search_epoch(
-    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch, **observers: Observer
 ) -> dict[str, Any]:
-    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
+    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate.
+
+    observers: see each step, with both windows and both hidden states (B, H).
+    """
     bptt = search.descent.bptt
 
     def once() -> dict[str, Any]:
         search.network.train()
         windows, average = Windows(train, lengths, bptt), Average()
         hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
-        for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
+        parts = {"windows": windows, "average": average, "hidden": hidden, **observers}
+        for start, length in epoch.steps("train", windows, **parts):
             search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt
             batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), bptt)
-            loss, hidden.train, hidden.valid = search.step(batch, other, hidden.train, hidden.valid)
+            given = (batch, other, hidden.train, hidden.valid)
+            done = epoch.done("train")
+            loss, hidden.train, hidden.valid = observed(search.step, observers.values(), done, *given)
             average.add(loss, batch[0].numel())
         losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid, epoch)}
         return {name: perplexity(loss) for name, loss in losses.items()}
