@@ -14,7 +14,7 @@ from repro.originals.verify import table, verify
 from repro.recipe import run_recipe
 from repro.spaces.genotypes import PUBLISHED
 from repro.spaces.space import PathSampler
-from repro.spos.path_training import Judge, path_training
+from repro.spos.path_training import PathJudge, path_training
 from repro.training import acceleration, cuda_graph, devices
 from repro.training.classifier import ImageTraining
 
@@ -86,7 +86,7 @@ def test_a_path_is_that_of_the_cpu(name, bf16, rel):
         network = NETWORKS[name]().to(device)
         prepare = acceleration.lay_out("auto", network, lambda x: x, torch.device(device))
         images, labels = (part.to(device) for part in paths_batch(64))
-        judge = Judge(network, images, images, labels, prepare, bf16)
+        judge = PathJudge(network, images, images, labels, prepare, bf16)
         accuracy = judge(network.space.random(np.random.default_rng(0)))
         trainer = path_training(network.eval(), PathSampler(network.space, 0), 40, bf16=bf16)
         found.append((trainer.step(prepare(images), labels)[0].item(), accuracy))

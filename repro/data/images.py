@@ -31,7 +31,7 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST = 2**30  # bytes of a data set
 
 
-class Source(NamedTuple):
+class ExpectedImages(NamedTuple):
     """What a data set must look like to be taken for what it says it is."""
 
     train: int
@@ -43,9 +43,9 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "digits": Source(1497, 300, (8, 8, 1), 10, None, None),
+    "digits": ExpectedImages(1497, 300, (8, 8, 1), 10, None, None),
     # the constants of the DARTS release, to the last digit
-    "cifar10": Source(
+    "cifar10": ExpectedImages(
         50000, 10000, (32, 32, 3), 10, (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)
     ),
 }
@@ -79,11 +79,11 @@ class Images:
             return self
         total = len(self.x_train)
         if count + last > total or last >= total:
-            held = f" and {last} held out" if last else ""
-            raise UsageError(f"images={count}{held}, but {self.name} has {total} for training: take fewer, or 0")
-        train, held = divide(self.y_train, total - last) if last else (slice(None), slice(0))
+            more = f" and {last} held out" if last else ""
+            raise UsageError(f"images={count}{more}, but {self.name} has {total} for training: take fewer, or 0")
+        train, held_out = divide(self.y_train, total - last) if last else (slice(None), slice(0))
         some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
-        x, y = (torch.cat([part[train][some], part[held]]) for part in (self.x_train, self.y_train))
+        x, y = (torch.cat([part[train][some], part[held_out]]) for part in (self.x_train, self.y_train))
         return replace(self, x_train=x, y_train=y)
 
     def halved(self) -> "Images":
@@ -111,13 +111,11 @@ def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
     return _images(name, arrays, SOURCES[name])
 
 
-def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
-    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and return the archive made from it.
+def fetch(folder: str | os.PathLike) -> None:
+    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and make an archive of it.
 
-    Raises ReproError when it cannot be had or its md5 sum is wrong; UsageError for any other `name`.
+    Raises ReproError when it cannot be had or its md5 sum is wrong.
     """
-    if name != "cifar10":
-        raise unknown("image data set to download", name, ["cifar10"])
     from torchvision.datasets import CIFAR10
 
     path = make_folder(Path(folder)) / "cifar10.npz"
@@ -126,7 +124,6 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
         _write(path, _from_torchvision(path.parent))
     except (OSError, RuntimeError, HTTPException) as error:
         raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {what_to_put(path.parent)}") from error
-    return [path]
 
 
 def split(n: int, fraction: float = 0.5) -> int:
@@ -241,9 +238,9 @@ def _from_torchvision(folder: Path) -> Arrays:
 def _read(path: Path) -> Arrays:
     """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
     try:
-        held = archives.read(path, MOST)
-        stored = str(held["checksum"]) if "checksum" in held else None
-        arrays = {name: held[name] for name in ARRAYS}
+        content = archives.read(path, MOST)
+        stored = str(content["checksum"]) if "checksum" in content else None
+        arrays = {name: content[name] for name in ARRAYS}
     except KeyError as error:
         raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -270,7 +267,7 @@ def checksum(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _images(name: str, arrays: Arrays, source: Source) -> Images:
+def _images(name: str, arrays: Arrays, source: ExpectedImages) -> Images:
     """Check the arrays against their source and view them as (N, C, H, W) tensors, without a copy."""
     for part, count in (("train", source.train), ("test", source.test)):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]

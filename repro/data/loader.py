@@ -81,8 +81,8 @@ class _Files(Dataset):
         began, images, unreadable = time.perf_counter(), [], {}
         for index, seed in keys:
             try:
-                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as held:
-                    picture = in_colour(_small(held))
+                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as image:
+                    picture = in_colour(_small(image))
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue

@@ -1,6 +1,6 @@
 """What every experiment on small images starts from: seeds, device, images, augmentation, and how they are divided."""
 
-from repro.configs.common import ImageTraining
+from repro.configs.common import SmallImageTraining
 from repro.data.augment import Augment
 from repro.data.draws import divide
 from repro.data.images import Batches, Images, load_images, split
@@ -12,7 +12,7 @@ from repro.training.setup import start
 FLIP = {"cifar10": True, "digits": False}
 
 
-def load(params: ImageTraining, run: Run, last: int = 0) -> Images:
+def load(params: SmallImageTraining, run: Run, last: int = 0) -> Images:
     """Seed everything and return the images on the run's device, `params.images` of them for training (0: all).
 
     last: so many of the data set's last training images come behind them.
@@ -24,7 +24,7 @@ def load(params: ImageTraining, run: Run, last: int = 0) -> Images:
     return images.head(params.images, last).to(device)
 
 
-def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:
+def augmentation(params: SmallImageTraining, images: Images, cutout: int = 0) -> Augment:
     """Return the published augmentation for these images, seeded by the run."""
     options = {"padding": images.x_train.shape[-1] // 8, "flip": FLIP[params.dataset], "cutout": cutout}
     seed = mixed_seed(params.seed, "augmentation")

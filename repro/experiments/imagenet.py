@@ -18,7 +18,7 @@ from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.genotypes import ConvGenotype, to_json
 from repro.training import checkpoints, devices, parallel
-from repro.training.classifier import Average, ImageTraining, measure
+from repro.training.classifier import ImageTraining, LossAndErrors, measure
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup, start
 
@@ -95,8 +95,8 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     schedule = LambdaLR(optimizer, lambda step: rate(params, step, len(train)))
     setup = Setup(params, run, network)
     prepare = setup.laid_out(normalise)
-    rates = (params.grad_clip, params.auxiliary_weight, params.label_smoothing)
-    training = ImageTraining(network, optimizer, *rates, setup.bf16)
+    how = (params.grad_clip, params.auxiliary_weight, params.label_smoothing)
+    training = ImageTraining(network, optimizer, *how, setup.bf16)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
         network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
@@ -118,7 +118,7 @@ def train_epoch(
 ) -> dict[str, Any]:
     """Train on every batch once; return loss, errors, and images a second of the steps and of the input pipeline."""
     training.network.train()
-    average, stopwatch = Average((1, 5)), devices.Stopwatch(loader.device)
+    average, stopwatch = LossAndErrors((1, 5)), devices.Stopwatch(loader.device)
     batches = loader.at(epoch.index, epoch.done("train"))
     for images, labels in epoch.steps("train", batches, average=average, stopwatch=stopwatch, loader=loader):
         with stopwatch:
@@ -131,7 +131,7 @@ def train_epoch(
 
 def test(network: EvaluationNetwork, loader: Loader, epoch: Epoch) -> dict[str, Any]:
     """Return loss, top-1 and top-5 error, and the number of pictures they are over."""
-    average = Average((1, 5))
+    average = LossAndErrors((1, 5))
     batches = epoch.steps("valid", loader.at(epoch.index, epoch.done("valid")), average=average, loader=loader)
     measure(network, ((normalise(images), labels) for images, labels in batches), average)
     return {**average.row("valid"), "valid_images": int(parallel.sums(average.count)[0])}

@@ -18,6 +18,7 @@ from repro.darts.complexity import peak_bytes
 from repro.data.augment import Prepare
 from repro.data.images import Images
 from repro.data.seeds import mixed_seed
+from repro.data.sources import ImageSource
 from repro.experiments import image_data, spos_data
 from repro.experiments.cifar10_search import build_search
 from repro.experiments.spos_networks import build
@@ -91,7 +92,7 @@ def _search_steps(params: CifarCost, run: Run, images: Images) -> tuple[Steps, P
     return steps, prepare
 
 
-def _mixture(params: SposSupernet, run: Run, data: spos_data.Data) -> tuple[PathTraining, tuple[Tensor, Tensor]]:
+def _mixture(params: SposSupernet, run: Run, data: ImageSource) -> tuple[PathTraining, tuple[Tensor, Tensor]]:
     """Return the training of the whole mixture of a supernet, and a batch for it."""
     mixture = Mixture(build(params)).to(data.device)
     stream = data.stream(torch.arange(len(data.labels)))
@@ -106,8 +107,8 @@ def _peak(whole: PathTraining, step: Callable[..., object], batch: tuple[Tensor,
     """Return the most bytes of tensors in a step, with the supernet, what its optimizer keeps of it, and the batch."""
     whole.optimizer.zero_grad()
     moments = [each for each in tree_leaves(dict(whole.optimizer.state)) if isinstance(each, Tensor)]
-    held = [*whole.network.parameters(), *whole.network.buffers(), *moments, *batch]
-    return peak_bytes(lambda: step(*batch), held, batch[0].device)
+    alive = [*whole.network.parameters(), *whole.network.buffers(), *moments, *batch]
+    return peak_bytes(lambda: step(*batch), alive, batch[0].device)
 
 
 def _turn(steps: Steps, batches: tuple[Any, Any], device: torch.device) -> dict[str, float]:

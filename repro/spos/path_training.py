@@ -136,7 +136,7 @@ def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor
 
 
 @dataclass(frozen=True)
-class Judge:
+class PathJudge:
     """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
 
     calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with

@@ -16,7 +16,7 @@ from repro.training.cuda_graph import Step
 from repro.training.fit import Epoch
 
 
-class Average:
+class LossAndErrors:
     """Mean loss and errors over an epoch and over all processes, summed on the device: one transfer at the end.
 
     top: an image is in the error's count when its class is not among so many of the largest logits.
@@ -93,9 +93,9 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on every batch once, by `training.step` or its captured `step`; return the training loss and error."""
     training.network.train()
-    average = Average()
+    average = LossAndErrors()
     for images, labels in epoch.steps("train", batches, average=average):
-        images, labels = parallel.mine(prepare(images)), parallel.mine(labels)
+        images, labels = parallel.own_part(prepare(images)), parallel.own_part(labels)
         average.add(*(step or training.step)(images, labels), labels)
     return average.row("train")
 
@@ -104,13 +104,13 @@ def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, prepare: Prepare, part: str, batch: int = 256
 ) -> dict[str, float]:
     """Return `<part>_loss` and `<part>_error` of the network in evaluation mode."""
-    images, labels = parallel.mine(images), parallel.mine(labels)
+    images, labels = parallel.own_part(images), parallel.own_part(labels)
     batches = ((prepare(x), y) for x, y in zip(images.split(batch), labels.split(batch), strict=True))
-    return measure(network, batches, Average()).row(part)
+    return measure(network, batches, LossAndErrors()).row(part)
 
 
 @torch.no_grad()
-def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: Average) -> Average:
+def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: LossAndErrors) -> LossAndErrors:
     """Add what the network in evaluation mode makes of this process's batches, as floats, to `average`.
 
     Batches may be empty: of several processes, some get a last batch that others do not.

@@ -184,8 +184,8 @@ class Captured:
 
     def _moving(self) -> tuple[Tensor, ...]:
         """Return every tensor that a step moves."""
-        held = (value for each in self.optimizers for state in each.state.values() for value in state.values())
-        moments = [value for value in held if isinstance(value, Tensor)]
+        values = (value for each in self.optimizers for state in each.state.values() for value in state.values())
+        moments = [value for value in values if isinstance(value, Tensor)]
         return *(p for each in self.optimizers for p in _parameters(each)), *self.network.buffers(), *moments
 
 

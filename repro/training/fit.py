@@ -44,7 +44,7 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[["
     seed, clock = torch.initial_seed(), Clock(60 * run.params.checkpoint_minutes)
     with progress.bar(run.path.name, start, epochs) as bar:
         for index in range(start, epochs):
-            parallel.diverge(seed, index)
+            parallel.draw_apart(seed, index)
             this = Epoch(index, run, state, clock, within)
             row = epoch(this)
             _refuse_non_finite(run, index, row)
@@ -87,15 +87,15 @@ def restore(run: Run, state: Mapping[str, Stateful]) -> tuple[int, dict[str, Any
 
     0 and None if there is no checkpoint.
     """
-    held, rows = parallel.from_leader(lambda: (checkpoints.load(run.path), run.metrics()))
-    if held is None:
+    checkpoint, rows = parallel.from_leader(lambda: (checkpoints.load(run.path), run.metrics()))
+    if checkpoint is None:
         run.restart([])
         return 0, None
     with _taken_over(run):
         for name, part in state.items():
-            part.load_state_dict(held["state"][name])
-        devices.restore_random_state(held["random"])
-        epochs, within = int(held["epochs"]), held.get("within")
+            part.load_state_dict(checkpoint["state"][name])
+        devices.restore_random_state(checkpoint["random"])
+        epochs, within = int(checkpoint["epochs"]), checkpoint.get("within")
     if len(rows) < epochs:
         raise ReproError(f"{run.path}: metrics.jsonl lacks some of {epochs} epochs: restore it, or delete the folder")
     run.restart(rows[:epochs])
@@ -163,8 +163,8 @@ class Epoch:
     def forget(self, *names: str) -> None:
         """Let the passes `names` begin again."""
         for name in names:
-            for held in (self.counts, self.parts, self.found):
-                held.pop(name, None)
+            for known in (self.counts, self.parts, self.found):
+                known.pop(name, None)
             self.ended.discard(name)
 
     def seconds(self) -> float:
@@ -173,8 +173,8 @@ class Epoch:
 
     def _checkpoint(self) -> None:
         """Checkpoint, in all processes together, unless a sum is not finite: the checkpoint before it is kept then."""
-        held = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self.parts.items()}
-        processes = parallel.gathered([{"parts": held, "random": devices.random_state()}])
+        states = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self.parts.items()}
+        processes = parallel.gathered([{"parts": states, "random": devices.random_state()}])
         if all(map(_is_finite, processes)):
             self.run.record()
             passes = {"steps": self.counts, "ended": sorted(self.ended), "seconds": self.seconds()}
@@ -192,7 +192,7 @@ class Epoch:
         if len(processes) == parallel.size():
             self.found = processes[rank]["parts"]
         elif rank == 0:
-            self.found = _added([held["parts"] for held in processes])
+            self.found = _added([process["parts"] for process in processes])
 
 
 class Clock:

@@ -13,8 +13,8 @@ from repro.configs.registry import EXPERIMENTS, find
 from repro.darts.cnn.search import ImageSearch, SimultaneousSearch
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.errors import ReproError, UsageError
-from repro.experiments import cifar10_search, cifar10_selection
-from repro.experiments.cifar10_selection import random_genotype
+from repro.experiments import cifar10_cells, cifar10_search
+from repro.experiments.cifar10_cells import random_genotype
 from repro.experiments.found import find_genotype
 from repro.spaces.genotypes import PUBLISHED, from_json, to_json
 from repro.training import checkpoints
@@ -176,7 +176,7 @@ def test_selection_takes_the_cell_with_the_lowest_error():
 def test_interrupted_selection_goes_on_with_the_next_cell():
     whole = run("cifar10-random", epochs=1, samples=3, nodes=1, **TINY)
     overrides = {"epochs": 1, "samples": 3, "nodes": 1, "momentum": 0.8999999999999999, **TINY}
-    with interrupted(cifar10_selection, "train_cell", at=2):
+    with interrupted(cifar10_cells, "train_cell", at=2):
         run("cifar10-random", **overrides)
     resumed = run("cifar10-random", **overrides)
     assert resumed.result["values"] == whole.result["values"]

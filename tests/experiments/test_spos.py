@@ -15,17 +15,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro.cli import main
 from repro.configs.registry import find
 from repro.configs.spos_networks import SposRetrain, SposSupernet
+from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
 from repro.experiments import spos_correlation, spos_search
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_networks import build, choose
-from repro.experiments.spos_supernet import path_sampler
+from repro.experiments.spos_training import path_sampler
 from repro.runs import provenance
 from repro.runs.run import open_run
 from repro.spaces.nas_bench import MACRO_SPACE, kendall_tau
 from repro.spaces.space import Space
 from repro.spos.choice_blocks import ChoiceBlock
-from repro.spos.quantise import GIGA
 from repro.training import acceleration, checkpoints
 
 COUNTS = Path(__file__).parents[1] / "reference" / "counts.json"

@@ -88,8 +88,8 @@ EDITS = (
     Edit(
         "validation images are augmented",
         "experiments/cifar10_search.py",
-        "network, augment.normalise, device)",
-        "network, augment, device)",
+        "setup.laid_out(augment.normalise)",
+        "setup.laid_out(augment)",
         SEARCH,
     ),
     Edit(
@@ -171,50 +171,54 @@ EDITS = (
     # cells trained from scratch
     Edit(
         "drop path is never scheduled",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "params.drop_path_rate * epoch.index / params.epochs",
         "params.drop_path_rate",
         EVAL,
     ),
     Edit(
         "drop path is never set",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)\n",
         "",
         EVAL,
     ),
-    Edit("the rate never falls", "experiments/cifar10_eval.py", "        schedule.step()\n", "        pass\n", EVAL),
+    Edit("the rate never falls", "experiments/cifar10_cells.py", "        schedule.step()\n", "        pass\n", EVAL),
     Edit(
         "no auxiliary head",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "auxiliary=params.auxiliary_weight > 0",
         "auxiliary=False",
         EVAL,
     ),
     Edit(
         "clip and auxiliary weight are swapped",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "params.grad_clip, params.auxiliary_weight",
         "params.auxiliary_weight, params.grad_clip",
         EVAL,
     ),
-    Edit("no decay", "experiments/cifar10_eval.py", ", weight_decay=params.weight_decay)", ")", EVAL),
+    Edit("no decay", "experiments/cifar10_cells.py", ", weight_decay=params.weight_decay)", ")", EVAL),
     Edit(
         "no cutout",
-        "experiments/cifar10_eval.py",
-        "augmentation(params, images, params.cutout)",
-        "augmentation(params, images)",
+        "experiments/cifar10_cells.py",
+        "last=held_out)\n    augment = augmentation(params, images, params.cutout)",
+        "last=held_out)\n    augment = augmentation(params, images)",
         EVAL,
     ),
     Edit(
         "the test error of training images",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "images.x_test, images.y_test",
         "images.x_train, images.y_train",
         EVAL,
     ),
     Edit(
-        "test images are augmented", "experiments/cifar10_eval.py", 'augment.normalise, "test"', 'augment, "test"', EVAL
+        "test images are augmented",
+        "experiments/cifar10_cells.py",
+        'augment.normalise, "test"',
+        'augment, "test"',
+        EVAL,
     ),
     Edit(
         "the auxiliary loss is dropped",
@@ -236,21 +240,21 @@ EDITS = (
     # selection
     Edit(
         "scored on the half that trained",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "evaluate(network, valid.x, valid.y,",
         "evaluate(network, train.x, train.y,",
         SELECT,
     ),
     Edit(
         "trained on the half that scores",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "train_cell(params, part, network, train, augment)",
         "train_cell(params, part, network, valid, augment)",
         SELECT,
     ),
     Edit(
         "cells from other starts",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "        devices.seed_everything(params.seed)\n",
         "",
         SELECT,
@@ -278,7 +282,7 @@ EDITS = (
     ),
     Edit(
         "none is drawn",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "SEARCH_OPERATIONS[1:]",
         "SEARCH_OPERATIONS",
         "cifar10-random",
@@ -295,8 +299,8 @@ EDITS = (
     Edit(
         "no label smoothing",
         "experiments/imagenet.py",
-        "params.auxiliary_weight, params.label_smoothing, bf16",
-        "params.auxiliary_weight, 0.0, bf16",
+        "params.auxiliary_weight, params.label_smoothing)",
+        "params.auxiliary_weight, 0.0)",
         PICTURES,
     ),
     Edit(
@@ -307,15 +311,15 @@ EDITS = (
         PICTURES,
     ),
     # recurrent cells
-    Edit("alpha is not decayed", "experiments/ptb_search.py", ", weight_decay=params.alpha_weight_decay", "", PTB),
+    Edit("alpha is not decayed", "experiments/language.py", ", weight_decay=params.alpha_weight_decay", "", PTB),
     Edit(
-        "w is not decayed", "experiments/ptb_search.py", "params.lr, weight_decay=params.weight_decay", "params.lr", PTB
+        "w is not decayed", "experiments/language.py", "params.lr, weight_decay=params.weight_decay", "params.lr", PTB
     ),
     Edit(
         "clip and TAR are swapped",
-        "experiments/ptb_search.py",
-        "params.grad_clip, params.tar",
-        "params.tar, params.grad_clip",
+        "experiments/language.py",
+        "params.grad_clip, params.tar),\n",
+        "params.tar, params.grad_clip),\n",
         PTB,
     ),
     Edit(
@@ -386,12 +390,12 @@ EDITS = (
     ),
     Edit(
         "held-out images train",
-        "experiments/spos_supernet.py",
+        "experiments/spos_training.py",
         "data.stream(train))",
         "data.stream(torch.arange(len(data.labels))))",
         SUPERNET,
     ),
-    Edit("always uniform", "experiments/spos_supernet.py", 'if params.sampling == "uniform":', "if True:", SUPERNET),
+    Edit("always uniform", "experiments/spos_training.py", 'if params.sampling == "uniform":', "if True:", SUPERNET),
     Edit(
         "BatchNorm is not recalibrated",
         "spos/path_training.py",
@@ -428,7 +432,7 @@ EDITS = (
     ),
     Edit(
         "no last pass for BatchNorm",
-        "experiments/spos_supernet.py",
+        "experiments/spos_training.py",
         "steps = params.iterations + last_steps",
         "steps = params.iterations",
         RETRAIN,

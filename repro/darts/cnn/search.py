@@ -20,14 +20,14 @@ from repro.data.images import Batches
 from repro.spaces.genotypes import to_json
 from repro.training import parallel
 from repro.training.acceleration import autocast, without_tf32
-from repro.training.classifier import Average
+from repro.training.classifier import LossAndErrors
 from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch
 from repro.training.observer import Observer, observed
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -> loss and logits
+ValidStep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -> loss and logits
 
 
 @dataclass
@@ -174,27 +174,27 @@ def search_epoch(
 
     observers: see each step, with both batches.
     """
-    average = Average()
+    average = LossAndErrors()
     for images, labels in epoch.steps("train", train, average=average, **observers):
         valid_images, valid_labels = valid.next()
-        batch = (parallel.mine(prepare(images)), parallel.mine(labels))
-        valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
+        batch = (parallel.own_part(prepare(images)), parallel.own_part(labels))
+        valid_batch = (parallel.own_part(prepare(valid_images)), parallel.own_part(valid_labels))
         found = observed(step, observers.values(), epoch.done("train"), batch, valid_batch)
         average.add(*found, batch[1])
     return average.row("train")
 
 
 def validate(
-    judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
+    judge: ValidStep, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
 ) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1).
 
     A last batch of one image has none, and is left out, as in training.
     """
-    average = Average()
+    average = LossAndErrors()
     batches = [(x, y) for x, y in zip(images.split(batch), labels.split(batch), strict=True) if len(y) > 1]
     for x, y in epoch.steps("valid", batches[epoch.done("valid") :], average=average):
-        x, y = parallel.mine(prepare(x)), parallel.mine(y)
+        x, y = parallel.own_part(prepare(x)), parallel.own_part(y)
         average.add(*judge(x, y), y)
     return average.row("valid")
 
