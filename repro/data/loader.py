@@ -135,8 +135,8 @@ class Loader:
 
     size: pictures in a batch of all processes together.
     shuffled: in an order drawn for each epoch; else every picture once, in the order of the files.
-    skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it. None: the same, where
-        the experiment can leave nothing out.
+    skip: True leaves out pictures that cannot be read, and lists them in `unreadable`; False raises a ReproError that
+        offers to skip them; None one that does not, where every picture is needed.
     process, processes: the number of this process, and how many there are.
     """
 

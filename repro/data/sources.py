@@ -14,8 +14,9 @@ from torchvision.transforms import v2
 
 from repro.data import loader
 from repro.data.augment import Augment, Prepare
+from repro.data.batches import Batches
 from repro.data.folders import Part, Pictures
-from repro.data.images import Batches, Images
+from repro.data.images import Images
 from repro.data.seeds import mixed_seed
 
 LARGER = 256 / 224  # short side of a validation picture over that of its middle

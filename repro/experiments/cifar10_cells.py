@@ -15,7 +15,8 @@ from repro.configs.cifar10_cells import CellTraining, CifarEval, CifarProgress, 
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.data.augment import Augment
-from repro.data.images import Batches, Images
+from repro.data.batches import Batches
+from repro.data.images import Images
 from repro.data.seeds import mixed_seed
 from repro.experiments import selection
 from repro.experiments.found import find_genotype

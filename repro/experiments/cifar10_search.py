@@ -12,7 +12,8 @@ from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkT
 from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment
-from repro.data.images import Batches, Images
+from repro.data.batches import Batches
+from repro.data.images import Images
 from repro.data.seeds import mixed_seed
 from repro.experiments.image_data import augmentation, halves, load
 from repro.runs.run import Run

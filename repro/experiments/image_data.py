@@ -2,8 +2,9 @@
 
 from repro.configs.common import SmallImageTraining
 from repro.data.augment import Augment
+from repro.data.batches import Batches
 from repro.data.draws import divide
-from repro.data.images import Batches, Images, load_images, split
+from repro.data.images import Images, load_images, split
 from repro.data.seeds import mixed_seed
 from repro.runs.run import Run
 from repro.training.setup import start

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from repro.configs.spos_networks import SinglePathTraining, SposSupernet
 from repro.data.augment import Prepare
+from repro.data.draws import balanced_split
 from repro.data.folders import find
 from repro.data.seeds import mixed_seed
 from repro.data.sources import ImageSource, InFolders, InMemory
@@ -23,7 +24,7 @@ from repro.spaces.space import Gene
 from repro.spos.choice_blocks import bgr_255
 from repro.spos.evolution import Evaluate, remembered
 from repro.spos.network import SinglePath
-from repro.spos.path_training import PathJudge, balanced_split
+from repro.spos.path_training import PathJudge
 from repro.training.setup import Setup, start
 
 
@@ -39,7 +40,7 @@ def load(params: SinglePathTraining, run: Run) -> ImageSource:
     return InFolders(found, layout.size, params.batch, seed=params.seed, workers=params.workers, device=device)
 
 
-def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
+def supernet_split(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of images that train a supernet, that are held out, and that recalibrate: some of the first.
 
     UsageError where there are not so many.
@@ -54,7 +55,7 @@ def divide(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor
 
 def judge(params: SposSupernet, run: Run, network: SinglePath, data: ImageSource, bn_images: int) -> PathJudge:
     """Return the judge of candidates, the same for every one of this supernet."""
-    _, held_out, some = divide(params, data.labels, bn_images)
+    _, held_out, some = supernet_split(params, data.labels, bn_images)
     labels = data.labels[held_out].to(data.device)
     setup = Setup(params, run, network)
     prepare = setup.laid_out(preparation(network, data))

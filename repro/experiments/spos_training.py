@@ -12,7 +12,7 @@ from repro.darts.complexity import count_parameters
 from repro.data.seeds import mixed_seed
 from repro.data.sources import ImageSource, Stream
 from repro.errors import ReproError
-from repro.experiments.spos_data import divide, judge, load, preparation
+from repro.experiments.spos_data import judge, load, preparation, supernet_split
 from repro.experiments.spos_networks import build, choose, give_weights, in_units, layout_of, wants_bgr
 from repro.runs.run import Run, find_needed
 from repro.spaces.space import PathSampler
@@ -30,7 +30,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
     network = build(params).to(data.device)
-    train, _, _ = divide(params, data.labels, params.bn_images)
+    train, _, _ = supernet_split(params, data.labels, params.bn_images)
     if params.weights:
         give_weights(network, params.weights)
         fit.save(run, {"network": network, "images": fit.Values(bgr=network.bgr)}, 0)

@@ -1,4 +1,4 @@
-"""What a step costs: two kinds of step take turns on one machine, so that what else it does hits both alike.
+"""What a step costs: two kinds of step take turns on one machine, so that other load on it affects both alike.
 
 First against second order (DARTS Table 1, search cost), and the whole mixture against one path (SPOS Table 7).
 """

@@ -19,7 +19,7 @@ from repro.training.fit import Epoch
 class LossAndErrors:
     """Mean loss and errors over an epoch and over all processes, summed on the device: one transfer at the end.
 
-    top: an image is in the error's count when its class is not among so many of the largest logits.
+    top: an image is wrong where its class is not among so many of the largest logits; an error for each number.
     """
 
     def __init__(self, top: Sequence[int] = (1,)) -> None:

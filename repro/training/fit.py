@@ -19,6 +19,7 @@ from repro import progress
 from repro.errors import Diverged, ReproError
 from repro.runs.run import Run
 from repro.training import checkpoints, devices, parallel
+from repro.training.clock import Clock
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class Epoch:
         index: int,
         run: Run | None = None,
         state: Mapping[str, Stateful] | None = None,
-        clock: "Clock | None" = None,
+        clock: Clock | None = None,
         within: dict[str, Any] | None = None,
     ) -> None:
         self.index, self.run, self.state, self.clock = index, run, state, clock
@@ -130,8 +131,8 @@ class Epoch:
     def steps(self, name: str, batches: Iterable[T], **parts: Stateful) -> Iterator[T]:
         """Yield `batches`, the rest of the pass `name`; checkpoint between two of them when the time has come.
 
-        parts: what the steps move beside the state of the run, such as sums. They are taken over from the checkpoint;
-        where other processes go on than have made it, each number and list is added up over those that have.
+        parts: what the steps move beside the state of the run, such as sums; restored from a checkpoint. Where it was
+        made by another number of processes, the first one gets the sum of their numbers and lists.
         """
         self.hold(name, **parts)
         if name in self.ended:
@@ -153,7 +154,7 @@ class Epoch:
         return self.counts.get(name, 0)
 
     def hold(self, name: str, **parts: Stateful) -> None:
-        """Let checkpoints within this epoch hold `parts`, by their names; take over what one has held of them."""
+        """Let checkpoints within this epoch hold `parts`, by their names; restore them where it goes on from one."""
         self.parts[name] = parts
         if name in self.found:
             with _taken_over(self.run):
@@ -195,42 +196,6 @@ class Epoch:
             self.found = _added([process["parts"] for process in processes])
 
 
-class Clock:
-    """When it is time for a checkpoint within an epoch.
-
-    The first process's clock decides. All agree by counting steps, and it is looked at after 1, 2, 4, ... of them, or
-    when it should be time at the pace so far: to ask it in every step would make a GPU wait.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.between = seconds
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from now, when there is a checkpoint."""
-        self.saved = time.monotonic()
-        self.restart_count()
-
-    def restart_count(self) -> None:
-        """Count steps from now: they may have another pace than those before."""
-        self.began, self.steps, self.look = time.monotonic(), 0, 1
-
-    def is_time(self) -> bool:
-        """Count a step, and return whether it is time after it."""
-        self.steps += 1
-        if self.steps < self.look:
-            return False
-        wait = parallel.from_leader(self._wait)
-        self.look = self.steps + wait
-        return wait == 0
-
-    def _wait(self) -> int:
-        """Return how many steps to take before the next look; 0 if it is time."""
-        now = time.monotonic()
-        left, pace = self.saved + self.between - now, max(now - self.began, 1e-9) / self.steps
-        return max(1, int(min(self.steps, left / pace))) if left > 0 else 0
-
-
 class Values:
     """Values that steps replace, as attributes that a checkpoint can hold."""
 
@@ -258,14 +223,14 @@ def _taken_over(run: Run) -> Iterator[None]:
 
 
 def _added(states: Sequence[Any]) -> Any:
-    """Return the sum of what several processes held: of numbers, tensors and lists, by their names."""
+    """Return the sums of the numbers, tensors and lists of several processes, by their names."""
     if isinstance(states[0], dict):
         return {name: _added([state[name] for state in states]) for name in states[0]}
     return sum(states[1:], states[0])
 
 
 def _is_finite(process: Mapping[str, Any]) -> bool:
-    """Whether all numbers are that a process holds of its passes."""
+    """Whether every number that a process holds of its passes is finite."""
     values = [value for parts in process["parts"].values() for part in parts.values() for value in part.values()]
     numbers = [value for value in values if isinstance(value, float) or (isinstance(value, Tensor) and not value.ndim)]
     return all(map(math.isfinite, numbers))

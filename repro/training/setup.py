@@ -1,6 +1,6 @@
-"""How one network of a run computes, set up in one place: device, seeds, and all that only changes how fast steps are.
+"""How a run and its networks compute, set up in one place: device, seeds, precision, layout, compilation, processes.
 
-Read this first; `acceleration`, `cuda_graph` and `parallel` are the parts that it puts together.
+It puts together what `devices`, `acceleration`, `cuda_graph` and `parallel` do one by one.
 """
 
 import torch

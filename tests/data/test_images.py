@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.data import images
+from repro.data.batches import Batches
 from repro.data.draws import divide
-from repro.data.images import Batches, ExpectedImages, Images, load_images, split
+from repro.data.images import ExpectedImages, Images, load_images, split
 from repro.errors import ReproError, UsageError
 
 SMALL = ExpectedImages(20, 10, (32, 32, 3), 10, (0.5,) * 3, (0.25,) * 3)

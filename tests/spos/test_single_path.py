@@ -11,13 +11,15 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from repro.data.augment import Augment
-from repro.data.images import Batches, load_images
+from repro.data.batches import Batches
+from repro.data.draws import balanced_split
+from repro.data.images import load_images
 from repro.errors import UsageError
 from repro.spaces.space import WIDTHS, Cost, PathSampler
 from repro.spos import plain as paper
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
 from repro.spos.macro import MacroLayout, MacroNetwork
-from repro.spos.path_training import PathJudge, accuracy, balanced_split, measure_latency, path_training, recalibrate
+from repro.spos.path_training import PathJudge, accuracy, measure_latency, path_training, recalibrate
 from repro.spos.quantise import QuantisedResNet, ResidualLayout
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch

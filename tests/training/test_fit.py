@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from repro.configs.common import Trained
-from repro.data.images import Batches
+from repro.data.batches import Batches
 from repro.errors import Diverged, ReproError
 from repro.runs.run import Run
 from repro.training import checkpoints

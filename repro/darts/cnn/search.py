@@ -16,7 +16,7 @@ from repro.darts.bilevel import Functional, architecture_gradient, unrolled_term
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
 from repro.data.augment import Prepare
-from repro.data.images import Batches
+from repro.data.batches import Batches
 from repro.spaces.genotypes import to_json
 from repro.training import parallel
 from repro.training.acceleration import autocast, without_tf32
