@@ -1,12 +1,13 @@
 """Images to train on and to judge by, wherever they are: whole in memory, or picture files decoded as they are needed.
 
-Both kinds of source give shuffled, augmented batches of any part of the training images, and any of them as tensors.
+Either source has `labels` (N,) of the training images, and gives augmented batches of any of these (`stream`), the same
+as one tensor (`pick`), and the `test` images: uint8, of which `normalise` makes floats on the `device`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,26 +41,6 @@ class Stream:
         return batches if steps >= len(batches) else islice(batches, steps - done)
 
 
-class ImageSource(Protocol):
-    """A data set of either kind; its images are uint8, `normalise` makes floats of them on the device."""
-
-    device: torch.device
-    labels: Tensor  # (N,) of the training images
-    normalise: Prepare
-
-    def stream(self, indices: Tensor) -> Stream:
-        """Return augmented batches of some of the training images."""
-        ...
-
-    def pick(self, indices: Tensor) -> Tensor:
-        """Return some of the training images (M, C, H, W), as they are."""
-        ...
-
-    def test(self) -> tuple[Tensor, Tensor]:
-        """Return the test images (N, C, H, W) and labels (N,)."""
-        ...
-
-
 class InMemory:
     """Small images that lie on the device as a whole; every stream gets an augmentation of its own."""
 
@@ -75,11 +56,11 @@ class InMemory:
         return Stream(batches, augment, {"batches": batches, "augment": augment})
 
     def pick(self, indices: Tensor) -> Tensor:
-        """Return some of the training images."""
+        """Return some of the training images (M, C, H, W)."""
         return self.images.x_train[indices]
 
     def test(self) -> tuple[Tensor, Tensor]:
-        """Return the test images and labels."""
+        """Return the test images (N, C, H, W) and labels (N,)."""
         return self.images.x_test, self.images.y_test
 
 
@@ -105,7 +86,7 @@ class InFolders:
         return Stream(self._loader(self.train.take(indices), transform, self.batch, True), loader.normalise, {})
 
     def pick(self, indices: Tensor) -> Tensor:
-        """Decode some of the training images."""
+        """Decode some of the training images: (M, 3, size, size)."""
         return self._decode(self.train.take(indices))
 
     def test(self) -> tuple[Tensor, Tensor]:
@@ -123,3 +104,6 @@ class InFolders:
     def _loader(self, part: Part, transform: v2.Transform, size: int, shuffled: bool) -> loader.Loader:
         options = {"seed": self.seed, "workers": self.workers, "device": self.device}
         return loader.Loader(part, transform, size, shuffled=shuffled, skip=None, **options)
+
+
+ImageSource = InMemory | InFolders
