@@ -69,7 +69,7 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
         network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to(GPU)
         network.set_drop_path(0.5)
         optimizer = torch.optim.SGD(network.parameters(), 0.0, 0.9)
-        training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+        training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
         step = cuda_graph.captured(asked, training.step, network, [optimizer])
         losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err

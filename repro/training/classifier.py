@@ -60,8 +60,8 @@ class ImageTraining:
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    clip: float
-    auxiliary: float  # weight of the auxiliary head's loss
+    grad_clip: float
+    auxiliary_weight: float  # of the auxiliary head's loss
     label_smoothing: float = 0.0
     bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
@@ -76,10 +76,10 @@ class ImageTraining:
             loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
             total = loss
             if side is not None:
-                total = loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
+                total = loss + self.auxiliary_weight * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
         parallel.mean(total, len(labels)).backward()
         parallel.sum_gradients(self.network.parameters())
-        clip_gradients(self.network.parameters(), self.clip)
+        clip_gradients(self.network.parameters(), self.grad_clip)
         self.optimizer.step()
         return loss.detach(), logits.detach()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from repro import progress
 from repro.errors import ReproError
@@ -61,9 +62,9 @@ class Recorded:
 
     def take(self, batches: Any) -> Any:
         """Take the step on other batches; return its results."""
-        _each(Tensor.copy_, self.batches, batches)
+        tree_map(Tensor.copy_, self.batches, batches)
         self.replay()
-        return _each(Tensor.clone, self.results)
+        return tree_map(Tensor.clone, self.results)
 
 
 class Refused:
@@ -129,7 +130,8 @@ class Captured:
 
     def _record(self, batches: Any) -> Any:
         """Record the step, and take it by a first replay; ReproError where plain steps would fail after a failure."""
-        self.state, batches = WarmingUp(WARM_UP), _each(Tensor.clone, batches)  # frees the memory of the last recording
+        self.state = WarmingUp(WARM_UP)  # frees the memory of the last recording
+        batches = tree_map(Tensor.clone, batches)
         try:
             replay, results = self.record(self.step, batches)
         except RuntimeError as error:
@@ -213,15 +215,8 @@ def _line(error: RuntimeError) -> str:
     return str(error).partition("\n")[0]
 
 
-def _each(function: Callable[..., Any], *trees: Any) -> Any:
-    """Apply a function to the tensors of nested tuples of one shape."""
-    if isinstance(trees[0], Tensor):
-        return function(*trees)
-    return tuple(_each(function, *branches) for branches in zip(*trees, strict=True))
-
-
-def _shapes(batches: Any) -> Any:
-    return _each(lambda tensor: tensor.shape, batches)
+def _shapes(batches: Any) -> list[torch.Size]:
+    return [tensor.shape for tensor in tree_leaves(batches)]
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

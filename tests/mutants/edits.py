@@ -227,7 +227,9 @@ EDITS = (
         "loss",
         EVAL,
     ),
-    Edit("the auxiliary loss has weight 1", "training/classifier.py", "loss + self.auxiliary * ", "loss + ", EVAL),
+    Edit(
+        "the auxiliary loss has weight 1", "training/classifier.py", "loss + self.auxiliary_weight * ", "loss + ", EVAL
+    ),
     Edit(
         "nothing is clipped",
         "training/classifier.py",

@@ -155,7 +155,7 @@ def test_no_evaluation_step_asks_for_a_value():
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to("meta")
     network.drops_paths = True
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
-    training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+    training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
     for images, labels in (pair[0] for pair in batches(2, device=torch.device("meta"))):
         assert training.step(images, labels)[1].shape == (8, 10)
 
@@ -268,7 +268,7 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
         torch.manual_seed(0)
         network, recorded = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1), []
         optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9)
-        training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+        training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
 
         def old_rate(*given):
             network.drop_path.fill_(0.0)

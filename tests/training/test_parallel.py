@@ -96,7 +96,7 @@ def train(steps):
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=2, classes=5, cells=3)
     parallel.synchronise(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
-    training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4, label_smoothing=0.1)
+    training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4, label_smoothing=0.1)
     losses = []
     for images, labels in [*batches(steps), *batches(1, size=3)]:
         average, labels = LossAndErrors((1, 5)), parallel.own_part(labels)
