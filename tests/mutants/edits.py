@@ -223,7 +223,7 @@ EDITS = (
     Edit(
         "the auxiliary loss is dropped",
         "training/classifier.py",
-        "loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)",
+        "loss + self.auxiliary_weight * cross_entropy(side, labels, label_smoothing=self.label_smoothing)",
         "loss",
         EVAL,
     ),
@@ -233,7 +233,7 @@ EDITS = (
     Edit(
         "nothing is clipped",
         "training/classifier.py",
-        "        clip_gradients(self.network.parameters(), self.clip)\n",
+        "        clip_gradients(self.network.parameters(), self.grad_clip)\n",
         "",
         EVAL,
     ),
