@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from repro.darts.grouped import differentiated_twice
+from repro.darts.double_backward import differentiated_twice
 
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 Order = Literal[1, 2, "exact"]
@@ -72,7 +72,7 @@ def unrolled_terms(
     momentum: float = 0.0,
     buffers: Sequence[Tensor] | None = None,
     weight_decay: float = 0.0,
-    clip: float = 0.0,
+    grad_clip: float = 0.0,
     precise_loss: Loss | None = None,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return both terms of Eq. 7, one tensor for each of `alphas`: the second, with its xi, is subtracted.
@@ -80,7 +80,7 @@ def unrolled_terms(
     order: 2 for the finite difference of Eq. 8, "exact" for double backward.
     xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
         `weight_decay` enter that step as they enter SGD's.
-    clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
+    grad_clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
     precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
     """
     weights = [weight.detach().requires_grad_() for weight in weights]
@@ -88,10 +88,10 @@ def unrolled_terms(
     held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
     with differentiated_twice() if exact else nullcontext():
         slope = _grad(train_loss(weights, held), weights, create_graph=exact)
-        step, coefficient = _clipped([part.detach() for part in slope], clip)
+        step, coefficient = _clipped([part.detach() for part in slope], grad_clip)
         ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
         direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))
-        vector, _ = _clipped(vector, clip)
+        vector, _ = _clipped(vector, grad_clip)
         del ahead, step
         if exact:
             implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def count_parameters(network: nn.Module, auxiliary: bool = False) -> int:
-    """Return the number of weights, without alphas and, unless `auxiliary`, without the auxiliary head."""
-    left_out = ("alphas",) if auxiliary else ("alphas", "auxiliary")
+def count_parameters(network: nn.Module, with_auxiliary_head: bool = False) -> int:
+    """Return the number of weights, without alphas and, unless `with_auxiliary_head`, without the auxiliary head."""
+    left_out = ("alphas",) if with_auxiliary_head else ("alphas", "auxiliary")
     return sum(p.numel() for name, p in network.named_parameters() if not name.startswith(left_out))
 
 

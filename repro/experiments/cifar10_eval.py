@@ -56,7 +56,7 @@ def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) 
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary_weight > 0,
+        auxiliary_head=params.auxiliary_weight > 0,
         in_channels=images.channels,
     ).to(images.x_train.device)
 
@@ -74,7 +74,7 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)
         row = train_epoch(training, batches, prepare, epoch, step)
         schedule.step()
         return {"lr": rate, **row}

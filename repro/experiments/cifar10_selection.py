@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from repro.configs.cifar10_cells import CifarProgress, CifarRandom, CifarSelect, ShortTraining
+from repro.darts.discretise import random_conv_genotype
 from repro.data.images import Images
 from repro.data.seeds import mixed_seed
 from repro.experiments import selection
 from repro.experiments.cifar10_eval import build_network, train_cell
 from repro.experiments.image_data import augmentation, halves, load
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, SEARCH_OPERATIONS, ConvGenotype, Edge
+from repro.spaces.genotypes import ConvGenotype
 from repro.training import devices
 from repro.training.classifier import evaluate
 
@@ -29,7 +30,7 @@ def select(params: CifarSelect, run: Run) -> dict[str, Any]:
 def draw_randomly(params: CifarRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among random ones."""
     dice = random.Random(mixed_seed(params.seed, "cells"))
-    draw = lambda: random_genotype(dice, params.nodes)
+    draw = lambda: random_conv_genotype(dice, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, load(params, run)), MEASURE)
 
 
@@ -56,16 +57,3 @@ def judge(params: ShortTraining, images: Images) -> selection.Judge:
         return evaluate(network, valid.x, valid.y, augment.normalise, "valid")["valid_error"]
 
     return valid_error
-
-
-def random_genotype(dice: random.Random, nodes: int) -> ConvGenotype:
-    """Draw a cell: for every node two different earlier states, and for each edge an operation, all uniformly.
-
-    `none` is not among the operations: it is not among those that a search derives either.
-    """
-    cells = []
-    for _ in ("normal", "reduce"):
-        sources = [source for node in range(nodes) for source in dice.sample(range(INPUTS + node), EDGES_PER_NODE)]
-        cells.append(tuple(Edge(dice.choice(SEARCH_OPERATIONS[1:]), source) for source in sources))
-    concat = tuple(range(INPUTS, INPUTS + nodes))
-    return ConvGenotype(cells[0], concat, cells[1], concat)

@@ -6,7 +6,7 @@ import torch
 
 from repro.configs.language_cells import CellTraining, PtbEval
 from repro.darts.rnn.language_model import LanguageModel
-from repro.darts.rnn.training import Descent, LanguageTraining, evaluate, perplexity, streams, train_epoch
+from repro.darts.rnn.training import CellTrainer, Descent, evaluate, perplexity, streams, train_epoch
 from repro.darts.rnn.windows import Lengths, training_length
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus
@@ -47,7 +47,7 @@ def train_cell(
     """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
     network = LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype, dropout=dropout(params)).to(device)
     descent = Descent(params.bptt, params.grad_clip, params.tar)
-    training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
+    training = CellTrainer(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
     lengths = Lengths(training_length, mixed_seed(params.seed, "windows"))
     train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)
@@ -61,7 +61,7 @@ def load_weights(params: PtbEval, genotype: RecurrentGenotype, corpus: Corpus) -
     state = checkpoints.of_run(params.weights)
     if state is None:
         return load_model(params.weights, corpus.vocabulary_size, genotype)
-    training = LanguageTraining(LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype), Descent())
+    training = CellTrainer(LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype), Descent())
     with checkpoints.fitting(params.weights):
         training.load_state_dict(state["training"])
         training.load_best()

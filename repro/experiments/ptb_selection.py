@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from repro.configs.language_cells import PtbProgress, PtbRandom, PtbSelect, ShortTraining
-from repro.darts.rnn.search import random_cell
+from repro.darts.discretise import random_recurrent_genotype
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus
 from repro.experiments import selection
@@ -27,7 +27,7 @@ def select(params: PtbSelect, run: Run) -> dict[str, Any]:
 def draw_randomly(params: PtbRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among random ones."""
     generator = torch.Generator().manual_seed(mixed_seed(params.seed, "cells"))
-    draw = lambda: random_cell(params.nodes, generator)
+    draw = lambda: random_recurrent_genotype(generator, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, *load(params, run)), MEASURE)
 
 

@@ -95,7 +95,7 @@ EDITS = (
     Edit(
         "w is not clipped",
         "darts/cnn/search.py",
-        "clip_gradients(self.clipped, self.clip)",
+        "clip_gradients(self.clipped, self.grad_clip)",
         "clip_gradients(self.clipped, 1e9)",
         SEARCH,
     ),
@@ -179,7 +179,7 @@ EDITS = (
     Edit(
         "drop path is never set",
         "experiments/cifar10_eval.py",
-        "        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)\n",
+        "        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)\n",
         "",
         EVAL,
     ),
@@ -187,8 +187,8 @@ EDITS = (
     Edit(
         "no auxiliary head",
         "experiments/cifar10_eval.py",
-        "auxiliary=params.auxiliary_weight > 0",
-        "auxiliary=False",
+        "auxiliary_head=params.auxiliary_weight > 0",
+        "auxiliary_head=False",
         EVAL,
     ),
     Edit(
@@ -278,9 +278,9 @@ EDITS = (
     ),
     Edit(
         "none is drawn",
-        "experiments/cifar10_selection.py",
-        "SEARCH_OPERATIONS[1:]",
-        "SEARCH_OPERATIONS",
+        "darts/discretise.py",
+        "dice.choice(space.operations[1:])",
+        "dice.choice(space.operations)",
         "cifar10-random",
     ),
     Edit(
@@ -326,7 +326,9 @@ EDITS = (
         PTB,
     ),
     Edit("the rate does not follow the window", "darts/rnn/search.py", "search.lr * length / bptt", "search.lr", PTB),
-    Edit("alpha's clip is dropped", "darts/rnn/search.py", '            "clip": self.descent.grad_clip,\n', "", PTB),
+    Edit(
+        "alpha's clip is dropped", "darts/rnn/search.py", '            "grad_clip": self.descent.grad_clip,\n', "", PTB
+    ),
     Edit(
         "the embedding moves",
         "darts/rnn/search.py",

@@ -9,16 +9,15 @@ autograd records it (`create_graph=True`), the plain formula is differentiated i
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from repro.darts.grouped import convolve
+from repro.darts.double_backward import convolve, recorded_gradient
 
 LAST = torch.channels_last
 
@@ -37,18 +36,6 @@ def maps(matrix: Tensor, like: Tensor) -> Tensor:
     """View (N * H * W, C) as (N, C, H, W), with N, H and W of `like`."""
     batch, _, height, width = like.shape
     return matrix.view(batch, height, width, -1).permute(0, 3, 1, 2)
-
-
-def differentiate(
-    plain: Callable[..., Any], inputs: Sequence[Tensor], gradient: Tensor | Sequence[Tensor]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of the plain formula, such that they can be differentiated again."""
-    with torch.enable_grad():
-        aliases = [tensor.view_as(tensor) for tensor in inputs]  # one input may have been computed from another
-        output = plain(*aliases)
-    wanted = [tensor for tensor in aliases if tensor.requires_grad]
-    found = iter(torch.autograd.grad(output, wanted, gradient, create_graph=True, materialize_grads=True))
-    return tuple(next(found) if tensor.requires_grad else None for tensor in aliases)
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -98,12 +85,13 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, None, *differentiate(partial(plain_depthwise, *ctx.geometry), (x, weight), gradient)
+            plain = partial(plain_depthwise, *ctx.geometry)
+            return None, None, *recorded_gradient(plain, (x, weight), ctx.needs_input_grad[2:], gradient)
         gradient = gradient.contiguous(memory_format=LAST)
-        return None, None, *Reader(x).gradients(*ctx.geometry, weight, gradient, ctx.needs_input_grad[2:])
+        return None, None, *InputReader(x).gradients(*ctx.geometry, weight, gradient, ctx.needs_input_grad[2:])
 
 
-class Reader:
+class InputReader:
     """Gradients of all depthwise convolutions that read one input.
 
     oneDNN is fast for kernels of at most 3 columns without dilation. So pixels that are read together in a dilated
@@ -142,9 +130,9 @@ class Reader:
         return _two_columns_apart(self.x)
 
     @cached_property
-    def together(self) -> "Reader":
+    def together(self) -> "InputReader":
         """What kernels of dilation 2 read, without the gaps."""
-        return Reader(_together(self.x))
+        return InputReader(_together(self.x))
 
 
 def _two_columns_apart(x: Tensor) -> tuple[Tensor, Tensor]:

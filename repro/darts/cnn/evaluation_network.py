@@ -17,7 +17,8 @@ from torch.nn import functional
 from repro.darts.cnn import depthwise
 from repro.darts.cnn.operations import Identity, Preprocess, Shape, operation, plain_sum, stack
 from repro.errors import ReproError, unknown
-from repro.spaces.genotypes import EDGES_PER_NODE, ConvGenotype
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CONVOLUTIONAL, ConvGenotype
 
 
 class DiscreteCell(nn.Module):
@@ -33,17 +34,17 @@ class DiscreteCell(nn.Module):
             operation(op, shape.channels, shape.stride(source)) for op, source in self.edges
         )
 
-    def forward(self, before: Tensor, last: Tensor, drop_path: Tensor | None) -> Tensor:
-        """Compute the nodes in order; `drop_path` is the rate, None without."""
+    def forward(self, before: Tensor, last: Tensor, drop_path_rate: Tensor | None) -> Tensor:
+        """Compute the nodes in order; `drop_path_rate` is None without drop path."""
         states = self.preprocess(before, last)
         results: list[Tensor] = []
         for edge, apply in zip(self.edges, self.operations, strict=True):
             result = apply(states[edge.source])
             # Deviation: the paper drops every path; the released code spares identities, and so do we
-            if drop_path is not None and not isinstance(apply, Identity):
-                result = drop_images(result, drop_path)
+            if drop_path_rate is not None and not isinstance(apply, Identity):
+                result = drop_images(result, drop_path_rate)
             results.append(result)
-            if len(results) == EDGES_PER_NODE:
+            if len(results) == CONVOLUTIONAL.keep:
                 states.append(plain_sum(results))
                 results = []
         return torch.cat([states[state] for state in self.concat], dim=1)
@@ -156,7 +157,7 @@ class EvaluationNetwork(nn.Module):
         channels: int = 36,
         classes: int = 10,
         cells: int = 20,
-        auxiliary: bool = True,
+        auxiliary_head: bool = True,
         in_channels: int = 3,
     ) -> None:
         super().__init__()
@@ -170,24 +171,24 @@ class EvaluationNetwork(nn.Module):
         self.stem = make_stem(in_channels, channels)
         self.cells = stack(partial(DiscreteCell, genotype), cells, channels, self.stem.widths, self.stem.reduced)
         self.classifier = nn.Linear(self.cells[-1].width, classes)
-        self.auxiliary_after = 2 * cells // 3
+        self.auxiliary_after = reductions(cells)[1]
         width = self.cells[self.auxiliary_after].width
-        self.auxiliary = AuxiliaryHead(width, classes, pooling_stride, last_norm) if auxiliary else None
-        self.register_buffer("drop_path", torch.zeros(()), persistent=False)
+        self.auxiliary = AuxiliaryHead(width, classes, pooling_stride, last_norm) if auxiliary_head else None
+        self.register_buffer("drop_path_rate", torch.zeros(()), persistent=False)
         self.drops_paths = False
 
-    def set_drop_path(self, rate: float) -> None:
+    def set_drop_path_rate(self, rate: float) -> None:
         """Drop paths with this rate from now on; at 0 the network computes as if there were no drop path."""
-        self.drop_path.fill_(rate)
+        self.drop_path_rate.fill_(rate)
         self.drops_paths = rate > 0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits (N, classes) and, in training with an auxiliary head, those of the head."""
-        drop_path = self.drop_path if self.training and self.drops_paths else None
+        drop_path_rate = self.drop_path_rate if self.training and self.drops_paths else None
         before, last = self.stem(depthwise.laid_out(x))
         auxiliary = None
         for index, cell in enumerate(self.cells):
-            before, last = last, cell(before, last, drop_path)
+            before, last = last, cell(before, last, drop_path_rate)
             if index == self.auxiliary_after and self.training and self.auxiliary is not None:
                 auxiliary = self.auxiliary(last)
         return self.classifier(last.mean(dim=(2, 3))), auxiliary

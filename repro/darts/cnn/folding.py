@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repro.darts.cnn.depthwise import Reader, differentiate, maps, plain_depthwise, rows, without_gaps
+from repro.darts.cnn.depthwise import InputReader, maps, plain_depthwise, rows, without_gaps
+from repro.darts.double_backward import recorded_gradient
 
 T = TypeVar("T")
 
@@ -63,15 +64,15 @@ class _DepthwiseMoments(torch.autograd.Function):
         tensors, results = tensors[: -len(mean)], tensors[-len(mean) :]
         if torch.is_grad_enabled():
             plain = partial(_plain_depthwise_moments, *ctx.geometry)
-            return None, None, None, *differentiate(plain, tensors, gradients)
+            return None, None, None, *recorded_gradient(plain, tensors, ctx.needs_input_grad[3:], gradients)
         slopes = _with_moments(gradients[:-2], results, mean, *gradients[-2:])
-        shared = Reader(tensors[0]) if count == 1 else None
+        shared = InputReader(tensors[0]) if count == 1 else None
         needed = ctx.needs_input_grad[3:]
         found: list[Tensor | None] = [None] * len(tensors)
         for index, (slope, weight) in enumerate(zip(slopes, tensors[count:], strict=True)):
             source = index % count
             wanted = needed[source], needed[count + index]
-            reader = shared or Reader(tensors[source])
+            reader = shared or InputReader(tensors[source])
             for_x, found[count + index] = reader.gradients(stride, dilation, weight, slope, wanted)
             found[source] = for_x if found[source] is None else found[source].add_(for_x)
         return None, None, None, *found
@@ -113,20 +114,20 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def mixture(
-    inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, planes: Sequence[Tensor], strengths: Tensor
+    inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, planes: Sequence[Tensor], scales: Tensor
 ) -> Tensor:
     """Sum 1x1 convolutions and weighted maps into one result of (N, M, H, W).
 
     inputs, weights: (N, C, H, W) and (M, C), one product each, together with one bias (M,).
-    planes: (N, M, H, W), each times its entry of `strengths`.
+    planes: (N, M, H, W), each times its entry of `scales`.
     """
-    return _Mixture.apply(len(inputs), bias, strengths, *inputs, *weights, *planes)
+    return _Mixture.apply(len(inputs), bias, scales, *inputs, *weights, *planes)
 
 
-def _plain_mixture(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+def _plain_mixture(count: int, bias: Tensor, scales: Tensor, *tensors: Tensor) -> Tensor:
     inputs, weights, planes = _thirds(count, tensors)
     products = [functional.conv2d(x, weight[..., None, None]) for x, weight in zip(inputs, weights, strict=True)]
-    weighted = [strength * plane for strength, plane in zip(strengths, planes, strict=True)]
+    weighted = [scale * plane for scale, plane in zip(scales, planes, strict=True)]
     return sum(products + weighted) + bias[:, None, None]
 
 
@@ -137,13 +138,13 @@ def _thirds(count: int, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], 
 
 class _Mixture(torch.autograd.Function):
     @staticmethod
-    def forward(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(count: int, bias: Tensor, scales: Tensor, *tensors: Tensor) -> Tensor:
         inputs, weights, planes = _thirds(count, tensors)
         total = torch.addmm(bias, rows(inputs[0]), weights[0].mT)
         for x, weight in zip(inputs[1:], weights[1:], strict=True):
             total.addmm_(rows(x), weight.mT)
-        for plane, strength in zip(planes, strengths, strict=True):
-            total.addcmul_(rows(plane), strength)
+        for plane, scale in zip(planes, scales, strict=True):
+            total.addcmul_(rows(plane), scale)
         return maps(total, like=inputs[0])
 
     @staticmethod
@@ -155,18 +156,19 @@ class _Mixture(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors  # read once: where cells are recomputed, that is when
         if torch.is_grad_enabled():
-            return None, *differentiate(partial(_plain_mixture, ctx.count), saved, gradient)
-        _, strengths, *tensors = saved
+            plain = partial(_plain_mixture, ctx.count)
+            return None, *recorded_gradient(plain, saved, ctx.needs_input_grad[1:], gradient)
+        _, scales, *tensors = saved
         inputs, weights, planes = _thirds(ctx.count, tensors)
-        _, _, strengths_needed, *needed = ctx.needs_input_grad
+        _, _, scales_needed, *needed = ctx.needs_input_grad
         inputs_needed, weights_needed, planes_needed = _thirds(ctx.count, needed)
         slope = rows(gradient)
         along = lambda plane: torch.dot(slope.flatten(), rows(plane).flatten())
         return (
             None,
             slope.sum(0),
-            torch.stack([along(plane) for plane in planes]) if strengths_needed and planes else None,
+            torch.stack([along(plane) for plane in planes]) if scales_needed and planes else None,
             *(maps(slope @ w, like=gradient) if n else None for w, n in zip(weights, inputs_needed, strict=True)),
             *(slope.mT @ rows(x) if n else None for x, n in zip(inputs, weights_needed, strict=True)),
-            *(gradient * s if n else None for s, n in zip(strengths, planes_needed, strict=True)),
+            *(gradient * s if n else None for s, n in zip(scales, planes_needed, strict=True)),
         )

@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from repro.darts.cnn import depthwise
 from repro.errors import ReproError, unknown
-from repro.spaces.genotypes import INPUTS, SEARCH_OPERATIONS
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CONVOLUTIONAL, SEARCH_OPERATIONS
 
 
 class Identity(nn.Identity):
@@ -191,7 +192,7 @@ class Shape(NamedTuple):
 
     def stride(self, source: int) -> int:
         """Return the stride of the edges that leave state `source`."""
-        return 2 if self.reduce and source < INPUTS else 1
+        return 2 if self.reduce and source < CONVOLUTIONAL.inputs else 1
 
 
 class Preprocess(nn.Module):
@@ -218,7 +219,7 @@ def stack(
     stacked = nn.ModuleList()
     before, last = stem
     for index in range(cells):
-        reduce = index in (cells // 3, 2 * cells // 3)
+        reduce = index in reductions(cells)
         channels = channels * 2 if reduce else channels
         stacked.append(make(Shape(before, last, channels, reduce, reduced_before)))
         before, last, reduced_before = last, stacked[-1].width, reduce

@@ -25,7 +25,6 @@ from repro.training.fit import Epoch
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -> loss and logits
 
 
 @dataclass
@@ -41,7 +40,7 @@ class ImageSearch:
     order: int | str = 2
     xi_scale: float = 1.0  # xi in units of the current learning rate of w
     eps: float = 0.01
-    clip: float = 5.0
+    grad_clip: float = 5.0
     bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
     def __post_init__(self) -> None:
@@ -98,7 +97,7 @@ class ImageSearch:
             loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
         parallel.sum_gradients(inputs)
-        clip_gradients(self.clipped, self.clip)
+        clip_gradients(self.clipped, self.grad_clip)
         return loss.detach(), logits.detach()
 
     @property
@@ -181,11 +180,17 @@ def search_epoch(
 
 
 def validate(
-    judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
+    judge: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    images: Tensor,
+    labels: Tensor,
+    prepare: Prepare,
+    batch: int,
+    epoch: Epoch,
 ) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1).
 
-    A last batch of one image has none, and is left out, as in training.
+    judge: returns the loss and the logits of images and labels. A last batch of one image has no statistics, and is
+    left out, as in training.
     """
     average = Average()
     batches = [(x, y) for x, y in zip(images.split(batch), labels.split(batch), strict=True) if len(y) > 1]

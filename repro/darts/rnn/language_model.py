@@ -16,21 +16,20 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
 
-from repro.darts.rnn.recurrence import ACTIVATIONS, Inputs, Norm, Wiring, recorded, times
+from repro.darts.double_backward import recorded_gradient
+from repro.darts.plain_recurrent import Inputs, StateNorm, times, wiring_of
 from repro.darts.rnn.unrolled import unroll
-from repro.spaces.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
+from repro.spaces.genotypes import RECURRENT, RecurrentGenotype
 
 INIT = 0.04  # weights start uniformly in -INIT..INIT
 LOGITS = 2**23  # values of the softmax held at a time
-
-assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
 
 
 @dataclass(frozen=True)
 class Dropout:
     """Rates of variational dropout; the defaults are the search's (A.1.2)."""
 
-    word: float = 0.0  # whole vocabulary_size, everywhere in the sequences
+    word: float = 0.0  # whole words, everywhere in the sequences
     embedding: float = 0.2
     input: float = 0.75  # the embedding where it enters the cell
     hidden: float = 0.25  # every state before it is mapped
@@ -56,7 +55,7 @@ class Output(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """A language model over `vocabulary_size` words with embedding, hidden state and cell of one `size` H.
+    """A language model over `vocabulary_size` words; embedding, hidden state and cell have one `hidden_size` H.
 
     Parameters: embedding (V, H), bias (V,), first (2H, 2H) whose rows read input and hidden state, maps (nodes, H, 2H),
     and in the search network alpha (edges, 5), started at `alpha_init` x N(0, 1).
@@ -65,7 +64,7 @@ class LanguageModel(nn.Module):
     def __init__(
         self,
         vocabulary_size: int,
-        size: int,
+        hidden_size: int,
         genotype: RecurrentGenotype | None = None,
         *,
         nodes: int = 8,
@@ -74,15 +73,15 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         nodes = len(genotype.recurrent) if genotype else nodes
-        self.dropout, self.wiring = dropout, _wiring(genotype, nodes)
-        self.embedding = nn.Parameter(torch.empty(vocabulary_size, size).uniform_(-INIT, INIT))
+        self.dropout, self.wiring = dropout, wiring_of(genotype, nodes)
+        self.embedding = nn.Parameter(torch.empty(vocabulary_size, hidden_size).uniform_(-INIT, INIT))
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
-        self.first = nn.Parameter(torch.empty(2 * size, 2 * size).uniform_(-INIT, INIT))
-        self.maps = nn.Parameter(torch.empty(nodes, size, 2 * size).uniform_(-INIT, INIT))
+        self.first = nn.Parameter(torch.empty(2 * hidden_size, 2 * hidden_size).uniform_(-INIT, INIT))
+        self.maps = nn.Parameter(torch.empty(nodes, hidden_size, 2 * hidden_size).uniform_(-INIT, INIT))
         self.alpha = self.norm = None
         if genotype is None:
-            self.alpha = nn.Parameter(alpha_init * torch.randn(nodes * (nodes + 1) // 2, 1 + len(ACTIVATIONS)))
-            self.norm = nn.BatchNorm1d(size, affine=False)
+            self.alpha = nn.Parameter(alpha_init * torch.randn(RECURRENT.rows(nodes).start, len(RECURRENT.operations)))
+            self.norm = nn.BatchNorm1d(hidden_size, affine=False)
 
     @property
     def alphas(self) -> list[nn.Parameter]:
@@ -131,7 +130,7 @@ class LanguageModel(nn.Module):
         gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H): does not depend on the step
         mixture = None if self.alpha is None else self.alpha.softmax(dim=1)
         inputs = Inputs(gates, hidden, self.first[size:], self.maps, mixture)
-        norm = self.norm and Norm(self.norm.running_mean, self.norm.running_var, self.norm.training)
+        norm = self.norm and StateNorm(self.norm.running_mean, self.norm.running_var, self.norm.training)
         states = unroll(self.wiring, norm, masks.hidden, inputs)
         return states, times(states, masks.output)
 
@@ -171,8 +170,8 @@ class _CrossEntropy(Function):
         targets, *inputs = ctx.saved_tensors[:4]
         if not torch.is_grad_enabled():
             return None, None, *(None if held is None else held * slope for held in ctx.saved_tensors[4:])
-        again = recorded(lambda *views: _plain(targets, *views), inputs, ctx.needs_input_grad[2:], slope)
-        return None, None, *again
+        plain = lambda *views: _plain(targets, *views)
+        return None, None, *recorded_gradient(plain, inputs, ctx.needs_input_grad[2:], slope)
 
 
 def _plain(targets: Tensor, states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -188,10 +187,3 @@ def _add_slopes(slopes: list[Tensor | None], start: int, slope: Tensor, part: Te
         weights.addmm_(slope.t(), part)
     if bias is not None:
         bias += slope.sum(0)
-
-
-def _wiring(genotype: RecurrentGenotype | None, nodes: int) -> Wiring:
-    if genotype is None:
-        return Wiring(tuple(slice(0, i + 1) for i in range(nodes)), None, tuple(range(1, nodes + 1)))
-    sources = tuple(slice(edge.source, edge.source + 1) for edge in genotype.recurrent)
-    return Wiring(sources, tuple(edge.op for edge in genotype.recurrent), genotype.concat)

@@ -15,10 +15,9 @@ from torch import Tensor
 from repro.darts.bilevel import Functional, Order, architecture_gradient
 from repro.darts.discretise import recurrent_genotype
 from repro.darts.rnn.language_model import LanguageModel
-from repro.darts.rnn.recurrence import ACTIVATIONS
-from repro.darts.rnn.training import Average, Descent, mean_loss, perplexity, retried
+from repro.darts.rnn.training import Descent, WindowAverage, mean_loss, perplexity, retried
 from repro.darts.rnn.windows import Lengths, Window, Windows, window
-from repro.spaces.genotypes import Edge, RecurrentGenotype, to_json
+from repro.spaces.genotypes import to_json
 from repro.training.fit import Epoch, Values
 
 
@@ -71,7 +70,7 @@ class LanguageSearch:
             "xi": group["lr"],
             "eps": self.eps,
             "weight_decay": group["weight_decay"],
-            "clip": self.descent.grad_clip,
+            "grad_clip": self.descent.grad_clip,
         }
         gradient = architecture_gradient(self.order, train_loss, valid_loss, self.weights, self.alphas, **options)
         return gradient, after[-1]
@@ -94,7 +93,7 @@ def search_epoch(
 
     def once() -> dict[str, Any]:
         search.network.train()
-        windows, average = Windows(train, lengths, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), WindowAverage()
         hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
         for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
             search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt
@@ -129,15 +128,6 @@ def architecture(network: LanguageModel) -> dict[str, Any]:
         "genotype": to_json(recurrent_genotype(network.alpha)),
         "softmax_alpha": network.alpha.softmax(dim=1).tolist(),
     }
-
-
-def random_cell(nodes: int, generator: torch.Generator) -> RecurrentGenotype:
-    """Draw a cell: for every node one of the states before it and one activation, all equally likely."""
-    names, edges = tuple(ACTIVATIONS), []
-    for i in range(nodes):
-        op, source = (int(torch.randint(count, (), generator=generator)) for count in (len(names), i + 1))
-        edges.append(Edge(names[op], source))
-    return RecurrentGenotype(tuple(edges), tuple(range(1, nodes + 1)))
 
 
 def _held_back(weights: Sequence[Tensor], embedding: Tensor) -> list[Tensor]:

@@ -61,7 +61,7 @@ class Descent:
 
 
 @dataclass
-class LanguageTraining:
+class CellTrainer:
     """An evaluation network with its optimizer, first SGD, then averaged SGD, and the best weights so far."""
 
     network: LanguageModel
@@ -120,15 +120,13 @@ class LanguageTraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def train_epoch(
-    training: LanguageTraining, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
-) -> dict[str, Any]:
+def train_epoch(training: CellTrainer, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch) -> dict[str, Any]:
     """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
     bptt = training.descent.bptt
 
     def once() -> dict[str, Any]:
         training.network.train()
-        windows, average = Windows(train, lengths, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), WindowAverage()
         state = Values(hidden=training.network.initial(train.shape[1]))
         averaging = training.trigger is not None
         for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
@@ -170,7 +168,7 @@ def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt
 
     Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
     """
-    average, state = Average(), Values(hidden=hidden)
+    average, state = WindowAverage(), Values(hidden=hidden)
     starts = range(0, len(text) - 1, bptt)[epoch.done("valid") :]
     for start in epoch.steps("valid", starts, average=average, state=state):
         tokens, targets = window(text, start, bptt)
@@ -198,7 +196,7 @@ def retried(state: Stateful, lr: float, epoch: Epoch, once: Callable[[], dict[st
     raise ReproError(f"the loss was not finite in {RETRIES + 1} tries of one epoch at lr={lr}: lower the learning rate")
 
 
-class Average:
+class WindowAverage:
     """The mean loss of windows, summed on the device and looked at now and then."""
 
     def __init__(self) -> None:
