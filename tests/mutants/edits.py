@@ -349,8 +349,8 @@ EDITS = (
     Edit(
         "the last weights are tested",
         "darts/rnn/training.py",
-        '            _copy(self.best["weights"], self.weights)\n',
-        "            pass\n",
+        'torch._foreach_copy_(self.weights, self.best["weights"])',
+        "pass",
         MODEL,
     ),
     Edit(

@@ -1,8 +1,8 @@
 """The evaluation networks (DARTS Sect. 3.2, A.2.3): a discrete cell, stacked, for CIFAR-10 and for ImageNet.
 
 (N, 3, 32, 32) -> (N, 10) behind a stem of one convolution; (N, 3, 224, 224) -> (N, 1000) behind three of stride 2.
-In training an auxiliary head (weight 0.4 in the loss) reads the cell of the second reduction, and drop path zeroes the
-results of whole operations, image by image.
+In training an auxiliary head (weight 0.4 in the loss) reads the second reduction cell, and drop path zeroes the results
+of operations, image by image.
 
 Equals `darts.plain_networks.evaluation_network`;
 held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
@@ -82,10 +82,10 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, classes: int, stride: int, last_norm: bool) -> None:
         super().__init__()
-        # Released code: the ImageNet head was trained without its last BatchNorm
+        # As in the released code, whose ImageNet head has no BatchNorm here
         norm = [nn.BatchNorm2d(768)] if last_norm else []
         self.features = nn.Sequential(
-            # Released code: in place, so in training the classifier sees rectified maps if no cell follows this head
+            # In place, as in the released code: if no cell follows this head, the classifier reads rectified maps too
             nn.ReLU(inplace=True),
             PoolTo2x2(stride),
             nn.Conv2d(channels, 128, 1, bias=False),
@@ -142,11 +142,10 @@ def _conv_norm(channels_in: int, channels_out: int, stride: int) -> tuple[nn.Mod
 
 
 class EvaluationNetwork(nn.Module):
-    """Cells of one genotype, stacked: images (N, in_channels, H, W) -> logits (N, classes) and the auxiliary logits.
+    """Stacked cells of one genotype: images (N, in_channels, H, W) -> logits (N, classes), and the head's or None.
 
-    kind: "cifar" or "imagenet", the stem and the auxiliary head. The defaults are the paper's CIFAR-10 network; its
-    ImageNet network has 48 channels, 1000 classes and 14 cells. The auxiliary logits are None in evaluation, and
-    without a head.
+    kind: "cifar" or "imagenet", for stem and auxiliary head. The defaults are the paper's CIFAR-10 network; its
+        ImageNet network has 48 channels, 1000 classes and 14 cells.
     """
 
     def __init__(
@@ -178,12 +177,12 @@ class EvaluationNetwork(nn.Module):
         self.drops_paths = False
 
     def set_drop_path_rate(self, rate: float) -> None:
-        """Drop paths with this rate from now on; at 0 the network computes as if there were no drop path."""
+        """Set the rate of drop path in training; at 0 no random number is drawn."""
         self.drop_path_rate.fill_(rate)
         self.drops_paths = rate > 0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits (N, classes) and, in training with an auxiliary head, those of the head."""
+        """Return the logits and, in training with an auxiliary head, those of the head."""
         drop_path_rate = self.drop_path_rate if self.training and self.drops_paths else None
         before, last = self.stem(depthwise.laid_out(x))
         auxiliary = None

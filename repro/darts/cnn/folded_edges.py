@@ -53,10 +53,10 @@ class FoldedEdges:
         """Return for each edge the inputs, the matrices and the bias of its separable convolutions, weighted by `p`."""
         edges = self.weights.edges
         maps, matrices, biases = zip(*(self._last(x, each) for each in self.weights.separables()), strict=True)
-        maps, p = [*chain.from_iterable(maps)], p.mT[..., None]  # O * E x (N, C, H', W'), (O, E, 1)
-        matrices = torch.cat(matrices).unflatten(0, (-1, edges)) * p[..., None]  # (O, E, C, C)
-        bias = torch.cat(biases).unflatten(0, (-1, edges)) * p  # (O, E, C)
-        inputs = [maps[edge::edges] for edge in range(edges)]  # E x O x (N, C, H', W')
+        maps, p = [*chain.from_iterable(maps)], p.mT[..., None]  # S * E x (N, C, H', W'), (S, E, 1)
+        matrices = torch.cat(matrices).unflatten(0, (-1, edges)) * p[..., None]  # (S, E, C, C)
+        bias = torch.cat(biases).unflatten(0, (-1, edges)) * p  # (S, E, C)
+        inputs = [maps[edge::edges] for edge in range(edges)]  # E x S x (N, C, H', W')
         return inputs, [each.unbind() for each in matrices.unbind(1)], bias.sum(0).unbind()
 
     def _last(self, x: Tensor, applied: Sequence[Separables]) -> tuple[Sequence[Tensor], Tensor, Tensor]:

@@ -4,9 +4,9 @@ Here are their weights. Two formulations compute with them: `batched_edges` on a
 and `folded_edges` on a CPU, which waits for memory. Pooling and its BatchNorm have no parameters, so that one result
 serves every edge.
 
-Shapes: N images, C channels, H x W pixels, H' x W' after the stride; E edges, O operations in Eq. 2, of which K are
-neighbouring separable convolutions with one dilation, applied equally often. What belongs to operations and to edges
-stands by operation, then by edge.
+Shapes: N images, C channels, H x W pixels, H' x W' after the stride; E edges; O operations in Eq. 2, of which S are
+separable convolutions; K of these are neighbours in the table with one dilation, applied equally often. What belongs to
+operations and edges stands by operation, then by edge.
 
 Equals `darts.plain.MixedOp`; held by `test_mixed_edges.py::test_every_operation_of_the_search_is_mixed_as_its_module`.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from repro.darts.cnn.operations import MIXED, POOLINGS, even_and_odd
+from repro.darts.cnn.operations import MIXED, POOLINGS, even_and_odd, operation
 from repro.training import parallel
 
 EPS = 1e-5  # of BatchNorm
@@ -71,7 +71,7 @@ class Statistics(nn.Module):
 
 
 class Separables(NamedTuple):
-    """K operations on all edges: each depthwise convolution, 1x1 convolution and BatchNorm; ReLU stands before."""
+    """One application of K separable convolutions on all edges: depthwise, 1x1, BatchNorm; the ReLU comes before."""
 
     depthwise: Sequence[Tensor]  # K x (E * C, 1, k, k)
     pointwise: Tensor  # (K * E, C, C)
@@ -81,9 +81,9 @@ class Separables(NamedTuple):
 
 
 class MixedEdges(nn.Module):
-    """The weights of all mixed edges that leave one state: depthwise O x (E * C, 1, k, k), pointwise (O * E, C, C).
+    """The weights of all mixed edges that leave one state: depthwise S x (E * C, 1, k, k), pointwise (S * E, C, C).
 
-    Those ending in `_again` are of the operations that are applied twice.
+    Those ending in `_again` belong to the second application of the operations that are applied twice.
     """
 
     def __init__(self, channels: int, edges: int, stride: int) -> None:
@@ -98,6 +98,7 @@ class MixedEdges(nn.Module):
         self.depthwise_again = self._depthwise([kind.kernel for kind in again])
         self.pointwise_again = _weight(len(again) * edges, channels, channels, fan_in=channels)
         self.norm_again = Statistics(len(again) * edges, channels)
+        self.pools = [operation(name, channels, stride) for name in POOLINGS]
         self.norm_pool = Statistics(len(POOLINGS) * edges, channels)
         if stride == 2:
             self.skip_even = _weight(edges, channels // 2, channels, fan_in=channels)
@@ -108,7 +109,7 @@ class MixedEdges(nn.Module):
         return nn.ParameterList(_weight(self.edges * self.channels, 1, k, k, fan_in=k * k) for k in kernels)
 
     def separables(self) -> Iterator[list[Separables]]:
-        """Yield K operations at a time, in Eq. 2's order: as they are applied first and, if they are, again."""
+        """Yield K operations at a time, in the order of Eq. 2: one or two applications of them."""
         first = again = 0
         for dilation, twice, count in self.alike:
             applied = [self._separables("", first, count, self.stride, dilation)]
@@ -126,7 +127,7 @@ class MixedEdges(nn.Module):
 
     def pooled(self, x: Tensor) -> list[Tensor]:
         """Return the results of pooling, (N, C, H', W') each, before their BatchNorm."""
-        return [pool(x, self.stride) for pool in POOLINGS.values()]
+        return [pool(x) for pool in self.pools]
 
     def halved(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the skip connections at stride 2, (N, E * C, H', W'): each is two 1x1 convolutions and BatchNorm."""

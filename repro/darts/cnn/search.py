@@ -31,7 +31,7 @@ Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validatio
 class ImageSearch:
     """A search network with its optimizers, and the step that moves w and alpha (Alg. 1).
 
-    Of several processes, each is given its part of every batch, and all move alpha and w alike.
+    With several processes, each is given its part of every batch, and gradients are summed over all.
     """
 
     network: SearchNetwork
@@ -41,7 +41,7 @@ class ImageSearch:
     xi_scale: float = 1.0  # xi in units of the current learning rate of w
     eps: float = 0.01
     grad_clip: float = 5.0
-    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
+    bf16: bool = False  # autocast to bfloat16
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -89,7 +89,7 @@ class ImageSearch:
         return loss, logits
 
     def weight_gradient(self, train: Batch, inputs: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
-        """Leave the loss's gradient in `inputs`, clipped for w's optimizer; return the loss and the logits."""
+        """Set the gradient of `inputs`, clipped over all that w's optimizer moves; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
         with autocast(self.bf16, images.device):
@@ -102,7 +102,7 @@ class ImageSearch:
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Every optimizer, once: that of w may move alpha too."""
+        """All optimizers, without repetition: that of w may move alpha too."""
         return [*dict.fromkeys((self.weight_optimizer, self.alpha_optimizer))]
 
     @torch.no_grad()
@@ -112,7 +112,7 @@ class ImageSearch:
         return cross_entropy(logits, labels), logits
 
     def _loss(self, batch: Batch, precise: bool = False) -> Any:
-        """Return the loss of a batch as a function; `precise` is for steps of w that bfloat16 would round away."""
+        """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
         images, labels = batch
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
@@ -141,7 +141,7 @@ class SimultaneousSearch(ImageSearch):
 
 
 class Comparison:
-    """Watches a search of second order: compares Eq. 8 with the exact derivative in every so-manieth step."""
+    """An observer of a second-order search: compares Eq. 8 with the exact derivative in every `every`-th step."""
 
     def __init__(self, search: ImageSearch, every: int) -> None:
         self.search, self.every = search, every
@@ -203,8 +203,8 @@ def validate(
 def architecture(network: SearchNetwork) -> dict[str, Any]:
     """Return the cell derived now, softmax(alpha) of every edge, and the skip connections in each cell."""
     genotype = conv_genotype(*network.alphas)
-    shares = {
+    softmax_alpha = {
         kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)
     }
-    skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in shares}
-    return {"genotype": to_json(genotype), "softmax_alpha": shares, "skips": skips}
+    skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in softmax_alpha}
+    return {"genotype": to_json(genotype), "softmax_alpha": softmax_alpha, "skips": skips}

@@ -1,7 +1,7 @@
 """Recurrent language models (DARTS Sect. 3.1.2, A.1.2, A.2.2): tokens (T, B) and a hidden state (B, H) to a loss.
 
 One class is both networks: without a genotype the search network, whose nodes mix all activations over all states
-before them, under one BatchNorm without affine; with one, the network that evaluates it. Embedding and softmax share
+before them, with one BatchNorm without affine; with a genotype its evaluation network. Embedding and softmax share
 their weight. Dropout is variational: one mask (B, H) for all steps of a sequence, and whole words of the embedding.
 
 Equals `darts.plain_recurrent.language_model`;
@@ -22,7 +22,7 @@ from repro.darts.rnn.unrolled import unroll
 from repro.spaces.genotypes import RECURRENT, RecurrentGenotype
 
 INIT = 0.04  # weights start uniformly in -INIT..INIT
-LOGITS = 2**23  # values of the softmax held at a time
+LOGITS = 2**23  # values of the softmax in memory at a time
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Dropout:
 
 
 class Masks(NamedTuple):
-    """One draw of dropout for a whole sequence; what is kept is scaled by 1 / (1 - rate), None keeps all."""
+    """Dropout masks for a whole sequence; kept values are scaled by 1 / (1 - rate), and None keeps all."""
 
     word: Tensor | None = None  # (V, 1)
     input: Tensor | None = None  # (B, H): that of the embedding times that of the cell's input
@@ -46,7 +46,7 @@ class Masks(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a sequence gives."""
+    """The result of reading a sequence."""
 
     loss: Tensor  # mean negative log-likelihood of the targets, in nats
     hidden: Tensor  # (B, H), after the last step
@@ -127,7 +127,7 @@ class LanguageModel(nn.Module):
         words = functional.embedding(tokens, self.embedding)
         if masks.word is not None:
             words = words * masks.word[tokens]
-        gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H): does not depend on the step
+        gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H), of all steps at once
         mixture = None if self.alpha is None else self.alpha.softmax(dim=1)
         inputs = Inputs(gates, hidden, self.first[size:], self.maps, mixture)
         norm = self.norm and StateNorm(self.norm.running_mean, self.norm.running_var, self.norm.training)
@@ -142,7 +142,7 @@ class LanguageModel(nn.Module):
 def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Return the mean cross entropy of softmax(states @ weight.T + bias), (N, H), (V, H), (V,), with targets (N,).
 
-    The gradient is taken together with the loss, part by part, so that the (N, V) logits never exist as a whole.
+    Loss and gradient are computed together, part by part, so that the (N, V) logits are never in memory as a whole.
     """
     return _CrossEntropy.apply(torch.is_grad_enabled(), targets, states, weight, bias)
 
@@ -152,10 +152,10 @@ class _CrossEntropy(Function):
     def forward(ctx: Any, graded: bool, targets: Tensor, *inputs: Tensor) -> Tensor:
         needed = [graded and need for need in ctx.needs_input_grad[2:]]
         slopes = [torch.zeros_like(value) if need else None for value, need in zip(inputs, needed, strict=True)]
-        states, weight, bias = inputs
+        states, weight, bias = inputs  # (N, H), (V, H), (V)
         rows, loss = max(1, LOGITS // len(weight)), states.new_zeros(())
         for start in range(0, len(states), rows):
-            part, target = states[start : start + rows], targets[start : start + rows, None]
+            part, target = states[start : start + rows], targets[start : start + rows, None]  # (n, H), (n, 1)
             log_prob = torch.addmm(bias, part, weight.t()).log_softmax(dim=1)
             loss -= log_prob.gather(1, target).sum()
             if any(needed):
@@ -179,7 +179,7 @@ def _plain(targets: Tensor, states: Tensor, weight: Tensor, bias: Tensor) -> Ten
 
 
 def _add_slopes(slopes: list[Tensor | None], start: int, slope: Tensor, part: Tensor, weight: Tensor) -> None:
-    """Add the share of one part, `slope` (n, V) of its logits, to the slopes of states, weight and bias."""
+    """Add what one part's logits contribute, by their `slope` (n, V), to the slopes of states, weight and bias."""
     states, weights, bias = slopes
     if states is not None:
         torch.mm(slope, weight, out=states[start : start + len(part)])

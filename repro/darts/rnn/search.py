@@ -31,8 +31,8 @@ class LanguageSearch:
     descent: Descent
     order: Order = 2
     eps: float = 0.01
-    frozen_masks: bool = False  # the same dropout at w, w+ and w-; the released code draws it anew
-    # The released code forgets the virtual step of the shared embedding: its softmax copies the old value back.
+    frozen_masks: bool = False  # the same dropout masks at w, w+ and w-; the released code draws new ones
+    # In the released code the virtual step leaves the embedding where it was: tying it to the softmax copies w back.
     moves_embedding: bool = False
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class LanguageSearch:
 def search_epoch(
     search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
 ) -> dict[str, Any]:
-    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
+    """Search through the streams `train` (rows, B) once, with alpha on `valid`, repeated as needed; then validate."""
     bptt = search.descent.bptt
 
     def once() -> dict[str, Any]:
@@ -131,6 +131,6 @@ def architecture(network: LanguageModel) -> dict[str, Any]:
 
 
 def _held_back(weights: Sequence[Tensor], embedding: Tensor) -> list[Tensor]:
-    """Return the weights with the embedding as it was before the virtual step; gradients pass as if it had moved."""
+    """Return the weights with the embedding as before the virtual step; its gradient is that of the moved one."""
     ahead, *rest = weights
     return [embedding.detach() + (ahead - ahead.detach()), *rest]

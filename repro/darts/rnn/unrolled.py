@@ -51,16 +51,17 @@ class _Unrolled(Function):
 
 
 class _Forward:
-    """The states of all steps, c and f(h) of every first state, c and h of every edge, and the scales of the norm."""
+    """Computes the states of all steps, and stores c and f(h) of every first state, and c and h of every edge."""
 
     def __init__(self, wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inputs: Inputs) -> None:
         self.wiring, self.norm, self.mask = wiring, norm, mask
         self.gates, self.hidden, self.first, self.maps, mixture = inputs
         steps, (batch, size), nodes = len(self.gates), self.hidden.shape, len(self.maps)
-        self.outputs = self.gates.new_empty(steps, batch, size)
+        self.outputs = self.gates.new_empty(steps, batch, size)  # (T, B, H)
         self.states = self.gates.new_empty(steps, nodes + 1, batch, size)
         self.scales = self.gates.new_empty(steps, nodes + 1, size)  # 1 / standard deviation of what was normalised
-        self.opened = self.gates.new_empty(steps, 2, batch, size)
+        self.opened = self.gates.new_empty(steps, 2, batch, size)  # c and tanh h of the first state
+        # c and h of each node's edges: nodes x (2, T, edges into the node, B, H)
         self.edges = [self.gates.new_empty(2, *self.states[:, reads].shape) for reads in wiring.sources]
         self.masked = None if mask is None else torch.empty_like(self.states[0])
         self.mix = None if mixture is None else _Mix(wiring, mixture, self.states)
@@ -94,7 +95,7 @@ class _Forward:
         self._close(t, i + 1)
 
     def _close(self, t: int, i: int) -> None:
-        """Normalise a new state, and drop some of it for the nodes that read it."""
+        """Normalise a new state, and apply dropout to it for the nodes that read it."""
         state = self.states[t, i]
         if self.norm is not None:
             mean, var, _, momentum, eps = self.norm
@@ -106,9 +107,9 @@ class _Forward:
 
 
 class _Backward:
-    """The gradient, from the last step to the first.
+    """Computes the gradient, from the last step to the first; a slope is the gradient of the loss by a value.
 
-    The slopes of c and h are written over c and h: PyTorch then refuses to go back through the same graph again.
+    The slopes of c and h are written over c and h: PyTorch then refuses a second backward pass through the graph.
     """
 
     def __init__(self, ctx: Any, needed: tuple[bool, ...]) -> None:
@@ -122,7 +123,7 @@ class _Backward:
         self.scratch = torch.empty_like(self.states[0, 1:])
 
     def run(self, slope: Tensor) -> tuple[Tensor | None, ...]:
-        carried = torch.zeros_like(self.hidden)
+        carried = torch.zeros_like(self.hidden)  # (B, H): the slope of a step's output from the step after it
         for t in reversed(range(len(self.gates))):
             share = (slope[t] + carried) / len(self.wiring.outputs)
             self.d_states.zero_()
@@ -164,14 +165,14 @@ class _Backward:
         return (slope - slope.mean(0) - normed * (slope * normed).mean(0)) * self.scales[t, i]
 
     def _back(self, weight: Tensor, dc: Tensor, dh: Tensor, out: Tensor) -> Tensor:
-        """Take the slopes of c and h back through their map."""
+        """Return the slope of a map's input by those of its outputs c and h: (n, B, H) each, and `weight` (H, 2H)."""
         size, flat = len(weight), out.view(-1, len(weight))
         torch.mm(dc.reshape(-1, size), weight[:, :size].t(), out=flat)
         flat.addmm_(dh.reshape(-1, size), weight[:, size:].t())
         return out
 
     def _product(self, source: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
-        """Return the gradient of a map (H, 2H) from all its inputs and the slopes of its outputs."""
+        """Return the gradient of a map (H, 2H) by all its inputs and the slopes of its outputs, (T, n, B, H) each."""
         size = source.shape[-1]
         masked = times(source, self.mask).reshape(-1, size).t()
         return torch.cat([masked @ dc.reshape(-1, size), masked @ dh.reshape(-1, size)], dim=1)
@@ -200,7 +201,7 @@ class _Mix:
         torch.addmv(gated.sum(0).view(-1), values[0].t(), self.kept[rows], out=out.view(-1))
 
     def begin(self, states: Tensor) -> None:
-        """Take the states of the step whose nodes are to be gone back through."""
+        """Take the states (nodes + 1, B, H) of the step whose backward pass begins."""
         self.buffer[0].copy_(states[:-1])
 
     def backward(self, i: int, c: Tensor, h: Tensor, slope: Tensor, d_source: Tensor, d_mixture: Tensor | None) -> None:
@@ -249,7 +250,10 @@ def _weighted(weights: Tensor, values: Tensor, out: Tensor) -> Tensor:
 
 
 def _unhighway(name: str, source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
-    """Write the slopes of the arguments of c and f in s' = s + c (f - s), over c and h if so told; return that of s."""
+    """Write the slopes of the arguments of c and f in s' = s + c (f - s) to `dc` and `dh`; return that of s.
+
+    `dc` and `dh` may be the memory of c and h.
+    """
     through = slope * c
     torch.addcmul(through, through, c, value=-1, out=dc).mul_(f - source)
     torch.mul(through, SLOPES[name](f), out=dh)
