@@ -67,7 +67,7 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
     for asked in ("off", "auto"):
         devices.seed_everything(0)
         network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to(GPU)
-        network.set_drop_path(0.5)
+        network.set_drop_path_rate(0.5)
         optimizer = torch.optim.SGD(network.parameters(), 0.0, 0.9)
         training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
         step = cuda_graph.captured(asked, training.step, network, [optimizer])

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from repro.configs.cifar10_cells import CellTraining, CifarEval, CifarProgress, CifarRandom, CifarSelect, ShortTraining
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
+from repro.darts.discretise import random_conv_genotype
 from repro.data.augment import Augment
 from repro.data.batches import Batches
 from repro.data.images import Images
@@ -23,7 +24,7 @@ from repro.experiments.found import find_genotype
 from repro.experiments.image_data import augmentation, halves, load
 from repro.originals.cnn import load_released
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, SEARCH_OPERATIONS, ConvGenotype, Edge, to_json
+from repro.spaces.genotypes import ConvGenotype, to_json
 from repro.training import checkpoints, devices
 from repro.training.classifier import ImageTraining, evaluate, train_epoch
 from repro.training.fit import Epoch, fit
@@ -66,7 +67,7 @@ def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) 
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary_weight > 0,
+        auxiliary_head=params.auxiliary_weight > 0,
         in_channels=images.channels,
     ).to(images.x_train.device)
 
@@ -82,7 +83,7 @@ def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batch
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)
         row = train_epoch(training, batches, prepare, epoch, step)
         schedule.step()
         return {"lr": rate, **row}
@@ -99,7 +100,7 @@ def select(params: CifarSelect, run: Run) -> dict[str, Any]:
 def draw_randomly(params: CifarRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation error among random ones."""
     dice = random.Random(mixed_seed(params.seed, "cells"))
-    draw = lambda: random_genotype(dice, params.nodes)
+    draw = lambda: random_conv_genotype(dice, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, load(params, run)), MEASURE)
 
 
@@ -126,16 +127,3 @@ def judge(params: ShortTraining, images: Images) -> selection.CellJudge:
         return evaluate(network, valid.x, valid.y, augment.normalise, "valid")["valid_error"]
 
     return valid_error
-
-
-def random_genotype(dice: random.Random, nodes: int) -> ConvGenotype:
-    """Draw a cell: for every node two different earlier states, and for each edge an operation, all uniformly.
-
-    `none` is not among the operations: it is not among those that a search derives either.
-    """
-    cells = []
-    for _ in ("normal", "reduce"):
-        sources = [source for node in range(nodes) for source in dice.sample(range(INPUTS + node), EDGES_PER_NODE)]
-        cells.append(tuple(Edge(dice.choice(SEARCH_OPERATIONS[1:]), source) for source in sources))
-    concat = tuple(range(INPUTS, INPUTS + nodes))
-    return ConvGenotype(cells[0], concat, cells[1], concat)

@@ -41,7 +41,7 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
         decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
         kind, optimizers = SimultaneousSearch, (sgd(params, network.weights()), alphas)
-    searcher = kind(network, *optimizers, order=1, clip=params.grad_clip)
+    searcher = kind(network, *optimizers, order=1, grad_clip=params.grad_clip)
     seeds = (mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
     whole = [Batches(images.x_train, images.y_train, params.batch, seed=seed) for seed in seeds]
     return run_search(params, run, searcher, *whole, augmentation(params, images))

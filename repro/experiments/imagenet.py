@@ -85,7 +85,7 @@ def build_network(params: ImageNetEval, genotype: ConvGenotype) -> EvaluationNet
         channels=params.channels,
         classes=params.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary_weight > 0,
+        auxiliary_head=params.auxiliary_weight > 0,
     )
 
 
@@ -99,7 +99,7 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     training = ImageTraining(network, optimizer, *how, setup.bf16)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
-        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)
         first = params.lr * rate(params, epoch.index * len(train), len(train))
         row = {"lr": first, **train_epoch(training, schedule, train, prepare, epoch)}
         return {**row, **test(network, valid, epoch), **unreadable(run, train, valid)}

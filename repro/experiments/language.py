@@ -10,9 +10,10 @@ import torch
 
 from repro.configs.language_cells import CellTraining, PtbEval, PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.configs.language_search import PtbSearch, TextTraining
+from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
-from repro.darts.rnn.search import LanguageSearch, architecture, random_cell, search_epoch
-from repro.darts.rnn.training import Descent, LanguageTraining, evaluate, perplexity, streams, train_epoch
+from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch
+from repro.darts.rnn.training import CellTrainer, Descent, evaluate, perplexity, streams, train_epoch
 from repro.darts.rnn.windows import Lengths, search_length, training_length
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus, load_corpus
@@ -101,7 +102,7 @@ def train_cell(
     """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
     network = LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype, dropout=dropout(params)).to(device)
     descent = Descent(params.bptt, params.grad_clip, params.tar)
-    training = LanguageTraining(network, descent, params.lr, params.weight_decay, params.patience)
+    training = CellTrainer(network, descent, params.lr, params.weight_decay, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
     lengths = Lengths(training_length, mixed_seed(params.seed, "windows"))
     train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)
@@ -115,7 +116,7 @@ def load_weights(params: PtbEval, genotype: RecurrentGenotype, corpus: Corpus) -
     state = checkpoints.of_run(params.weights)
     if state is None:
         return load_model(params.weights, corpus.vocabulary_size, genotype)
-    training = LanguageTraining(LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype), Descent())
+    training = CellTrainer(LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype), Descent())
     with checkpoints.fitting(params.weights):
         training.load_state_dict(state["training"])
         training.load_best()
@@ -130,7 +131,7 @@ def select(params: PtbSelect, run: Run) -> dict[str, Any]:
 def draw_randomly(params: PtbRandom, run: Run) -> dict[str, Any]:
     """Return the cell with the lowest validation perplexity among random ones."""
     generator = torch.Generator().manual_seed(mixed_seed(params.seed, "cells"))
-    draw = lambda: random_cell(params.nodes, generator)
+    draw = lambda: random_recurrent_genotype(generator, params.nodes)
     return selection.draw_randomly(run, draw, params.samples, judge(params, *load(params, run)), MEASURE)
 
 

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional
 
 from repro.configs.common import Trained
+from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
-from repro.darts.rnn.search import LanguageSearch, architecture, random_cell, search_epoch, validate
-from repro.darts.rnn.training import Descent, LanguageTraining, NotFinite, evaluate, streams, train_epoch
+from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch, validate
+from repro.darts.rnn.training import CellTrainer, Descent, NotFinite, evaluate, streams, train_epoch
 from repro.darts.rnn.windows import Lengths, Windows, search_length, training_length, window
 from repro.errors import ReproError, UsageError
 from repro.runs.run import Run
@@ -35,7 +36,7 @@ def words(count=600, seed=0):
 def training(lr=10.0, patience=1):
     torch.manual_seed(7)
     network = LanguageModel(V, H, CELL, dropout=MILD)
-    return LanguageTraining(network, Descent(bptt=10), lr, patience=patience)
+    return CellTrainer(network, Descent(bptt=10), lr, patience=patience)
 
 
 def search(order=2, dropout=MILD, dtype=torch.float32, **options):
@@ -337,7 +338,7 @@ def test_wrong_texts_are_refused_before_training():
 
 def test_random_cells_are_drawn_from_the_whole_space():
     generator = torch.Generator().manual_seed(0)
-    cells = [random_cell(8, generator) for _ in range(300)]
+    cells = [random_recurrent_genotype(generator, 8) for _ in range(300)]
     assert {edge.source for cell in cells for edge in cell.recurrent} == set(range(8))
     assert {edge.op for cell in cells for edge in cell.recurrent} == {"tanh", "relu", "sigmoid", "identity"}
     assert len(set(cells)) == 300

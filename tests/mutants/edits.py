@@ -95,7 +95,7 @@ EDITS = (
     Edit(
         "w is not clipped",
         "darts/cnn/search.py",
-        "clip_gradients(self.clipped, self.clip)",
+        "clip_gradients(self.clipped, self.grad_clip)",
         "clip_gradients(self.clipped, 1e9)",
         SEARCH,
     ),
@@ -179,7 +179,7 @@ EDITS = (
     Edit(
         "drop path is never set",
         "experiments/cifar10_cells.py",
-        "        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)\n",
+        "        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)\n",
         "",
         EVAL,
     ),
@@ -187,8 +187,8 @@ EDITS = (
     Edit(
         "no auxiliary head",
         "experiments/cifar10_cells.py",
-        "auxiliary=params.auxiliary_weight > 0",
-        "auxiliary=False",
+        "auxiliary_head=params.auxiliary_weight > 0",
+        "auxiliary_head=False",
         EVAL,
     ),
     Edit(
@@ -284,9 +284,9 @@ EDITS = (
     ),
     Edit(
         "none is drawn",
-        "experiments/cifar10_cells.py",
-        "SEARCH_OPERATIONS[1:]",
-        "SEARCH_OPERATIONS",
+        "darts/discretise.py",
+        "dice.choice(space.operations[1:])",
+        "dice.choice(space.operations)",
         "cifar10-random",
     ),
     Edit(
@@ -332,7 +332,9 @@ EDITS = (
         PTB,
     ),
     Edit("the rate does not follow the window", "darts/rnn/search.py", "search.lr * length / bptt", "search.lr", PTB),
-    Edit("alpha's clip is dropped", "darts/rnn/search.py", '            "clip": self.descent.grad_clip,\n', "", PTB),
+    Edit(
+        "alpha's clip is dropped", "darts/rnn/search.py", '            "grad_clip": self.descent.grad_clip,\n', "", PTB
+    ),
     Edit(
         "the embedding moves",
         "darts/rnn/search.py",
@@ -353,8 +355,8 @@ EDITS = (
     Edit(
         "the last weights are tested",
         "darts/rnn/training.py",
-        '            _copy(self.best["weights"], self.weights)\n',
-        "            pass\n",
+        'torch._foreach_copy_(self.weights, self.best["weights"])',
+        "pass",
         MODEL,
     ),
     Edit(

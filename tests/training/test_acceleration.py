@@ -271,9 +271,9 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
         training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
 
         def old_rate(*given):
-            network.drop_path.fill_(0.0)
+            network.drop_path_rate.fill_(0.0)
             taken = training.step(*given)
-            network.drop_path.fill_(0.5)
+            network.drop_path_rate.fill_(0.5)
             return taken
 
         def record(step, given):
@@ -283,7 +283,7 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
         step, losses = Captured(training.step, network, [optimizer], record) if captures else training.step, []
         for index, pair in enumerate(batches(10)):
             if index == 4:
-                network.set_drop_path(0.5)
+                network.set_drop_path_rate(0.5)
             losses.append(step(*pair[0])[0].item())
         return losses, len(recorded)
 

@@ -18,7 +18,7 @@ def window(text: Tensor, start: int, length: int) -> Window:
 
 
 class Windows:
-    """Start and drawn length of every window of one epoch, or of what is left of it; their number is a guess."""
+    """Iterates over start and drawn length of the windows of one epoch; `len` is their expected number."""
 
     def __init__(self, text: Tensor, lengths: Callable[[int], int], bptt: int) -> None:
         if len(text) < 3:
@@ -46,7 +46,7 @@ class Windows:
 
 
 class Lengths:
-    """Draws the lengths of windows by one of the two functions below; `state_dict` continues the draws bit for bit."""
+    """Draws the lengths of windows by one of the two functions below; `state_dict` resumes exactly."""
 
     def __init__(self, draw: Callable[[int, torch.Generator], int], seed: int) -> None:
         self.draw, self.generator = draw, torch.Generator().manual_seed(seed)
