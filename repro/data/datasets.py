@@ -11,7 +11,7 @@ from repro.settings import data_folder
 
 
 class DataSet(NamedTuple):
-    """How a data set is loaded, which checks it and gives its checksums, and downloaded; embedded ones are not."""
+    """How a data set is loaded and checked, which gives its checksums, and downloaded (None: it is embedded)."""
 
     load: Callable[[], object]
     download: Callable[[Path], object] | None

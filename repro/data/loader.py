@@ -231,6 +231,6 @@ def _as_it_is(batch: Batch) -> Batch:
 
 
 def _quiet(worker: int) -> None:
-    """Leave Ctrl-C to the main process, and the decoder's doubts about odd but readable files unsaid."""
+    """Leave Ctrl-C to the main process, and silence the decoder's warnings of odd but readable files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")

@@ -67,7 +67,7 @@ SOURCES = {
     ),
 }
 NAMES = ("english", *SOURCES)
-WORD = 64  # bytes of a corpus file for each of its words that are read at most
+WORD = 64  # of a corpus file at most so many bytes are read for each of its words
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def run_search(
     searcher.bf16 = setup.bf16
     prepare, prepare_valid = setup.laid_out(augment), setup.laid_out(augment.normalise)
     step = setup.captured(searcher.step, *searcher.optimizers)
-    # asked for again only where the step was: the line that says why not stands once
+    # where the step is not captured, validation is not either, and the line that says why stands once
     judge = searcher.judge if step == searcher.step else setup.captured(searcher.judge)
 
     def search_once(epoch: Epoch) -> dict[str, Any]:

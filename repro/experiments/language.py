@@ -39,7 +39,7 @@ def load(params: TextTraining, run: Run) -> tuple[Corpus, torch.device]:
 
 
 def dropout(params: TextTraining) -> Dropout:
-    """Return the rates of dropout; whole words are dropped in evaluation only."""
+    """Return the rates of dropout; a search drops no whole words."""
     rates = (params.dropout_embedding, params.dropout_input, params.dropout_hidden, params.dropout_output)
     return Dropout(getattr(params, "dropout_word", 0.0), *rates)
 

@@ -103,7 +103,7 @@ def give_weights(network: SinglePath, path: str) -> None:
 
 
 def wants_bgr(state: Mapping[str, Any]) -> bool:
-    """Whether the weights in a checkpoint's state are the authors'; older runs held nothing but them."""
+    """Whether the weights in a checkpoint's state are the authors'; older versions saved nothing beside such."""
     return state["images"]["bgr"] if "images" in state else state.keys() == {"network"}
 
 

@@ -88,12 +88,8 @@ class Branch(nn.Sequential):
 
     def __init__(self, widest: Chain, affine: bool) -> None:
         layers = []
-        for conv in widest:
-            layers += [
-                conv.module(),
-                SlicedNorm(conv.out, affine=affine),
-                *[nn.ReLU()] * conv.relu,
-            ]  # numbered by their place
+        for conv in widest:  # ReLUs are modules too: the authors' checkpoints number the others by their places
+            layers += [conv.module(), SlicedNorm(conv.out, affine=affine), *[nn.ReLU()] * conv.relu]
         super().__init__(*layers)
 
     def pairs(self) -> Iterator[tuple[nn.Conv2d, SlicedNorm]]:
