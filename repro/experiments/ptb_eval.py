@@ -6,8 +6,8 @@ import torch
 
 from repro.configs.language_cells import CellTraining, PtbEval
 from repro.darts.rnn.language_model import LanguageModel
-from repro.darts.rnn.training import CellTrainer, Descent, evaluate, perplexity, streams, train_epoch
-from repro.darts.rnn.windows import Lengths, training_length
+from repro.darts.rnn.training import CellTrainer, Descent, evaluate, streams, train_epoch
+from repro.darts.rnn.windows import Lengths, perplexity, training_length
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus
 from repro.experiments.found import find_genotype
