@@ -67,21 +67,17 @@ def unrolled_terms(
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     *,
-    xi: float | Tensor,
     eps: float = 0.01,
-    momentum: float = 0.0,
-    buffers: Sequence[Tensor] | None = None,
-    weight_decay: float = 0.0,
     grad_clip: float = 0.0,
     precise_loss: Loss | None = None,
+    **sgd: Any,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return both terms of Eq. 7, one tensor for each of `alphas`; the second one includes xi and is to be subtracted.
 
     order: 2 for the finite difference of Eq. 8, "exact" for double backward.
-    xi: learning rate of the virtual step, which is SGD's, with `momentum`, its `buffers` (one for each weight, None
-        before the first step) and `weight_decay`.
     grad_clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
     precise_loss: the training loss for the finite difference, if `train_loss` has too little precision for its step.
+    sgd: xi and the other options of `virtual_step`.
     """
     weights = [weight.detach().requires_grad_() for weight in weights]
     exact = order == "exact"
@@ -89,7 +85,7 @@ def unrolled_terms(
     with differentiated_twice() if exact else nullcontext():
         slope = _grad(train_loss(weights, held), weights, create_graph=exact)
         step, coefficient = _clipped([part.detach() for part in slope], grad_clip)
-        ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
+        ahead = virtual_step(weights, step, **sgd)
         gradient = _grad(valid_loss(ahead, alphas), (*alphas, *ahead))
         direct, vector = gradient[: len(alphas)], _clipped(gradient[len(alphas) :], grad_clip)[0]
         del ahead, step, gradient
@@ -98,7 +94,7 @@ def unrolled_terms(
         else:
             implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
-    return direct, tuple(xi * coefficient * term for term in implicit)
+    return direct, tuple(sgd["xi"] * coefficient * term for term in implicit)
 
 
 def virtual_step(
@@ -110,7 +106,10 @@ def virtual_step(
     buffers: Sequence[Tensor] | None = None,
     weight_decay: float = 0.0,
 ) -> list[Tensor]:
-    """Return w' = w - xi (momentum * buffer + gradient + weight_decay * w): what `torch.optim.SGD` would do next."""
+    """Return w' = w - xi (momentum * buffer + gradient + weight_decay * w): the next step of `torch.optim.SGD`.
+
+    buffers: those of SGD's momentum, one for each weight; None before its first step.
+    """
     with torch.no_grad():
         step = torch._foreach_add(list(gradient), list(weights), alpha=weight_decay)
         if momentum and buffers is not None:

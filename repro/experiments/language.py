@@ -13,8 +13,8 @@ from repro.configs.language_search import PtbSearch, TextTraining
 from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch
-from repro.darts.rnn.training import CellTrainer, Descent, evaluate, perplexity, streams, train_epoch
-from repro.darts.rnn.windows import Lengths, search_length, training_length
+from repro.darts.rnn.training import CellTrainer, Descent, evaluate, streams, train_epoch
+from repro.darts.rnn.windows import Lengths, perplexity, search_length, training_length
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus, load_corpus
 from repro.experiments import selection

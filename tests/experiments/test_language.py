@@ -10,8 +10,8 @@ from repro.configs.common import Trained
 from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch, validate
-from repro.darts.rnn.training import CellTrainer, Descent, NotFinite, evaluate, streams, train_epoch
-from repro.darts.rnn.windows import Lengths, Windows, search_length, training_length, window
+from repro.darts.rnn.training import CellTrainer, Descent, evaluate, streams, train_epoch
+from repro.darts.rnn.windows import Lengths, NotFinite, Windows, search_length, training_length, window
 from repro.errors import ReproError, UsageError
 from repro.runs.run import Run
 from repro.spaces.genotypes import PUBLISHED, RecurrentGenotype

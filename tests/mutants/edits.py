@@ -137,7 +137,13 @@ EDITS = (
         SEARCH,
     ),
     Edit("the implicit term is added", "darts/bilevel.py", "tuple(d - i for", "tuple(d + i for", SEARCH),
-    Edit("the implicit term without xi", "darts/bilevel.py", "xi * coefficient * term", "coefficient * term", SEARCH),
+    Edit(
+        "the implicit term without xi",
+        "darts/bilevel.py",
+        'sgd["xi"] * coefficient * term',
+        "coefficient * term",
+        SEARCH,
+    ),
     Edit("a forward difference", "darts/bilevel.py", "shift, alpha=2)", "shift, alpha=1)", SEARCH),
     Edit("half the difference's step", "darts/bilevel.py", "(p - m) / (2 * step)", "(p - m) / step", SEARCH),
     Edit(

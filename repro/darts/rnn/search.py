@@ -15,8 +15,8 @@ from torch import Tensor
 from repro.darts.bilevel import Functional, Order, architecture_gradient
 from repro.darts.discretise import recurrent_genotype
 from repro.darts.rnn.language_model import LanguageModel
-from repro.darts.rnn.training import Descent, WindowAverage, mean_loss, perplexity, retried
-from repro.darts.rnn.windows import Lengths, Window, Windows, window
+from repro.darts.rnn.training import Descent, mean_loss, retried
+from repro.darts.rnn.windows import Lengths, Window, WindowAverage, Windows, perplexity, window
 from repro.spaces.genotypes import to_json
 from repro.training.fit import Epoch, Values
 from repro.training.observer import Observer, observed

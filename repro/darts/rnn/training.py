@@ -6,7 +6,6 @@ window, the gradient is not. The learning rate of a window is scaled by its leng
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,18 +18,13 @@ from torch import Tensor
 from repro import progress
 from repro.darts.bilevel import Functional
 from repro.darts.rnn.language_model import LanguageModel, Output
-from repro.darts.rnn.windows import Lengths, Window, Windows, window
+from repro.darts.rnn.windows import Lengths, NotFinite, Window, WindowAverage, Windows, perplexity, window
 from repro.data.text import batchify
 from repro.errors import ReproError
 from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch, Stateful, Values
 
-CHECK = 50  # windows between two checks that the loss is finite, each of which waits for the device
 RETRIES = 3
-
-
-class NotFinite(ReproError):
-    """A loss is infinite or not a number."""
 
 
 @dataclass(frozen=True)
@@ -195,42 +189,6 @@ def retried(state: Stateful, lr: float, epoch: Epoch, once: Callable[[], dict[st
             start.restarts += 1
             epoch.forget("train", "valid")
     raise ReproError(f"the loss was not finite in {RETRIES + 1} tries of one epoch at lr={lr}: lower the learning rate")
-
-
-class WindowAverage:
-    """The mean loss of windows, summed on the device; every CHECK windows it is checked to be finite."""
-
-    def __init__(self) -> None:
-        self.total: Tensor | float = 0.0
-        self.count = self.windows = 0
-
-    def add(self, loss: Tensor, count: int) -> None:
-        """Add the mean loss of `count` tokens; NotFinite if a check finds that the sum is not."""
-        self.total = self.total + loss.double() * count
-        self.count += count
-        self.windows += 1
-        if self.windows % CHECK == 0:
-            self.loss()
-
-    def loss(self) -> float:
-        """Return the mean loss of all tokens; NotFinite if it is not."""
-        mean = float(self.total) / self.count
-        if not math.isfinite(mean):
-            raise NotFinite(f"the loss is {mean} after {self.windows} windows")
-        return mean
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums in `state`."""
-        vars(self).update(state)
-
-
-def perplexity(loss: float) -> float:
-    """Return exp(loss), at most 1e300."""
-    return math.exp(min(loss, 690.0))
 
 
 def streams(network: LanguageModel, tokens: Tensor, batch: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch.autograd import Function
 
 from repro.darts.double_backward import recorded_gradient
 from repro.darts.plain_recurrent import ACTIVATIONS, Inputs, StateNorm, Wiring, recurrence, times
-from repro.spaces.genotypes import RECURRENT
+from repro.darts.rnn.mixed_activations import MixedActivations
 
 SLOPES = {  # f'(h) from f(h)
     "tanh": lambda f: 1 - f * f,
@@ -64,7 +64,7 @@ class _Forward:
         # c and h of each node's edges: nodes x (2, T, edges into the node, B, H)
         self.edges = [self.gates.new_empty(2, *self.states[:, reads].shape) for reads in wiring.sources]
         self.masked = None if mask is None else torch.empty_like(self.states[0])
-        self.mix = None if mixture is None else _Mix(wiring, mixture, self.states)
+        self.mix = None if mixture is None else MixedActivations(mixture, self.states)
 
     def run(self) -> Self:
         for t in range(len(self.gates)):
@@ -117,7 +117,7 @@ class _Backward:
         self.mask, self.gates, self.hidden, self.first, self.maps, mixture, *kept = ctx.saved_tensors
         self.outputs, self.states, self.scales, self.opened, *self.edges = kept
         self.needs_first, self.needs_maps, needs_mixture = needed[2:]
-        self.mix = None if mixture is None else _Mix(self.wiring, mixture, self.states)
+        self.mix = None if mixture is None else MixedActivations(mixture, self.states)
         self.d_mixture = torch.zeros_like(mixture) if needs_mixture else None
         self.d_gates, self.d_states = torch.empty_like(self.gates), torch.empty_like(self.states[0])
         self.scratch = torch.empty_like(self.states[0, 1:])
@@ -176,77 +176,6 @@ class _Backward:
         size = source.shape[-1]
         masked = times(source, self.mask).reshape(-1, size).t()
         return torch.cat([masked @ dc.reshape(-1, size), masked @ dh.reshape(-1, size)], dim=1)
-
-
-class _Mix:
-    """The mixture of all activations on the n edges into a node, sum_j kept_j s_j + c_j m_j, as batched products.
-
-    Of edge j, kept is the sum of its probabilities p, and m = p . f(h) - kept s. One buffer (6, edges, B, H) holds
-    s, tanh h, relu h, sigmoid h and h, whose weights in m are (-kept, p), and what reaches or leaves m.
-    """
-
-    def __init__(self, wiring: Wiring, mixture: Tensor, states: Tensor) -> None:
-        self.wiring, self.buffer = wiring, states.new_empty(6, *states[0, 1:].shape)
-        self.kept = mixture[:, 1:].sum(1)  # (edges)
-        self.weights = torch.cat([-self.kept[:, None], mixture[:, 1:]], dim=1)  # (edges, 5)
-        # p . f'(h) is a constant and a product with tanh^2, [h > 0] and sigmoid - sigmoid^2
-        self.slopes = torch.cat([-mixture[:, 1:2], mixture[:, 2:4]], dim=1)  # (edges, 3)
-        self.constant = mixture[:, 1] + mixture[:, 4]  # (edges)
-
-    def forward(self, i: int, source: Tensor, c: Tensor, h: Tensor, out: Tensor) -> None:
-        """Mix the sources (n, B, H) of node i into its state (B, H)."""
-        self.buffer[0, i].copy_(source[i])  # the states before it are there already
-        rows, values = RECURRENT.rows(i), self._values(h)  # (5, n, B * H)
-        gated = _weighted(self.weights[rows], values, out=self.buffer[5, : len(c)]).mul_(c)  # (n, B, H): c m
-        torch.addmv(gated.sum(0).view(-1), values[0].t(), self.kept[rows], out=out.view(-1))
-
-    def begin(self, states: Tensor) -> None:
-        """Take the states (nodes + 1, B, H) of the step whose backward pass begins."""
-        self.buffer[0].copy_(states[:-1])
-
-    def backward(self, i: int, c: Tensor, h: Tensor, slope: Tensor, d_source: Tensor, d_mixture: Tensor | None) -> None:
-        """Add to the slopes of the sources and of the mixture; write those of c's argument and of h over c and h.
-
-        Memory is used again as soon as what it held is no longer needed: a comment says what goes.
-        """
-        rows, values = RECURRENT.rows(i), self._values(h)  # (5, n, B * H)
-        d_m = torch.mul(slope, c, out=self.buffer[5, : len(c)])  # (n, B, H)
-        if d_mixture is not None:
-            d_mixture[rows, 1:] += self._d_mixture(values, slope, d_m)  # (n, 4)
-        m = _weighted(self.weights[rows], values, out=h)  # (n, B, H), over h, which is among the values
-        torch.addcmul(d_m, d_m, c, value=-1, out=c).mul_(m)  # over c: slope c (1 - c) m, where c is a sigmoid
-        d_h = _weighted(self.slopes[rows], self._derivatives(values), out=h)  # (n, B, H), over m
-        d_h.add_(self.constant[rows, None, None]).mul_(d_m)
-        past = d_m.neg_().add_(slope)  # (n, B, H), over d_m: slope (1 - c)
-        d_source.addcmul_(past, self.kept[rows, None, None])
-
-    def _values(self, h: Tensor) -> Tensor:
-        """Return s, tanh h, relu h, sigmoid h and h of the n edges: (5, n, B * H)."""
-        values = self.buffer[:5, : len(h)]
-        torch.tanh(h, out=values[1])
-        torch.clamp(h, min=0, out=values[2])
-        torch.sigmoid(h, out=values[3])
-        values[4].copy_(h)
-        return values.flatten(2)
-
-    def _derivatives(self, values: Tensor) -> Tensor:
-        """Return tanh^2, [h > 0] and sigmoid - sigmoid^2, (3, n, B * H), over the values that they come from."""
-        values[1].square_()
-        values[2].sign_()
-        values[3].addcmul_(values[3], values[3], value=-1)
-        return values[1:4]
-
-    def _d_mixture(self, values: Tensor, slope: Tensor, d_m: Tensor) -> Tensor:
-        """Return the slopes of the probabilities: d_m . (f(h) - s) + slope . s, (n, 4)."""
-        onto = torch.bmm(values.transpose(0, 1), d_m.view(len(d_m), -1, 1)).squeeze(2)  # (n, 5)
-        straight = values[0] @ slope.reshape(-1)  # (n)
-        return onto[:, 1:] - onto[:, :1] + straight[:, None]
-
-
-def _weighted(weights: Tensor, values: Tensor, out: Tensor) -> Tensor:
-    """Sum K values of each edge: (n, K), (K, n, B * H) -> (n, B, H), which is `out`."""
-    torch.bmm(weights[:, None], values.transpose(0, 1), out=out.view(len(weights), 1, -1))
-    return out
 
 
 def _unhighway(name: str, source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
