@@ -109,7 +109,8 @@ def language_model(
     x = times(functional.embedding(tokens, times(w["encoder.weight"], masks["word"])), masks["embedding"])
     gates = times(x, masks["x"]) @ first[:size]
     inputs = Inputs(gates, hidden, first[size:], maps, cell.softmax(dim=-1) if searches else None)
-    states = recurrence(wiring_of(None if searches else cell, len(maps)), norm, masks["hidden"], inputs)
+    wiring = wiring_of(None if searches else cell, len(maps))
+    states = recurrence(wiring, norm if searches else None, masks["hidden"], inputs)
     output = times(states, masks["output"])
     log_prob = functional.linear(output, w["encoder.weight"], w["decoder.bias"]).log_softmax(dim=-1)
     return log_prob, states[-1], states, output
