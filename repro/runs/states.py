@@ -1,6 +1,5 @@
 """How far every run is, by its folder alone: done, running, stopped or failed, and about how long the rest takes."""
 
-import fcntl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import NamedTuple
 
 from repro.configs.hours import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
-from repro.files import own, read_end, read_json
+from repro.files import read_end, read_json
 from repro.runs import failure, provenance
+from repro.runs.locks import is_held
 from repro.runs.run import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
 from repro.runs.snapshot import once
 from repro.settings import published_folder, runs_folder
@@ -120,20 +120,6 @@ def expected_epochs(run: Run) -> int | None:
     """Return the epochs of all trainings of a run, where its parameters say: those of a selection are many."""
     values = run.params.values()
     return values["epochs"] * trainings(values) if "epochs" in values else None
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock at `path`."""
-    if not path.exists():
-        return False
-    try:
-        with open(path, "rb", opener=own) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a link or no plain file, which nobody of ours holds
-        return False
-    return False
 
 
 @once
