@@ -1,7 +1,8 @@
 """Run experiments on many machines through Dask.distributed: every run is one idempotent task, one at a time a worker.
 
-A worker does what `repro run` does on one machine. It has one thread and, by CUDA_VISIBLE_DEVICES, one GPU; all workers
-and the one who asks share the runs folder. When a worker is lost its run starts again elsewhere, from its checkpoint.
+A worker does what `repro run` does on one machine. It has one thread and, by CUDA_VISIBLE_DEVICES, one GPU. The workers
+and this process, their client, share the runs folder. When a worker is lost its run goes on elsewhere from its
+checkpoint.
 Needs `pip install -r requirements.lock -e '.[cluster]'`.
 """
 
@@ -33,11 +34,11 @@ from repro.settings import NOTEBOOKS, PACKAGE, data_folder, runs_folder
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-PATIENCE_TO_STOP = 10  # seconds for workers to come back after Ctrl-C; they do so later where it takes longer
+RESTART = 10  # seconds to wait after Ctrl-C until workers have restarted; they do so later where it takes longer
 
 
 def run_all(jobs: list[Job], command: str, address: str, tls: str | None = None) -> None:
-    """Run the jobs on the workers of the Dask scheduler at `address`, and note what `pool.run_all` would note.
+    """Run the jobs on the workers of the Dask scheduler at `address`, and note each outcome in it, as `pool.run_all`.
 
     tls: folder of the certificate that all processes of the cluster have.
     """
@@ -47,7 +48,7 @@ def run_all(jobs: list[Job], command: str, address: str, tls: str | None = None)
         return
     make_folder(runs_folder())
     with connected(address, tls) as client:
-        refuse_strangers(client)
+        check_workers(client)
         with bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
             Board(jobs, command, shown, waiting, client=client).work_off()
 
@@ -57,7 +58,7 @@ def work(
 ) -> tuple[str, str, str, float]:
     """Do one run, in a worker: return outcome, message, trace and seconds.
 
-    folders: environment variables; theirs: the `code` of the one who asks.
+    folders: environment variables; theirs: the client's `code`. ReproError where the worker's is another.
     """
     os.environ.update(folders)
     if theirs != code():
@@ -71,7 +72,7 @@ def work(
 
 
 def _wait_for(path: Path) -> None:
-    """Wait while a process of a worker that was believed lost still holds the run, but not for ever."""
+    """Wait, at most PATIENCE seconds, while a process that a lost worker started still holds the run."""
     end = time.monotonic() + PATIENCE
     while any(is_held(path / name) for name in WORKING) and time.monotonic() < end:
         time.sleep(0.5)
@@ -86,17 +87,17 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def greet(token: str) -> tuple[str, bool]:
-    """Return, in a worker, its code and whether it sees the file `token`."""
+def inspect_worker(token: str) -> tuple[str, bool]:
+    """Return, in a worker, the hash of its code and whether it sees the file `token`."""
     return code(), Path(token).exists()
 
 
-def refuse_strangers(client: "Client") -> None:
+def check_workers(client: "Client") -> None:
     """Raise ReproError if a worker has other code, does not see the runs folder, or takes several runs at once."""
     token = runs_folder() / f".cluster.{uuid.uuid4().hex}"
     token.touch(exist_ok=False)
     try:
-        for worker, (theirs, sees) in client.run(greet, str(token)).items():
+        for worker, (theirs, sees) in client.run(inspect_worker, str(token)).items():
             if theirs != code():
                 raise ReproError(f"the worker {worker} has another version of this package: install the same one")
             if not sees:
@@ -114,23 +115,24 @@ def refuse_strangers(client: "Client") -> None:
 
 @dataclass(kw_only=True)
 class Board(board.Board):
-    """Runs that workers are asked for, no more at a time than there are workers.
+    """Submits as many runs at a time as there are workers.
 
-    So a free worker takes the longest path left, and a worker's death is laid to the one run that it was at. Dask would
-    give workers their runs in advance, end all that need a lost one, and forget them with its scheduler.
+    So a free worker takes the run with the longest path left, and a worker's death counts against its one run. Given
+    all runs with their dependencies, Dask would assign them to workers in advance, blame a worker's death on all of
+    them, fail what depends on a run that lost too many workers, and drop everything when its scheduler is restarted.
     """
 
     client: "Client"
-    asked: dict[Path, "Future"] = field(default_factory=dict)  # what Dask holds of each run
+    futures: dict[Path, "Future"] = field(default_factory=dict)  # Dask's, by the runs' folders
     workers: set[str] = field(default_factory=set)
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.code, self.asking = code(), Lock()
+        self.code, self.submitting = code(), Lock()
         self.folders = {"REPRO_RUNS": str(runs_folder()), "REPRO_DATA": str(data_folder())}
 
     def start(self, threads: ThreadPoolExecutor) -> None:
-        """Note which workers are there and which are lost, and ask for what can start."""
+        """Note which workers there are and which were lost, and submit what can start."""
         before = self.workers
         with contextlib.suppress(OSError):
             self.workers = set(self.client.nthreads()) if self.client.status == "running" else before
@@ -143,19 +145,19 @@ class Board(board.Board):
         return len(self.at_work) < max(1, len(self.workers))
 
     def work(self, job: Job) -> None:
-        """Have a worker do the job, and another one where only workers or the scheduler were at fault."""
+        """Submit the job and wait; submit it again where a worker was lost, or the scheduler restarted."""
         from distributed import CancelledError, KilledWorker
 
         what = job.experiment.name, job.run.profile, dict(job.overrides), self.command, self.folders, self.code
         while self.client.status != "closed":
             before, key = _done(job), f"{job.run.name}-{uuid.uuid4().hex}"
             try:
-                with self.asking:
+                with self.submitting:
                     if self.stopped:
                         return
-                    future = self.asked[job.run.path] = self.client.submit(work, *what, key=key, pure=False)
+                    future = self.futures[job.run.path] = self.client.submit(work, *what, key=key, pure=False)
                 job.outcome, job.message, job.trace, job.seconds = future.result()
-                if job.outcome == "done":  # by a worker, or under a scheduler, that was lost before it could say so
+                if job.outcome == "done":  # a worker or scheduler was lost after the run was done and before it said so
                     job.outcome = "ran"
                 return
             except CancelledError:  # the scheduler is gone, or this process is stopped
@@ -170,24 +172,24 @@ class Board(board.Board):
         raise ReproError(f"the scheduler is gone; {AGAIN}")
 
     def stop(self) -> None:
-        """Forget what waits, and end the processes of the workers that are at work: others take their place."""
-        with self.asking:
-            self.stopped, futures = True, [*self.asked.values()]
+        """Cancel what was submitted, and restart the workers that are at work."""
+        with self.submitting:
+            self.stopped, futures = True, [*self.futures.values()]
         ours = {future.key for future in futures}
         with contextlib.suppress(Exception):  # whatever is wrong by now: the runs can go on later
             busy = [worker for worker, keys in self.client.processing().items() if ours & {*keys}]
             self.client.cancel(futures, force=True)
-            self.client.restart_workers(busy, timeout=PATIENCE_TO_STOP, raise_for_error=False)
+            self.client.restart_workers(busy, timeout=RESTART, raise_for_error=False)
 
 
 def _fail(job: Job, message: str) -> None:
-    """Note that a run failed which no worker could say so of."""
+    """Note that a run failed, where its worker could not."""
     job.outcome, job.message = "failed", message
     job.run.fail(ReproError(message))
 
 
 def _done(job: Job) -> tuple[int, set[tuple[Path, int]]]:
-    """Return what changes as the job's run gets on: its epochs, and the times of its checkpoints."""
+    """Return what changes as the job's run proceeds: its epochs, and the times of its checkpoints."""
     try:
         checkpoints = {(path, path.stat().st_mtime_ns) for path in job.run.path.glob("**/checkpoint.pt")}
         return state(job.run).epochs, checkpoints

@@ -74,12 +74,12 @@ def refuse(jobs: list[Job]) -> None:
     Raises UsageError for what no run could be made of, such as a wrong name.
     """
     require_notebooks()
-    made = {job.run.path for job in jobs}
+    planned = {job.run.path for job in jobs}
     for job in jobs:
         if settled(job, jobs):
             continue
         try:
-            preflight.check(job.run, made)
+            preflight.check(job.run, planned)
         except UsageError:
             raise
         except (ReproError, OSError) as error:

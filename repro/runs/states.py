@@ -36,7 +36,7 @@ class State:
         return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
 
 
-OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # what tells that a folder without params.json is a run's
+OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # files that mark a run's folder without params.json
 
 
 class Survey(NamedTuple):
@@ -80,13 +80,13 @@ def _unnamed() -> list[Path]:
 
 
 def _own_first(paths: Iterable[Path]) -> list[Path]:
-    """Return runs' folders, a user's own first and of these those that bear the name they were given, and no links."""
+    """Return runs' folders in order of preference: before published ones a user's own, before those renamed ones."""
     moved = {path: path.is_symlink() or given_name(path) not in (None, path.name) for path in paths}
     return sorted(moved, key=lambda path: (is_published(path), moved[path], path))
 
 
 def _check(run: Run) -> None:
-    """Read what every face reads of a run, so that an error says what is damaged."""
+    """Read the files of a run that listings and reports read, so that the error names the damaged one."""
     if not run.name.isprintable():
         raise ReproError("its folder's name is no text: rename it")
     run.result  # noqa: B018

@@ -255,9 +255,9 @@ def test_workers_that_would_give_other_numbers_are_refused(folder, answer, threa
     folder.mkdir()
     if message:
         with pytest.raises(ReproError, match=message):
-            cluster.refuse_strangers(Client())
+            cluster.check_workers(Client())
     else:
-        cluster.refuse_strangers(Client())
+        cluster.check_workers(Client())
     assert not list(folder.iterdir())
 
 
