@@ -1,4 +1,4 @@
-"""What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
+"""Which runs to make, in the order of their needs, and how one is executed; a failure stops only what needs it."""
 
 import errno
 import time

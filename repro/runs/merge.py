@@ -125,7 +125,7 @@ def read_whole(path: Path) -> Run:
 
 
 def _bring(path: Path, place: Path, target: Path) -> None:
-    """Put a copy of the run `path` at `place`; what is there gives way in one moment, while nobody works on it."""
+    """Put a copy of the run `path` at `place`, replacing what is there by a rename, under its locks."""
     fresh, old = (target / ASIDE / kind / place.parent.name / place.name for kind in ("new", "old"))
     for folder in (fresh, old, place):
         make_folder(folder.parent)
