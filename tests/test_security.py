@@ -20,6 +20,7 @@ from pathlib import Path
 import doors
 import numpy as np
 import pytest
+import stand_ins
 import torch
 from hostile import malicious
 from listeners import beyond_loopback, listeners, watched
@@ -56,13 +57,9 @@ def test_a_group_of_processes_listens_on_loopback_alone():
     assert not beyond_loopback(found)
 
 
-def note_mode(rank, folder, *_):
-    (folder.parent / f"mode{rank}").write_text(f"{folder.stat().st_mode & 0o777:o}")
-
-
 def test_a_group_meets_where_only_its_user_may_go(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(launcher, "_process", note_mode)
+    monkeypatch.setattr(launcher, "_process", stand_ins.note_mode)
     with pytest.raises(ReproError):
         launcher.compute(open_run(find("cifar10-search"), "smoke", {**doors.SMALL, "processes": 2}))
     assert [(tmp_path / f"mode{rank}").read_text() for rank in (0, 1)] == ["700", "700"]

@@ -83,6 +83,7 @@ def _written(run: Run) -> float:
 def _end(processes: list[BaseProcess]) -> None:
     """End the processes, and by force those that have not within GRACE seconds."""
     started = [process for process in processes if process.pid]
+    left_open = started and started[0].is_alive()  # the bar that the first one shows
     for process in started:
         process.terminate()
     end = time.monotonic() + GRACE
@@ -90,6 +91,8 @@ def _end(processes: list[BaseProcess]) -> None:
         process.join(max(0.0, end - time.monotonic()))
         process.kill()
         process.join()
+    if left_open:
+        print(file=sys.stderr)
 
 
 def _process(rank: int, folder: Path, names: dict[str, str], experiment: str, profile: str, values: dict) -> None:

@@ -90,7 +90,7 @@ def started(monkeypatch, requests, at_once=None, failing=()):
 
     def attempt(job, command, execution):
         events.append(f"+{job.run.path.name}")
-        time.sleep(0.02)
+        time.sleep(0.1)
         job.outcome = "failed" if job.run.path.name in failing else "ran"
         events.append(f"-{job.run.path.name}")
 

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import stand_ins
 import torch
 from processes import together
 
@@ -269,31 +270,14 @@ def run(tmp_path):
     return open_run(find("imagenet-eval"), "smoke", values)
 
 
-def sleep(*_):
-    time.sleep(60)
-
-
 def test_processes_without_a_sign_of_life_are_ended(run, monkeypatch):
-    monkeypatch.setattr(launcher, "_process", sleep)
+    monkeypatch.setattr(launcher, "_process", stand_ins.sleep)
     monkeypatch.setattr(launcher, "PATIENCE", 0.3)
     monkeypatch.setattr(launcher, "GRACE", 0.1)
     began = time.monotonic()
     with pytest.raises(ReproError, match="showed no sign of life for 0.3 s; the same command goes on"):
         launcher.compute(run)
     assert time.monotonic() - began < 30
-
-
-def failing(error, rank, folder, *_):
-    """A process of a run: the second one fails by this error, or without a word."""
-
-    def planted(*_):
-        if error is None:
-            os._exit(1)
-        raise error
-
-    launcher.open_run = planted
-    if rank == 1:
-        launcher._process(rank, folder, {}, "imagenet-eval", "smoke", {})
 
 
 @pytest.mark.parametrize(
@@ -305,7 +289,7 @@ def failing(error, rank, folder, *_):
     ],
 )
 def test_processes_that_fail_are_quoted(run, monkeypatch, error, message):
-    monkeypatch.setattr(launcher, "_process", partial(failing, error))
+    monkeypatch.setattr(launcher, "_process", partial(stand_ins.fail, error))
     failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew
     with pytest.raises(ReproError, match=message):
         launcher.compute(run)
