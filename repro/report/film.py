@@ -21,10 +21,9 @@ from matplotlib.path import Path
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
-from repro.report import marks
-from repro.report.cells import FAMILIES, INPUT, NODE, OUTPUT, operation_label, show
-from repro.report.figures import FAINT, style, styled
-from repro.report.marks import INK
+from repro.report import style
+from repro.report.graphs import FAMILIES, INPUT, NODE, OUTPUT, operation_label
+from repro.report.style import FAINT, INK, styled
 from repro.runs.run import Run
 from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
 
@@ -47,14 +46,14 @@ def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
     write_bytes(make_folder(path.parent) / path.name, buffer.getvalue())
     changes = sum(before != cell for before, cell in steps)
     alt = f"Film of the most likely cell over {len(cells)} epochs; it changes in {changes} of them"
-    alt = html.escape(marks.in_words(alt, run))
+    alt = html.escape(style.marked_words(alt, run))
     data = b64encode(buffer.getvalue()).decode()
-    show({"text/html": f'<img src="data:image/gif;base64,{data}" alt="{alt}">', "text/plain": alt})
+    style.show({"text/html": f'<img src="data:image/gif;base64,{data}" alt="{alt}">', "text/plain": alt})
 
 
 def _pixels(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
-    with style():
+    with style.defaults():
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
@@ -75,7 +74,7 @@ def _frame(cell: Genotype, before: Genotype, epoch: int, run: Run | None) -> Fig
     """Draw the cell after `epoch` epochs of `run`; `before` is that of the epoch before."""
     names = ("normal", "reduce") if isinstance(cell, ConvGenotype) else ("recurrent",)
     figure = Figure(figsize=(8, 2.8 * len(names) + 0.3), dpi=DPI, layout="none")
-    figure.subplots_adjust(0.01, 0.01 + marks.in_figure(figure, run), 0.99, 0.93, hspace=0.1)
+    figure.subplots_adjust(0.01, 0.01 + style.mark_figure(figure, run), 0.99, 0.93, hspace=0.1)
     for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
         _row(axes, getattr(cell, name), getattr(before, name), EDGES_PER_NODE if len(names) > 1 else 1)
         axes.set_title(f"{name} cell", fontsize=11, loc="left", y=0.9)

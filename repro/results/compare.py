@@ -160,7 +160,7 @@ def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
 def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpart | None = None) -> dict[str, Any]:
     """Return what a group of runs adds to a row of a table, or, without one, to the table."""
     run, measures = group.first, find(group.first.experiment).measures
-    held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].units}
+    held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].numbers}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first = next(iter(held))
     return {f"{column} here": value for column, value in means.items()} | {

@@ -13,84 +13,55 @@ from typing import TYPE_CHECKING
 
 from repro.configs.record import RECALLED
 from repro.errors import ReproError, unknown
+from repro.results.columns import COLUMNS, Column
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
 
-ERROR = "test error (%)"
-PERPLEXITY = {"valid_perplexity": "validation perplexity", "test_perplexity": "test perplexity"}
-SIZE = {"params_millions": "parameters (M)"}
-SEARCH = {"search_gpu_days": "search cost (GPU days)"}
+# Columns that several tables have
+SIZE, SEARCH = ("params_millions",), ("search_gpu_days",)
+PERPLEXITY = ("valid_perplexity", "test_perplexity")
 
 
 @dataclass(frozen=True)
 class Published:
-    """One published table: where it stands, and what its numeric columns are, with units."""
+    """One published table: its columns of numbers, what there is to say below it, and where its file differs."""
 
-    source: str
-    title: str
-    units: dict[str, str]  # column -> heading with unit
+    numbers: tuple[str, ...]  # columns, by their names in `columns`
     remark: str = ""
     part: str = ""  # of spos_tables.csv, which holds several tables, the one called so
     names: dict[str, str] = field(default_factory=dict)  # columns that the file calls otherwise
 
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of numbers, in their order."""
+        return [COLUMNS[name] for name in self.numbers]
+
 
 TABLES = {
     "darts_table1_cifar10": Published(
-        "DARTS, Table 1",
-        "Image classifiers on CIFAR-10",
-        {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE, **SEARCH, "ops": "operations"},
+        ("test_error_percent", "std", *SIZE, *SEARCH, "ops"),
         "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
     ),
     "darts_table2_ptb": Published(
-        "DARTS, Table 2",
-        "Language models on Penn Treebank",
-        {**PERPLEXITY, **SIZE, **SEARCH, "ops": "operations"},
+        (*PERPLEXITY, *SIZE, *SEARCH, "ops"),
         "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
         names={"search_cost_gpu_days": "search_gpu_days"},
     ),
     "darts_table3_imagenet": Published(
-        "DARTS, Table 3",
-        "Image classifiers on ImageNet, mobile setting",
-        {
-            "top1_error_percent": "top-1 test error (%)",
-            "top5_error_percent": "top-5 test error (%)",
-            **SIZE,
-            "mult_adds_millions": "multiply-adds (M)",
-            **SEARCH,
-        },
+        ("top1_error_percent", "top5_error_percent", *SIZE, "mult_adds_millions", *SEARCH)
     ),
-    "darts_table4_wikitext2": Published(
-        "DARTS, Table 4",
-        "Language models on WikiText-2",
-        {**PERPLEXITY, **SIZE, **SEARCH},
-    ),
-    "darts_ablations": Published(
-        "DARTS, Sect. 3.3 and appendix",
-        "Alternative optimisation strategies and a deeper search, on CIFAR-10",
-        {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE},
-        names={"strategy": "architecture"},
-    ),
+    "darts_table4_wikitext2": Published((*PERPLEXITY, *SIZE, *SEARCH)),
+    "darts_ablations": Published(("test_error_percent", "std", *SIZE), names={"strategy": "architecture"}),
 } | {
-    name: Published(
-        f"SPOS, {title.lower()}",
-        title,
-        {
-            "flops_M": "multiply-adds (M)",
-            "params_M": "parameters (M)",
-            "bitops_G": "bit operations (2^30)",
-            "top1_percent": "top-1 accuracy (%)",
-        },
-        part=part,
-        names={"model": "architecture"},
-    )
-    for name, title, part in (
-        ("spos_blocks", "Building block search", "building blocks"),
-        ("spos_channels", "Channel search", "channels"),
-        ("spos_bits", "Mixed-precision quantisation search", "quantization"),
-        ("spos_released", "The released cell", "released cell"),
+    name: Published(("flops_M", "params_M", "bitops_G", "top1_percent"), part=part, names={"model": "architecture"})
+    for name, part in (
+        ("spos_blocks", "building blocks"),
+        ("spos_channels", "channels"),
+        ("spos_bits", "quantization"),
+        ("spos_released", "released cell"),
     )
 }
 
@@ -103,13 +74,13 @@ def table(name: str) -> "DataFrame":
     """
     import pandas as pd
 
-    frame, units = pd.DataFrame(_lines(name)), TABLES[name].units
+    frame, columns = pd.DataFrame(_lines(name)), TABLES[name].columns
     if "source" in frame:
-        frame["recalled"] = [any(is_recalled(source, column) for column in units) for source in frame["source"]]
+        frame["recalled"] = [any(is_recalled(source, each.name) for each in columns) for source in frame["source"]]
     notes = [[] for _ in frame.index]
-    for column, heading in units.items():
-        numbers = [_number(text, heading, note) for text, note in zip(frame[column], notes, strict=True)]
-        frame[column] = pd.Series(numbers, dtype=float)
+    for each in columns:
+        numbers = [_number(text, each.heading, note) for text, note in zip(frame[each.name], notes, strict=True)]
+        frame[each.name] = pd.Series(numbers, dtype=float)
     if any(notes):
         frame["note"] = ["; ".join(note) for note in notes]
     return frame
@@ -117,8 +88,8 @@ def table(name: str) -> "DataFrame":
 
 def remark(name: str) -> str:
     """Return what there is to say below a published table."""
-    sources, units = [line.get("source", "") for line in _lines(name)], TABLES[name].units
-    recalled = any(is_recalled(source, column) for source in sources for column in units)
+    sources = [line.get("source", "") for line in _lines(name)]
+    recalled = any(is_recalled(source, column) for source in sources for column in TABLES[name].numbers)
     return " ".join(filter(None, [TABLES[name].remark, f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
 
 

@@ -5,20 +5,20 @@ import sys
 
 import pytest
 
+from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError
 from repro.results import published
+from repro.results.columns import COLUMNS, heading
 
 
 @pytest.mark.parametrize("name", published.TABLES)
 def test_every_table_has_numbers_in_every_column_it_names(name):
     frame, about = published.table(name), published.TABLES[name]
-    assert {"architecture", *about.units} <= set(frame.columns)
+    assert {"architecture", *about.numbers} <= set(frame.columns)
     assert len(frame)
     assert frame["architecture"].str.len().min() > 0
-    assert all(frame[column].dtype == float for column in about.units)
-    assert frame[list(about.units)].notna().any(axis=1).all()
-    assert about.source
-    assert about.title
+    assert all(frame[column].dtype == float for column in about.numbers)
+    assert frame[list(about.numbers)].notna().any(axis=1).all()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,13 @@ def test_rows_from_memory_are_marked():
     assert blocks.sum() == len(blocks) - 1
     assert published.table("spos_bits")["recalled"].all()
     assert "recalled" not in published.table("darts_table1_cifar10")
+
+
+def test_every_number_is_described_in_one_place():
+    for experiment in EXPERIMENTS.values():
+        assert experiment.measures.keys() <= COLUMNS.keys()
+    assert heading("test_error_percent") == heading("test_error") == "test error (%)"
+    assert heading("best_epoch") == "best epoch"
 
 
 def test_every_row_has_an_id_of_its_own():
