@@ -30,7 +30,7 @@ def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         cells |= {RUNS: [_runs(row) for row in rows]}
         cells |= {name: [row[name] for row in rows] for name in ("profile", "data", "epochs")}
         cells |= {"time": [_time(row) for row in rows], **source}
-    for column in published.TABLES[table].columns:
+    for column in published.columns(table):
         if column.name not in (first.name, "std"):
             cells |= _measure(rows, column)
     cells |= {} if ran else source
@@ -77,7 +77,7 @@ def _head(rows: list[dict[str, Any]]) -> str:
 def subject(table: str) -> Column:
     """Return the column that a published table is about."""
     firsts = [next(iter(measures)) for measures in (each.measures for each in EXPERIMENTS.values()) if measures]
-    return COLUMNS[next(name for name in firsts if name in published.TABLES[table].numbers)]
+    return next(COLUMNS[name] for name in firsts if COLUMNS[name] in published.columns(table))
 
 
 def _given(value: Any) -> bool:

@@ -23,7 +23,7 @@ from repro.runs.run import Run, held_identity, shown_run
 from repro.runs.snapshot import once
 from repro.runs.states import state, survey
 
-# What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
+# Columns that a row has beside the paper's own, whether it was run here or not
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
 FACTS += ("published", "state", "command")
 
@@ -160,7 +160,8 @@ def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
 def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpart | None = None) -> dict[str, Any]:
     """Return what a group of runs adds to a row of a table, or, without one, to the table."""
     run, measures = group.first, find(group.first.experiment).measures
-    held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].numbers}
+    columns = {column.name for column in published.columns(table)}
+    held = {column: entry for column, entry in measures.items() if column in columns}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first = next(iter(held))
     return {f"{column} here": value for column, value in means.items()} | {
@@ -194,7 +195,10 @@ def table_of(run: Run) -> str | None:
 
 
 def search_days(run: Run) -> float | None:
-    """Return the days that the searches behind a run took together, None where it needed none, or one is damaged."""
+    """Return the days that the searches behind a run took together, None where it needed none, or one is damaged.
+
+    As in DARTS Tables 1 and 2: neither selection nor the final training counts.
+    """
     needed = {other.path: other for other in needs(run)}
     try:
         seconds = [provenance.seconds(path) for path, other in needed.items() if find(other.experiment).searches]

@@ -6,7 +6,6 @@ a table is asked for. The mark of a number that was written down from memory com
 
 import csv
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,49 +19,12 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
 
-# Columns that several tables have
-SIZE, SEARCH = ("params_millions",), ("search_gpu_days",)
-PERPLEXITY = ("valid_perplexity", "test_perplexity")
-
-
-@dataclass(frozen=True)
-class Published:
-    """One published table: its columns of numbers, what there is to say below it, and where its file differs."""
-
-    numbers: tuple[str, ...]  # columns, by their names in `columns`
-    remark: str = ""
-    part: str = ""  # of spos_tables.csv, which holds several tables, the one called so
-    names: dict[str, str] = field(default_factory=dict)  # columns that the file calls otherwise
-
-    @property
-    def columns(self) -> list[Column]:
-        """The columns of numbers, in their order."""
-        return [COLUMNS[name] for name in self.numbers]
-
-
+# Published tables, and what there is to say below them
 TABLES = {
-    "darts_table1_cifar10": Published(
-        ("test_error_percent", "std", *SIZE, *SEARCH, "ops"),
-        "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
-    ),
-    "darts_table2_ptb": Published(
-        (*PERPLEXITY, *SIZE, *SEARCH, "ops"),
-        "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
-        names={"search_cost_gpu_days": "search_gpu_days"},
-    ),
-    "darts_table3_imagenet": Published(
-        ("top1_error_percent", "top5_error_percent", *SIZE, "mult_adds_millions", *SEARCH)
-    ),
-    "darts_table4_wikitext2": Published((*PERPLEXITY, *SIZE, *SEARCH)),
-    "darts_ablations": Published(("test_error_percent", "std", *SIZE), names={"strategy": "architecture"}),
-} | {
-    name: Published(("flops_M", "params_M", "bitops_G", "top1_percent"), part=part, names={"model": "architecture"})
-    for name, part in (
-        ("spos_blocks", "building blocks"),
-        ("spos_channels", "channels"),
-        ("spos_bits", "quantization"),
-        ("spos_released", "released cell"),
-    )
+    "darts_table1_cifar10": "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
+    "darts_table2_ptb": "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
+    **dict.fromkeys(("darts_table3_imagenet", "darts_table4_wikitext2", "darts_ablations"), ""),
+    **dict.fromkeys(("spos_blocks", "spos_channels", "spos_bits", "spos_released"), ""),
 }
 
 
@@ -74,11 +36,11 @@ def table(name: str) -> "DataFrame":
     """
     import pandas as pd
 
-    frame, columns = pd.DataFrame(_lines(name)), TABLES[name].columns
+    frame, numeric = pd.DataFrame(_lines(name)), columns(name)
     if "source" in frame:
-        frame["recalled"] = [any(is_recalled(source, each.name) for each in columns) for source in frame["source"]]
+        frame["recalled"] = [any(is_recalled(source, each.name) for each in numeric) for source in frame["source"]]
     notes = [[] for _ in frame.index]
-    for each in columns:
+    for each in numeric:
         numbers = [_number(text, each.heading, note) for text, note in zip(frame[each.name], notes, strict=True)]
         frame[each.name] = pd.Series(numbers, dtype=float)
     if any(notes):
@@ -86,11 +48,16 @@ def table(name: str) -> "DataFrame":
     return frame
 
 
+def columns(name: str) -> list[Column]:
+    """Return what the numeric columns of a published table are, in their order."""
+    return [COLUMNS[column] for column in _lines(name)[0] if column in COLUMNS]
+
+
 def remark(name: str) -> str:
     """Return what there is to say below a published table."""
     sources = [line.get("source", "") for line in _lines(name)]
-    recalled = any(is_recalled(source, column) for source in sources for column in TABLES[name].numbers)
-    return " ".join(filter(None, [TABLES[name].remark, f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
+    recalled = any(is_recalled(source, column.name) for source in sources for column in columns(name))
+    return " ".join(filter(None, [TABLES[name], f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
 
 
 @cache
@@ -98,12 +65,8 @@ def _lines(name: str) -> tuple[dict[str, str], ...]:
     """Return the lines of a published table as texts; ReproError for a table that there is not."""
     if name not in TABLES:
         raise unknown("published table", name, TABLES, ReproError)
-    published = TABLES[name]
-    text = (FOLDER / ("spos_tables.csv" if published.part else f"{name}.csv")).read_text(encoding="utf-8")
-    lines = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    named = [{published.names.get(column, column): value for column, value in line.items()} for line in lines]
-    mine = [line for line in named if line.get("table", "") == published.part]
-    return tuple({column: value for column, value in line.items() if column != "table"} for line in mine)
+    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def is_recalled(source: str, column: str) -> bool:
