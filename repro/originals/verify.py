@@ -5,7 +5,6 @@ A checker knows one kind of network: it takes an archive and yields findings, (a
 tolerance). `CHECKERS` finds it by a key that only the config of that kind has.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from repro.errors import ReproError, line
 from repro.originals import verify_rnn, verify_spos
-from repro.originals.vectors import Archive, Finding, read
+from repro.originals.vectors import Archive, Finding, entry, read
 from repro.originals.verify_cnn import check_evaluation, check_search
 from repro.training import devices
 
@@ -79,7 +78,7 @@ def table(path: str | Path, found: Iterable[Row]) -> str:
 
 def checker(archive: Archive) -> Checker:
     """Return the checker for the kind of network that the archive's config describes."""
-    config = json.loads(str(archive["config"]))
+    config = entry(archive, "config")
     for key, check in CHECKERS.items():
         if key in config:
             return check
