@@ -34,7 +34,7 @@ DPI = 90
 def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
     """Write the film of the cells of successive epochs (as JSON values) as a GIF, and show it in a notebook.
 
-    run: whose cells these are, which are marked unless it is as published.
+    run: as in `style.save`.
     """
     cells = [from_json(genotype) for genotype in genotypes]
     steps = list(pairwise([cells[0], *cells]))

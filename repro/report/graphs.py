@@ -58,13 +58,13 @@ def cell_graphs(genotype: Genotype) -> dict[str, str]:
     return {"recurrent": _recurrent_cell(genotype.recurrent, genotype.concat)}
 
 
-def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3", auxiliary: bool = False) -> str:
+def network_graph(cells: int, channels: int, size: int, auxiliary: bool = False) -> str:
     """Return the stack of `cells` cells as DOT; `channels` and `size` (pixels) are those of the first cell.
 
     Reductions stand at one and two thirds: they halve the size and double the channels.
     """
     graph = _graph("network", nodesep="0.12", ranksep="0.22")
-    graph.node("stem", stem, fillcolor=INPUT)
+    graph.node("stem", "conv 3×3", fillcolor=INPUT)
     reductions = {cells // 3, 2 * cells // 3}
     states = ["stem", "stem"]
     for index in range(cells):
@@ -119,7 +119,7 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
 def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
     """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not.
 
-    run: the one that it is of, which is marked unless it is as published; None for a published cell.
+    run: as in `style.save`.
     """
     for cell, source in cell_graphs(genotype).items():
         style.show({"text/markdown": f"{cell} cell"})

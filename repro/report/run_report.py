@@ -37,9 +37,8 @@ def beside_paper(run: Run) -> pd.DataFrame:
     rows = [row for row in published.table(table).to_dict("records") if row["id"] in ROWS[table]]
     paper = next((row for row in rows if row["id"] == key), {})
     ours = compare.ours(table, Group((run,)), paper, ROWS[table].get(key))
-    frame = pd.DataFrame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
-    cells = tables.comparison(table, frame.assign(**{name: None for name in compare.FACTS if name not in frame}))
-    return cells.drop(columns=[tables.RUNS, tables.SOURCE])
+    frame = compare.as_frame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
+    return tables.comparison(table, frame).drop(columns=[tables.RUNS, tables.SOURCE])
 
 
 def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
-"""The report, piece by piece, from run directories only: each function shows one thing in a notebook and keeps it.
+"""The report, piece by piece, from run directories only: each function shows one thing and writes it to files.
 
-What has no run says so, with the command that makes it; what failed or was stopped says how far it got.
+Where there is no run, the command that makes it is shown; of a run that failed or was stopped, how far it got.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
     """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
 
     A run that cannot be drawn is named, with the reason, and the rest is drawn.
-    What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
+    Runs as published come last, and larger profiles after smaller ones: of a file that all write, theirs is kept.
     """
     sizes = [*profiles.PROFILES]
     groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
@@ -61,7 +61,7 @@ def _show(group: Group, draw: Draw, folder: Path) -> None:
 
 
 def _drawable(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[Run, ...]:
-    """Return the runs that can be drawn, and say of each other one why not; few draws where few are at fault."""
+    """Return the runs that can be drawn, and say of the others why not, found by bisection."""
     if not (reason := _tried(runs, draw, folder)[1]):
         return runs
     if len(runs) == 1:
@@ -219,9 +219,7 @@ def table(name: str, profile: str, folder: Path) -> None:
     """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
     numbers = compare.compare(name, profile)
     cells = tables.comparison(name, numbers)
-    rows = numbers.to_dict("records")
-    page = typeset.to_html(cells, marked=lambda place: tables.kind(rows[place]))
-    style.show({"text/html": page, "text/plain": typeset.to_markdown(cells)})
+    typeset.show(cells, kinds=[tables.kind(row) for row in numbers.to_dict("records")])
     typeset.write(numbers, cells, folder / name)
     say(f"{published.remark(name)} As files: {files(name)}.".strip())
 

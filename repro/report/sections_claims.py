@@ -23,8 +23,7 @@ def show(folder: Path) -> None:
     sections.say(sentence(found))
     style.save(figures_claims.claims(lines), folder / NAME, None)  # each row bears its size
     cells = table(lines)
-    page = typeset.to_html(cells, marked=lambda place: "ours" if lines[place]["effect"] is not None else "missing")
-    style.show({"text/html": page, "text/plain": typeset.to_markdown(cells)})
+    typeset.show(cells, kinds=["missing" if line["effect"] is None else "ours" for line in lines])
     typeset.write(numbers(lines), cells, folder / "tables" / NAME)
     sections.say(" ".join([*scales(found), f"As files: {sections.files(NAME)}."]))
 

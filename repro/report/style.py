@@ -89,8 +89,8 @@ def show(bundle: dict[str, str], **metadata: Any) -> None:
 def save(figure: Figure, stem: Path, run: Run | None) -> None:
     """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
 
-    run: whose numbers these are, which are marked unless it is as published; None where they are none of a run.
-    The figure's label is what a reader hears who cannot see it.
+    run: the run whose numbers it shows; unless that is as published, the figure is marked. None if it shows no run's.
+    The figure's label is its alternative text.
     """
     make_folder(stem.parent)
     if share := mark_figure(figure, run):

@@ -6,8 +6,8 @@ by a pair: the heading that it shares with its neighbours, and its own. The firs
 
 import html
 import re
-from collections.abc import Callable, Hashable
-from itertools import groupby
+from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,14 +103,14 @@ def _heading(column: Hashable) -> str:
     return ", ".join(filter(None, column)) if isinstance(column, tuple) else str(column)
 
 
-def to_html(frame: pd.DataFrame, decimals: int = 2, marked: Callable[[int], str] = lambda place: "") -> str:
-    """Return the frame as an HTML table in a box that scrolls; `marked` gives the row at a place its class."""
+def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
+    """Return the frame as an HTML table in a box that scrolls; `kinds`: the class of each row, if they have one."""
     rows = []
-    for place, (first, *others) in enumerate(written(frame, "html", decimals).itertuples(index=False)):
-        kind = f' class="{name}"' if (name := marked(place)) else ""
+    for (first, *others), kind in zip_longest(written(frame, "html", decimals).itertuples(index=False), kinds):
         first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
         cells = [f"<td{' class=long' if len(text) > LONG else ''}>{text}</td>" for text in others]
-        rows.append(f'<tr{kind}><th scope="row">{first}</th>{"".join(cells)}</tr>')
+        start = f'<tr class="{kind}">' if kind else "<tr>"
+        rows.append(f'{start}<th scope="row">{first}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f'<div class="table"><table>\n<thead>{_head(frame)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
@@ -155,16 +155,16 @@ def _places(pages: Any, above: str) -> str | None:
     return " ".join(links) or None
 
 
-def to_latex(frame: pd.DataFrame, decimals: int = 2) -> str:
+def to_latex(frame: pd.DataFrame) -> str:
     """Return the frame as a tabular in LaTeX; it needs the package booktabs."""
-    cells = written(frame, "latex", decimals)
+    cells = written(frame, "latex")
     return cells.style.hide(axis="index").to_latex(hrules=True, column_format="l" * len(cells.columns))
 
 
-def show(frame: pd.DataFrame, decimals: int = 2) -> None:
-    """Show a frame in a notebook, without its index, its columns named for people."""
+def show(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> None:
+    """Show a frame in a notebook, without its index, its columns named for people; `kinds` as in `to_html`."""
     frame = frame.rename(columns=lambda column: heading(column) if isinstance(column, str) else column)
-    style.show({"text/html": to_html(frame, decimals), "text/plain": to_markdown(frame, decimals)})
+    style.show({"text/html": to_html(frame, decimals, kinds), "text/plain": to_markdown(frame, decimals)})
 
 
 def write(numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../") -> None:

@@ -1,7 +1,7 @@
 """What the runs found, beside what the papers say: one row for each published one and each group of runs, as numbers.
 
-A group is the finished runs that differ only in their seed. Their mean never stands without its profile and data, and
-beside the paper's, as a difference, only where data and protocol are the paper's.
+A group is the finished runs that differ only in their seed. Their mean is shown with its profile and data; its
+difference from the paper's number only where data and protocol are the paper's.
 """
 
 import json
@@ -36,12 +36,12 @@ class Group:
 
     @property
     def first(self) -> Run:
-        """The run that speaks for all where they are alike."""
+        """Any run of the group: all are alike but for the seed."""
         return self.runs[0]
 
     @property
     def data(self) -> str:
-        """What it was made on."""
+        """The data set, and what of the paper's it is."""
         return standing.data(self.first)
 
     @property
@@ -144,6 +144,11 @@ def compare(table: str, profile: str) -> pd.DataFrame:
             rows[-1] |= _missing(row, begun, profile)
     others = [group for group in made[None] if table_of(group.first) == table]
     rows += [{"architecture": group.label(), **ours(table, group)} for group in others]
+    return as_frame(rows)
+
+
+def as_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows of a table with all the columns of FACTS, None where no row has them."""
     frame = pd.DataFrame(rows)
     return frame.assign(**{name: None for name in FACTS if name not in frame})
 

@@ -1,7 +1,7 @@
 """The papers' numbers: every table of DARTS (ICLR 2019) and SPOS (ECCV 2020) that this package sets its own beside.
 
-The CSV files in `published_tables/` hold them, each row with an `id`; nothing is read, and pandas not imported, before
-a table is asked for. The mark of a number that was written down from memory comes from here, wherever it is quoted.
+The CSV files in `published_tables/` hold them, each row with an `id`; no file is read, and pandas not imported, before
+a table is asked for. A number that was recalled, not checked against the paper, is marked wherever it is quoted.
 """
 
 import csv
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
 
-# Published tables, and what there is to say below them
+# Published tables, and the remark below each
 TABLES = {
     "darts_table1_cifar10": "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
     "darts_table2_ptb": "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
@@ -54,7 +54,7 @@ def columns(name: str) -> list[Column]:
 
 
 def remark(name: str) -> str:
-    """Return what there is to say below a published table."""
+    """Return the remark below a published table."""
     sources = [line.get("source", "") for line in _lines(name)]
     recalled = any(is_recalled(source, column.name) for source in sources for column in columns(name))
     return " ".join(filter(None, [TABLES[name], f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
@@ -78,7 +78,7 @@ def is_recalled(source: str, column: str) -> bool:
 def quoted(text: str) -> str:
     """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`.
 
-    What among them was not checked against the paper is said behind them.
+    Those that were not checked against the paper are listed behind it.
     """
     recalled = []
 
