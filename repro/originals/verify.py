@@ -27,7 +27,7 @@ CHECKERS: dict[str, Checker] = {
 }
 
 
-class Row(NamedTuple):
+class Comparison(NamedTuple):
     """The verdict on one array."""
 
     name: str
@@ -51,8 +51,8 @@ def main(files: Sequence[str], device: str = "cpu") -> int:
     return status
 
 
-def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Row]:
-    """Run this package on a reference file and return a row for each of its arrays; ReproError if it is not one."""
+def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Comparison]:
+    """Run this package on a reference file and return a comparison for each of its arrays; ReproError if it is not one."""
     archive = read(path)
     try:
         with torch.device(device):  # networks are made there, and the archive's arrays become tensors there
@@ -64,11 +64,11 @@ def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Row]:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ReproError(f"cannot check {path}: its arrays do not fit together: {reason}") from error
-    return [Row(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
+    return [Comparison(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
 
 
-def table(path: str | Path, found: Iterable[Row]) -> str:
-    """Return one line for each row, under the name of the file."""
+def table(path: str | Path, found: Iterable[Comparison]) -> str:
+    """Return one line for each array, under the name of the file."""
     lines = [
         f"  {row.name:28} {row.difference:9.1e}  (at most {row.tolerance:.0e})  {'ok' if row.ok else 'NOT OK'}"
         for row in found

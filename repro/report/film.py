@@ -22,7 +22,7 @@ from PIL import Image
 
 from repro.files import make_folder, write_bytes
 from repro.report import style
-from repro.report.graphs import FAMILIES, INPUT, NODE, OUTPUT, operation_label
+from repro.report.graphs import FAMILIES, INPUT, NODE, OUTPUT, look, operation_label
 from repro.report.style import FAINT, INK, styled
 from repro.runs.run import Run
 from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
@@ -111,7 +111,7 @@ def _height(states: int) -> float:
 
 def _arc(axes: Axes, edge: Edge, target: int, *, below: bool, new: bool) -> None:
     """Draw one edge as a parabola, with its operation at the top."""
-    colour, line = FAMILIES[next(family for family in FAMILIES if edge.op.startswith(family))]
+    colour, line = look(edge.op)
     middle, height = (edge.source + target) / 2, _height(target - edge.source) * (-1 if below else 1)
     curve = Path([(edge.source, 0), (middle, 2 * height), (target, 0)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
     width = 3 if new else 1.5

@@ -47,6 +47,11 @@ def operation_label(op: str) -> str:
     return " ".join(words).replace("7×1 1×7", "7×1, 1×7")
 
 
+def look(op: str) -> tuple[str, str]:
+    """Return colour and line of an operation's edge."""
+    return FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
+
+
 def cell_graphs(genotype: Genotype) -> dict[str, str]:
     """Return each cell of `genotype` as DOT: `normal` and `reduce`, or `recurrent`."""
     if isinstance(genotype, ConvGenotype):
@@ -152,7 +157,7 @@ def _graph(name: str, **attributes: str) -> Digraph:
 
 def _operation_edge(graph: Digraph, source: str, target: str, op: str) -> None:
     """Add one labelled edge, coloured and dashed by the family of its operation."""
-    colour, line = FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
+    colour, line = look(op)
     graph.edge(source, target, f" {operation_label(op)} ", color=colour, fontcolor=colour, style=line, penwidth="1.6")
 
 

@@ -62,7 +62,7 @@ def table(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def sentence(found: list[dict[str, Any]]) -> str:
-    """Say how many figures and tables have been reproduced at the paper's size, and how many only look at the path."""
+    """Say how many figures and tables have all their runs at the paper's size, how many others, how many none."""
     complete = sum(row["complete"] for row in found)
     part = [row for row in found if row["profiles"] and not row["complete"]]
     counts = Counter(name for row in part for name in row["profiles"])

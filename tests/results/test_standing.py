@@ -332,6 +332,6 @@ def test_what_is_as_published_is_drawn_last_over_what_is_not(tmp_path):
 
 def test_a_page_says_what_its_numbers_are():
     words = "'s protocol on the paper's data"
-    assert report._standing(finished("cifar10-eval")) == f"the paper{words}"
-    assert report._standing(finished("cifar10-eval", epochs=2)) == f"its numbers are not made by the paper{words}"
-    assert report._standing(finished("cifar10-eval", "smoke")).startswith("a first look on data that ships")
+    assert report._says(finished("cifar10-eval")) == f"the paper{words}"
+    assert report._says(finished("cifar10-eval", epochs=2)) == f"its numbers are not made by the paper{words}"
+    assert report._says(finished("cifar10-eval", "smoke")).startswith("a first look on data that ships")
