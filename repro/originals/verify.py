@@ -52,7 +52,7 @@ def main(files: Sequence[str], device: str = "cpu") -> int:
 
 
 def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Comparison]:
-    """Run this package on a reference file and return a comparison for each of its arrays; ReproError if it is not one."""
+    """Run this package on a reference file and compare each of its arrays; ReproError if it is not such a file."""
     archive = read(path)
     try:
         with torch.device(device):  # networks are made there, and the archive's arrays become tensors there
