@@ -74,7 +74,7 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
 def test_a_corpus_in_another_order_is_not_the_released_one(tmp_path, monkeypatch, capsys):
     lines = b"a b\nb a\na a\n"
     files = tuple(f"mine/{part}.txt" for part in text.PARTS)
-    source = text.Source(files, (9, 9, 9), 3, (text._md5(lines),) * 3, ())
+    source = text.ReleasedCorpus(files, (9, 9, 9), 3, (text._md5(lines),) * 3, ())
     monkeypatch.setitem(text.SOURCES, "mine", source)
     monkeypatch.setattr(text, "NAMES", (*text.NAMES, "mine"))
     monkeypatch.setenv("REPRO_DATA", str(tmp_path))

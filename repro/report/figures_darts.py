@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from repro.report.graphs import operation_label
 from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
-from repro.spaces.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+from repro.spaces.genotypes import CELL_SPACES
 
 NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
 Softmax = Sequence[Sequence[float]]  # softmax(alpha): (edges, operations), edges by node, then by source
@@ -107,12 +107,12 @@ def alpha_heatmap(softmax: Mapping[str, Softmax]) -> Figure:
     panels = figure.subplots(1, len(softmax), squeeze=False)[0]
     top = max(np.max(values) for values in softmax.values())
     for axes, (cell, values) in zip(panels, softmax.items(), strict=True):
-        table = np.asarray(values)
+        table, space = np.asarray(values), CELL_SPACES[cell]
         sns.heatmap(
             table, ax=axes, cmap="Blues", vmin=0, vmax=top, linewidths=0.5, linecolor="white", square=False,
             cbar=axes is panels[-1], cbar_kws={"label": r"softmax$(\alpha)$"},
-            xticklabels=[operation_label(op) for op in operations(table.shape[1])],
-            yticklabels=edge_labels(len(table), table.shape[1] == len(SEARCH_OPERATIONS)),
+            xticklabels=[operation_label(op) for op in space.operations],
+            yticklabels=space.edge_labels(space.nodes(*table.shape)),
         )  # fmt: skip
         strongest = 1 + table[:, 1:].argmax(axis=1)
         dark = table[np.arange(len(table)), strongest] > 0.6 * top
@@ -127,30 +127,6 @@ def alpha_heatmap(softmax: Mapping[str, Softmax]) -> Figure:
     return figure
 
 
-def operations(count: int) -> tuple[str, ...]:
-    """Return the candidate operations of the search that has so many of them."""
-    return next(names for names in (SEARCH_OPERATIONS, RECURRENT_OPERATIONS) if len(names) == count)
-
-
-def edges(count: int, convolutional: bool) -> list[tuple[int, int]]:
-    """Return (node, state read) of every row of alpha; states are numbered with the cell's inputs first."""
-    inputs, node, found = 2 if convolutional else 1, 0, []
-    while len(found) < count:
-        found += [(node, source) for source in range(inputs + node)]
-        node += 1
-    return found
-
-
-def edge_labels(count: int, convolutional: bool) -> list[str]:
-    """Name the rows of alpha: by node, then by source; a convolutional cell's first two sources are its inputs."""
-    names = [r"$c_{k-2}$", r"$c_{k-1}$"] if convolutional else []
-    first = 0 if convolutional else 1  # the number of the first node
-    return [
-        f"{names[source] if source < len(names) else source - len(names)} → {first + node}"
-        for node, source in edges(count, convolutional)
-    ]
-
-
 @styled
 def alpha_history(history: Sequence[Softmax], cell: str) -> Figure:
     """softmax(alpha) over the epochs: a panel for each edge (down: node, across: state read), a row for each operation.
@@ -159,8 +135,9 @@ def alpha_history(history: Sequence[Softmax], cell: str) -> Figure:
     """
     values = np.asarray(history)  # (epochs, edges, operations)
     epochs, count, width = values.shape
-    convolutional = width == len(SEARCH_OPERATIONS)
-    places, names = edges(count, convolutional), edge_labels(count, convolutional)
+    space = CELL_SPACES[cell]
+    nodes = space.nodes(count, width)
+    places, names = space.edges(nodes), space.edge_labels(nodes)
     rows, columns = places[-1][0] + 1, places[-1][1] + 1
     figure = Figure(figsize=(1.9 + 1.45 * columns, 0.9 + (0.16 * width + 0.32) * rows))
     panels = figure.subplots(rows, columns, squeeze=False)
@@ -176,7 +153,7 @@ def alpha_history(history: Sequence[Softmax], cell: str) -> Figure:
         strongest = 1.5 + edge[:, 1:].argmax(axis=1)
         axes.plot(np.arange(1, epochs + 1), strongest, **dots)
         axes.set_title(name, fontsize=9, pad=2)
-        _mark(axes, width, first=place[1] == 0, last=place[0] == rows - 1)
+        _mark(axes, space.operations, first=place[1] == 0, last=place[0] == rows - 1)
     figure.colorbar(image, ax=panels, label=r"softmax$(\alpha)$", shrink=0.7, aspect=30)
     figure.suptitle(f"{cell} cell", fontsize=12)
     panels[-1, columns // 2].set_xlabel("epochs of the search", fontsize=10)
@@ -187,10 +164,10 @@ def alpha_history(history: Sequence[Softmax], cell: str) -> Figure:
     return figure
 
 
-def _mark(axes: Axes, width: int, *, first: bool, last: bool) -> None:
+def _mark(axes: Axes, operations: Sequence[str], *, first: bool, last: bool) -> None:
     """Name the operations at the first panel of a row, and the epochs below the last row."""
     axes.grid(False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=3, min_n_ticks=1))
     axes.tick_params(length=2, labelsize=8, labelbottom=last)
-    axes.set_yticks(np.arange(width) + 0.5, [operation_label(op) for op in operations(width)] if first else [])
+    axes.set_yticks(np.arange(len(operations)) + 0.5, [operation_label(op) for op in operations] if first else [])
     axes.tick_params(axis="y", length=0, labelsize=7)

@@ -25,7 +25,8 @@ from repro.report import style
 from repro.report.graphs import FAMILIES, INPUT, NODE, OUTPUT, look, operation_label
 from repro.report.style import FAINT, INK, styled
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
+from repro.spaces.cell_space import CellSpace
+from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype, from_json
 
 SECONDS, LAST_SECONDS = 0.4, 4.0  # that a frame stays, and the last one
 DPI = 90
@@ -76,19 +77,18 @@ def _frame(cell: Genotype, before: Genotype, epoch: int, run: Run | None) -> Fig
     figure = Figure(figsize=(8, 2.8 * len(names) + 0.3), dpi=DPI, layout="none")
     figure.subplots_adjust(0.01, 0.01 + style.mark_figure(figure, run), 0.99, 0.93, hspace=0.1)
     for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
-        _row(axes, getattr(cell, name), getattr(before, name), EDGES_PER_NODE if len(names) > 1 else 1)
+        _row(axes, getattr(cell, name), getattr(before, name), CELL_SPACES[name])
         axes.set_title(f"{name} cell", fontsize=11, loc="left", y=0.9)
     figure.suptitle(f"after epoch {epoch}", fontsize=12)
     return figure
 
 
-def _row(axes: Axes, edges: Sequence[Edge], before: Sequence[Edge], per_node: int) -> None:
+def _row(axes: Axes, edges: Sequence[Edge], before: Sequence[Edge], space: CellSpace) -> None:
     """Draw the states in a row and each edge as an arc: the first of a node above, the second below."""
-    inputs = INPUTS if per_node == EDGES_PER_NODE else 1
+    inputs, per_node = space.inputs, space.keep
     nodes = len(edges) // per_node
-    names = [r"$c_{k-2}$", r"$c_{k-1}$", *map(str, range(nodes)), "$c_k$"]
-    if inputs == 1:
-        names = [*map(str, range(nodes + 1)), "$h_t$"]
+    states = map(str, range(inputs - len(space.labels) + nodes))
+    names = [*space.labels, *states, "$c_k$" if space.labels else "$h_t$"]
     for place, edge in enumerate(edges):
         node = place // per_node
         new = edge not in before[node * per_node : (node + 1) * per_node]

@@ -13,7 +13,8 @@ from graphviz import Digraph
 from repro.report import style
 from repro.report.style import FONT, INK
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, ConvGenotype, Edge, Genotype
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype
 
 FAINT = "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
@@ -70,10 +71,9 @@ def network_graph(cells: int, channels: int, size: int, auxiliary: bool = False)
     """
     graph = _graph("network", nodesep="0.12", ranksep="0.22")
     graph.node("stem", "conv 3×3", fillcolor=INPUT)
-    reductions = {cells // 3, 2 * cells // 3}
     states = ["stem", "stem"]
     for index in range(cells):
-        reduction = index in reductions
+        reduction = index in reductions(cells)
         if reduction:
             channels, size = 2 * channels, -(-size // 2)
         name = f"cell{index}"
@@ -88,7 +88,7 @@ def network_graph(cells: int, channels: int, size: int, auxiliary: bool = False)
     graph.edge(states[1], "head")
     if auxiliary:
         graph.node("auxiliary", "auxiliary\\nhead", fillcolor=OUTPUT, style="rounded,filled,dashed")
-        graph.edge(f"cell{2 * cells // 3}", "auxiliary", style="dashed")
+        graph.edge(f"cell{reductions(cells)[1]}", "auxiliary", style="dashed")
     return graph.source
 
 
@@ -134,7 +134,7 @@ def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequenc
 def described(genotype: Genotype, cell: str) -> str:
     """Return in words what the drawing of a cell shows, for readers who cannot see it."""
     convolutional = isinstance(genotype, ConvGenotype)
-    inputs, count = (("c(k-2)", "c(k-1)"), EDGES_PER_NODE) if convolutional else ((), 1)
+    inputs, count = ("c(k-2)", "c(k-1)") if convolutional else (), CELL_SPACES[cell].keep
     names = [*inputs, *map(str, range(len(getattr(genotype, cell)) + 1))]
     words = [f"{operation_label(op)} of {names[source]}" for op, source in getattr(genotype, cell)]
     nodes = [" and ".join(words[first : first + count]) for first in range(0, len(words), count)]

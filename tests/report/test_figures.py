@@ -1,14 +1,16 @@
 """Figures: what stands in them is the data, and the same data give the same bytes."""
 
 from base64 import b64decode
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from repro.report import figures_cost, figures_darts, figures_training, style
+from repro.report.graphs import operation_label
 from repro.results import published
-from repro.spaces.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+from repro.spaces.genotypes import CELL_SPACES, CONVOLUTIONAL, RECURRENT, RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
 TRAJECTORIES = [
     {"xi": xi, "alpha": [2.0, 1.5, end], "weight": [-2.0, 0.0, end], "fixed_point": end}
@@ -73,16 +75,27 @@ def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
 
 def test_rows_of_alpha_are_named_by_node_then_source():
     first, second = r"$c_{k-2}$", r"$c_{k-1}$"
-    assert figures_darts.edge_labels(5, True) == [
+    assert CONVOLUTIONAL.edge_labels(2) == [
         f"{first} → 0",
         f"{second} → 0",
         f"{first} → 1",
         f"{second} → 1",
         "0 → 1",
     ]
-    assert figures_darts.edge_labels(14, True)[-1] == "2 → 3"
-    assert figures_darts.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
-    assert figures_darts.edge_labels(36, False)[-1] == "7 → 8"
+    assert CONVOLUTIONAL.edge_labels(4)[-1] == "2 → 3"
+    assert RECURRENT.edge_labels(2) == ["0 → 1", "0 → 2", "1 → 2"]
+    assert RECURRENT.edge_labels(8)[-1] == "7 → 8"
+
+
+def test_columns_are_named_by_the_space_of_the_cell(monkeypatch):
+    """And not by their number: a convolutional space may have as many operations as the recurrent one."""
+    five = replace(CONVOLUTIONAL, operations=SEARCH_OPERATIONS[:5])
+    monkeypatch.setitem(CELL_SPACES, "normal", five)
+    expected = ["zero", *map(operation_label, five.operations[1:])]
+    axes = figures_darts.alpha_heatmap({"normal": softmax(5, 5)}).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
+    axes = figures_darts.alpha_history([softmax(5, 5)] * 2, "normal").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == expected
 
 
 @pytest.mark.parametrize(
@@ -110,7 +123,7 @@ def test_every_edge_has_its_panel_and_its_strongest_operation():
     history = [softmax(5, len(SEARCH_OPERATIONS), seed) for seed in range(6)]
     figure = figures_darts.alpha_history(history, "normal")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    assert list(panels) == figures_darts.edge_labels(5, True)
+    assert list(panels) == CONVOLUTIONAL.edge_labels(2)
     (dots,) = panels["0 → 1"].lines
     expected = [1.5 + int(np.argmax(epoch[4][1:])) for epoch in history]
     assert dots.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]

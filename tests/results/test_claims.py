@@ -234,7 +234,7 @@ def test_the_two_widths_are_those_around_the_number_of_parameters(size, channels
     from repro.darts.complexity import count_parameters
 
     def count(name, width):
-        return count_parameters(EvaluationNetwork(PUBLISHED[name], channels=width, cells=cells, auxiliary=False))
+        return count_parameters(EvaluationNetwork(PUBLISHED[name], channels=width, cells=cells, auxiliary_head=False))
 
     wanted = count("DARTS_V2", channels)
     for line in ("D6a1", "D6a2"):

@@ -6,12 +6,12 @@ from finished import run
 from repro.configs.cifar10_search import SearchNetworkTraining
 from repro.configs.profiles import PROFILES
 from repro.configs.registry import find
-from repro.experiments import image_data
 from repro.report import run_report, sections, tables
 from repro.results import compare
 from repro.runs import provenance
 from repro.runs.identity import resolve
 from repro.runs.run import open_run
+from repro.training import acceleration
 
 TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2, "epochs": 1}
 TRAINED = {**TINY, "genotype": "DARTS_V2", "cells": 3}
@@ -25,7 +25,7 @@ def _runs_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """Let `auto` find something faster than float32."""
-    monkeypatch.setattr(image_data, "precision", lambda asked, device: {"auto": "tf32"}.get(asked, asked))
+    monkeypatch.setattr(acceleration, "precision", lambda asked, device: {"auto": "tf32"}.get(asked, asked))
 
 
 def said(run):
