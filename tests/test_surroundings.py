@@ -20,7 +20,7 @@ from repro.data import folders, text
 from repro.data.loader import Loader, valid_transform
 from repro.errors import ReproError, UsageError
 from repro.execution import engine
-from repro.report import figures, pages
+from repro.report import figures_darts, pages, style
 from repro.runs import provenance, run
 
 ROOT = Path(repro.__file__).parent.parent
@@ -66,7 +66,7 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
     settings = {"lines.linewidth": 9, "axes.labelpad": 30, "text.usetex": True, "savefig.facecolor": "red"}
     for name, user in (("plain", {}), ("user", settings)):
         with mpl.rc_context(user):
-            figures.save(figures.bilevel_toy([path]), tmp_path / name, None)
+            style.save(figures_darts.bilevel_toy([path]), tmp_path / name, None)
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"plain.{extension}").read_bytes() == (tmp_path / f"user.{extension}").read_bytes()
 

@@ -1,121 +1,87 @@
-"""The recurrent networks of DARTS in plain code (Sect. 2.1, 3.1.2, A.1.2): one step, node and operation at a time.
+"""The recurrent networks of DARTS (Sect. 2.1, 3.1.2, A.1.2): one step, one node and one operation at a time.
 
-A cell makes a first state of its input and the hidden state, then one state after another by its nodes, and returns the
-mean of some of them. Every new state is a highway s' = s + c (f(h) - s), with c and h linear in s. A node of a derived
-cell reads one state through one activation f; a node of the search reads all states before it through all (Eq. 2).
-
-T steps, B sequences, V words, hidden size H. The fast code differentiates `recurrence` where it needs higher orders.
+Weights are a dict under the released code's names: encoder.weight (V, H), rnns.0._W0 (2H, 2H), rnns.0._Ws.i (H, 2H),
+decoder.bias (V,). Masks (already scaled by 1 / (1 - rate)) may be None; `word` is (V, 1), the others (B, H).
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
-from repro.spaces.genotypes import RECURRENT, RECURRENT_OPERATIONS, RecurrentGenotype
+from repro.spaces.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
+
+Weights = Mapping[str, Tensor]
+Masks = Mapping[str, Tensor | None]
+Norm = Callable[[Tensor], Tensor] | None
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda h: h}
 NO_MASKS = dict.fromkeys(("word", "embedding", "x", "hidden", "output"))
 
-assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
+
+def dropped(value: Tensor, mask: Tensor | None) -> Tensor:
+    """Apply variational dropout."""
+    return value if mask is None else value * mask
 
 
-class Wiring(NamedTuple):
-    """Which states each node reads (0 is the first), by which activation, and which states the output averages."""
-
-    sources: tuple[slice, ...]
-    activations: tuple[str, ...] | None  # None: every edge mixes all of them
-    outputs: tuple[int, ...]
-
-
-def wiring_of(genotype: RecurrentGenotype | None, nodes: int = 0) -> Wiring:
-    """Return the wiring of a derived cell, or that of the search with so many nodes."""
-    if genotype is None:
-        return Wiring(tuple(slice(0, i + 1) for i in range(nodes)), None, tuple(range(1, nodes + 1)))
-    sources = tuple(slice(edge.source, edge.source + 1) for edge in genotype.recurrent)
-    return Wiring(sources, tuple(edge.op for edge in genotype.recurrent), genotype.concat)
+def first_state(w: Weights, x: Tensor, h: Tensor, masks: Masks) -> Tensor:
+    """Return the first state of a step, of its input (B, H) and the state before (B, H)."""
+    gates = torch.cat([dropped(x, masks["x"]), dropped(h, masks["hidden"])], dim=-1).mm(w["rnns.0._W0"])
+    c, candidate = gates.chunk(2, dim=-1)
+    return h + c.sigmoid() * (candidate.tanh() - h)
 
 
-class StateNorm(NamedTuple):
-    """One BatchNorm without affine for all states; it moves its running statistics (H,) unless they are None."""
-
-    mean: Tensor | None
-    var: Tensor | None
-    training: bool = True
-    momentum: float = 0.1
-    eps: float = 1e-5
-
-    def __call__(self, state: Tensor) -> Tensor:
-        """Normalise (B, H) by its batch, or by the running statistics."""
-        return functional.batch_norm(state, self.mean, self.var, None, None, self.training, self.momentum, self.eps)
-
-
-class Inputs(NamedTuple):
-    """What a recurrence can be differentiated by."""
-
-    gates: Tensor  # (T, B, 2H): the first map of the cell's input
-    hidden: Tensor  # (B, H)
-    first: Tensor  # (H, 2H): the first map of the hidden state
-    maps: Tensor  # (nodes, H, 2H)
-    mixture: Tensor | None  # (edges, 5): softmax(alpha) in the search
+def mixed_step(w: Weights, alpha: Tensor, x: Tensor, h: Tensor, masks: Masks, norm: Norm) -> Tensor:
+    """Step once with the search cell: every node mixes all operations over all states before it (Eq. 2)."""
+    probabilities = alpha.softmax(dim=-1)
+    states = norm(first_state(w, x, h, masks)).unsqueeze(0)
+    nodes, offset = sum(name.startswith("rnns.0._Ws") for name in w), 0
+    for i in range(nodes):
+        masked = dropped(states, masks["hidden"])
+        gates = masked.flatten(0, 1).mm(w[f"rnns.0._Ws.{i}"]).view(i + 1, *h.shape[:1], -1)
+        c, candidate = gates.chunk(2, dim=-1)
+        c, state = c.sigmoid(), torch.zeros_like(h)
+        for k, name in enumerate(RECURRENT_OPERATIONS):
+            if name == "none":
+                continue
+            output = states + c * (ACTIVATIONS[name](candidate) - states)
+            state = state + (probabilities[offset : offset + i + 1, k, None, None] * output).sum(dim=0)
+        states = torch.cat([states, norm(state).unsqueeze(0)])
+        offset += i + 1
+    return states[-nodes:].mean(dim=0)
 
 
-def recurrence(wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
-    """Return the hidden states (T, B, H) of all steps.
-
-    mask (B, H): the variational dropout of every state before it is mapped.
-    """
-    normalise = norm or (lambda state: state)
-    hidden, outputs = inputs.hidden, []
-    for gate in inputs.gates:
-        c, h = (gate + times(hidden, mask) @ inputs.first).chunk(2, dim=-1)  # (B, H) each
-        states = [normalise(torch.lerp(hidden, h.tanh(), c.sigmoid()))]
-        for i, reads in enumerate(wiring.sources):
-            source = torch.stack(states[reads])  # (edges into the node, B, H)
-            c, h = (times(source, mask) @ inputs.maps[i]).chunk(2, dim=-1)
-            if inputs.mixture is None:
-                state = torch.lerp(source, ACTIVATIONS[wiring.activations[i]](h), c.sigmoid())
-            else:
-                p = inputs.mixture[RECURRENT.rows(i), :, None, None]  # (edges into the node, 5, 1, 1)
-                kept = p[:, 1:].sum(1) * source  # the zero operation keeps nothing
-                mixed = sum(p[:, 1 + k] * f(h) for k, f in enumerate(ACTIVATIONS.values()))
-                state = kept + c.sigmoid() * (mixed - kept)
-            states.append(normalise(state.sum(0)))
-        hidden = torch.stack([states[i] for i in wiring.outputs]).mean(0)
-        outputs.append(hidden)
-    return torch.stack(outputs)
+def cell_step(w: Weights, genotype: RecurrentGenotype, x: Tensor, h: Tensor, masks: Masks, norm: Norm = None) -> Tensor:
+    """Step once with a derived cell: one activation and one source for each node."""
+    states = [first_state(w, x, h, masks)]
+    for i, (name, source) in enumerate(genotype.recurrent):
+        gates = dropped(states[source], masks["hidden"]).mm(w[f"rnns.0._Ws.{i}"])
+        c, candidate = gates.chunk(2, dim=-1)
+        states.append(states[source] + c.sigmoid() * (ACTIVATIONS[name](candidate) - states[source]))
+    return torch.stack([states[i] for i in genotype.concat], dim=-1).mean(dim=-1)
 
 
 def language_model(
-    w: Mapping[str, Tensor],
+    w: Weights,
     cell: Tensor | RecurrentGenotype,
     tokens: Tensor,
-    hidden: Tensor,
-    masks: Mapping[str, Tensor | None] = NO_MASKS,
-    norm: StateNorm | None = None,
+    h: Tensor,
+    masks: Masks = NO_MASKS,
+    norm: Norm = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return log_prob (T, B, V), the last hidden state (B, H), the states (T, B, H) and the states after dropout.
 
-    w: weights under the released names: encoder.weight (V, H), rnns.0._W0 (2H, 2H), rnns.0._Ws.i (H, 2H) and
-        decoder.bias (V,).
-    cell: alpha (edges, 5) of the search, whose shared BatchNorm is `norm`, or a genotype.
-    masks: already scaled by 1 / (1 - rate); `word` is (V, 1), the others (B, H).
+    cell: the alphas (edges, 5) of the search cell, whose shared BatchNorm is `norm`, or a genotype.
     """
-    size, first = hidden.shape[1], w["rnns.0._W0"]
-    maps = torch.stack([w[f"rnns.0._Ws.{i}"] for i in range(sum(name.startswith("rnns.0._Ws") for name in w))])
-    searches = isinstance(cell, Tensor)
-    x = times(functional.embedding(tokens, times(w["encoder.weight"], masks["word"])), masks["embedding"])
-    gates = times(x, masks["x"]) @ first[:size]
-    inputs = Inputs(gates, hidden, first[size:], maps, cell.softmax(dim=-1) if searches else None)
-    wiring = wiring_of(None if searches else cell, len(maps))
-    states = recurrence(wiring, norm if searches else None, masks["hidden"], inputs)
-    output = times(states, masks["output"])
-    log_prob = functional.linear(output, w["encoder.weight"], w["decoder.bias"]).log_softmax(dim=-1)
-    return log_prob, states[-1], states, output
-
-
-def times(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Apply dropout: return value * mask, or the value where there is no mask."""
-    return value if mask is None else value * mask
+    embedding = F.embedding(tokens, dropped(w["encoder.weight"], masks["word"]))
+    embedding = dropped(embedding, masks["embedding"])
+    step = mixed_step if isinstance(cell, Tensor) else cell_step
+    states = []
+    for x in embedding:
+        h = step(w, cell, x, h, masks, norm)
+        states.append(h)
+    states = torch.stack(states)
+    output = dropped(states, masks["output"])
+    log_prob = F.linear(output.flatten(0, 1), w["encoder.weight"], w["decoder.bias"]).log_softmax(dim=-1)
+    return log_prob.view(*tokens.shape, -1), h, states, output

@@ -20,15 +20,15 @@ from repro.settings import data_folder
 from repro.spaces.space import BLOCKS, PUBLISHED
 
 
-def check(run: Run, made: Container[Path] = ()) -> None:
+def check(run: Run, planned: Container[Path] = ()) -> None:
     """Refuse a run that lacks something: ReproError says what and how it is to be had, UsageError what is wrong.
 
-    made: the folders of runs that will be made before it. A run that is done lacks nothing.
+    planned: the folders of runs that will be made before it. A run that is done lacks nothing.
     """
     if run.result is not None:
         return
     for reference in find(run.experiment).needs(run.params):
-        if needed_run(reference, run.profile).path not in made:
+        if needed_run(reference, run.profile).path not in planned:
             find_needed(reference, run.profile)
     weights = getattr(run.params, "weights", "")
     if weights and not os.path.exists(weights):

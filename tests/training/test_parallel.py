@@ -229,14 +229,14 @@ def test_batch_smaller_than_the_processes_is_refused(monkeypatch):
 
 
 def test_number_of_processes_is_torchruns(monkeypatch):
-    assert launcher.counted({"processes": "4"}, CifarSearch) == {"processes": "4"}
+    assert launcher.with_processes({"processes": "4"}, CifarSearch) == {"processes": "4"}
     for name, value in environment(0, 2).items():
         monkeypatch.setenv(name, value)
-    assert launcher.counted({}, CifarSearch) == {"processes": "2"}
+    assert launcher.with_processes({}, CifarSearch) == {"processes": "2"}
     with pytest.raises(UsageError, match="processes=4, but torchrun started 2: leave the parameter out"):
-        launcher.counted({"processes": "4"}, CifarSearch)
+        launcher.with_processes({"processes": "4"}, CifarSearch)
     with pytest.raises(UsageError, match="this experiment runs in one process: start it without torchrun"):
-        launcher.counted({}, BilevelToy)
+        launcher.with_processes({}, BilevelToy)
 
 
 def test_number_of_processes_makes_no_other_run(tmp_path, monkeypatch):

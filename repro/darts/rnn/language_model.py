@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from repro.darts.double_backward import recorded_gradient
-from repro.darts.plain_recurrent import Inputs, StateNorm, times, wiring_of
+from repro.darts.rnn.recurrence import Inputs, StateNorm, times, wiring_of
 from repro.darts.rnn.unrolled import unroll
 from repro.spaces.genotypes import RECURRENT, RecurrentGenotype
 

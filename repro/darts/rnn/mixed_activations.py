@@ -3,7 +3,7 @@
 A node adds sum_j kept_j s_j + c_j m_j. Of edge j, s is the state that it reads, kept the sum of its probabilities p
 without that of the zero operation, and m = p . f(h) - kept s. A slope is the gradient of the loss by a value.
 
-Equals `darts.plain_recurrent.recurrence`;
+Equals `darts.rnn.recurrence.recurrence`;
 held by `test_recurrent.py::test_gradient_written_out_is_that_of_the_plain_formula`.
 """
 

@@ -3,7 +3,7 @@
 Each activation is computed once for all sources of a node, the mixture is one batched product, scratch memory is used
 again, and a map's gradient is one product over all steps. No operation waits for a value: a GPU can capture the loop.
 
-Equals `darts.plain_recurrent.recurrence`;
+Equals `darts.rnn.recurrence.recurrence`;
 held by `test_recurrent.py::test_gradient_written_out_is_that_of_the_plain_formula`.
 """
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from repro.darts.double_backward import recorded_gradient
-from repro.darts.plain_recurrent import ACTIVATIONS, Inputs, StateNorm, Wiring, recurrence, times
+from repro.darts.plain_recurrent import ACTIVATIONS
 from repro.darts.rnn.mixed_activations import MixedActivations
+from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence, times
 
 SLOPES = {  # f'(h) from f(h)
     "tanh": lambda f: 1 - f * f,

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional
 
 from repro.darts.bilevel import Functional, architecture_gradient, finite_difference
-from repro.darts.plain_recurrent import Inputs, StateNorm, Wiring, language_model, recurrence
+from repro.darts.plain_recurrent import language_model
 from repro.darts.rnn.language_model import Dropout, LanguageModel, Masks, cross_entropy
+from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence
 from repro.darts.rnn.unrolled import unroll
 from repro.originals.vectors import read
 from repro.originals.verify_rnn import check
