@@ -26,8 +26,9 @@ from repro.runs import provenance, run
 ROOT = Path(repro.__file__).parent.parent
 
 
-def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(tmp_path, monkeypatch):
-    """Beside another checkout, a foreign kernelspec, and start-up files that fail."""
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(inside, tmp_path, monkeypatch):
+    """Started in its own checkout or in another, beside that, a foreign kernelspec, and start-up files that fail."""
     other = tmp_path / "checkout"
     for path, content in (
         (other / "repro" / "__init__.py", "raise SystemExit('another one')"),
@@ -36,7 +37,8 @@ def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(tmp_path, monk
     ):
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    monkeypatch.chdir(other)
+    monkeypatch.chdir(ROOT if inside else other)
+    monkeypatch.setenv("PYTHONPATH", str(other))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     source = "import repro, sys; print(repro.__file__, sys.executable, 'here' in globals())"
@@ -69,6 +71,11 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
             figures.save(figures.bilevel_toy([path]), tmp_path / name, None)
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"plain.{extension}").read_bytes() == (tmp_path / f"user.{extension}").read_bytes()
+
+
+def test_a_backend_that_there_is_not_is_not_asked_for():
+    environment = {**os.environ, "MPLBACKEND": "Qt4Agg"}
+    subprocess.run([sys.executable, "-c", "import repro.report.formulas"], env=environment, check=True)
 
 
 def test_a_corpus_in_another_order_is_not_the_released_one(tmp_path, monkeypatch, capsys):

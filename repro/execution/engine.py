@@ -53,8 +53,8 @@ class Kernel(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """Return how it is started."""
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        """Return how it is started: not by ipykernel_launcher, which takes the working directory out of PYTHONPATH."""
+        argv = [sys.executable, "-m", "ipykernel", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python", language="python")
 
 
