@@ -85,8 +85,7 @@ class Run:
 
         Raises Diverged for a number that is not finite.
         """
-        if broken := [name for name, value in result.items() if isinstance(value, float) and not isfinite(value)]:
-            raise Diverged(f"{self.path.name}: {broken[0]} is {result[broken[0]]}: take a smaller learning rate")
+        self._refuse_broken(result)
         with lock(self.path / ".brief.lock", wait=5.0):
             if self.result is None:
                 provenance.update(self.path)
@@ -100,7 +99,8 @@ class Run:
                 failure.keep(self.path, error)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Add one line to metrics.jsonl; ReproError on a full disk."""
+        """Add one line to metrics.jsonl; ReproError on a full disk, Diverged for a number that is not finite."""
+        self._refuse_broken(row)
         provenance.update(self.path)
         append(self.path / "metrics.jsonl", json.dumps(row, allow_nan=False) + "\n")
 
@@ -114,8 +114,13 @@ class Run:
         write_bytes(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def save(self, name: str, value: Any) -> None:
-        """Write `value` as the JSON file `name` of this run."""
+        """Write `value` as the JSON file `name` of this run; Diverged for a number that is not finite."""
+        self._refuse_broken(value)
         write_json(self.path / name, value)
+
+    def _refuse_broken(self, value: Any) -> None:
+        if broken := next(_broken(value), None):
+            raise Diverged(f"{self.path.name}: {broken[0]} is {broken[1]}: take a smaller learning rate")
 
     def keep(self, name: str, value: Any) -> None:
         """Write the JSON file `name`, once; ReproError if the run began with another value."""
@@ -378,6 +383,18 @@ def _renamed(row: Any) -> Any:
 
 
 @once
+def _broken(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers in a value of JSON that are not finite, each after the name nearest to it."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _broken(entry, key)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _broken(entry, name)
+    elif isinstance(value, float) and not isfinite(value):
+        yield name, value
+
+
 def described(path: Path) -> Description:
     """Return the description that the run directory `path` holds; ReproError where that is none, or a newer one."""
     held = read_object(path / "params.json", experiment=str, profile=str, parameters=dict)
