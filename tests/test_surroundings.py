@@ -61,6 +61,8 @@ def test_the_commit_is_the_package_s_own(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: refusal)
     said = "git refuses: fatal: detected dubious ownership add an exception"
     assert provenance._commit() == {"commit": None, "dirty": None, "refused": said}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git is not installed" in provenance._commit()["refused"]
 
 
 def test_figures_start_from_the_library_s_own_defaults(tmp_path):
@@ -124,6 +126,12 @@ def test_a_user_without_a_home_has_pages(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert pages.unplaced(f"{ROOT}/x") == "./x"
+
+
+def test_a_closed_output_is_no_error():
+    command = f"{sys.executable} -m repro.cli list >&-"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
 def test_a_closed_pipe_and_a_terminal_of_ascii_are_no_errors():
