@@ -210,7 +210,12 @@ def test_without_notebooks_one_line_says_what_to_do(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(settings, "NOTEBOOKS", tmp_path / "notebooks")
     assert main(["run", "bilevel-toy"]) == 1
     assert "pip install -e ." in capsys.readouterr().err
+    assert main(["report"]) == 1
+    assert "pip install -e ." in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+    monkeypatch.delenv("REPRO_RUNS")
+    monkeypatch.chdir(tmp_path)
+    assert settings.runs_folder() == tmp_path / "runs"  # not in site-packages
 
 
 def test_tables_name_notebooks_and_not_pages_that_are_not_kept(tmp_path):
