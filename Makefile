@@ -15,7 +15,7 @@ INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench lab clean
+.PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench docs lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ faults: setup ## kill, fill and damage runs hundreds of times, give bad input te
 
 bench: setup ## time every step against a plain formulation, into build/benchmarks: half an hour on two cores
 	$(BIN)/python -m benchmarks --memory
+
+docs: setup ## write the reference of every module, from its docstrings, into build/docs: half a minute
+	$(BIN)/python -m pdoc --no-show-source repro -o build/docs
+	@echo 'Open build/docs/index.html'
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

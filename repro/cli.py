@@ -229,7 +229,7 @@ def _summary(jobs: list, debug: bool) -> int:
     for job in (job for job in jobs if debug and job.trace):
         print(job.trace, file=sys.stderr)
     for (outcome, message), names in reasons(jobs).items():
-        more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        more = f" and {len(names) - 1} other{'s' * (len(names) > 2)}" if len(names) > 1 else ""
         print(f"repro: {line(f'{names[0]}{more} {outcome}: {message}')}", file=sys.stderr)
     return 1 if counts["failed"] or counts["skipped"] else 0
 
