@@ -4,7 +4,3 @@ Read `report` first (what it is made from), then `sections` and `ending` (what n
 with `typeset`, the `figures_*`, `cells` and `film`, and `pages` (HTML that opens from disk). `publish` puts finished
 runs into the repository. Everything is made from run directories: nothing here trains, and no number is born here.
 """
-
-import os
-
-os.environ["MPLBACKEND"] = "agg"  # figures are files: a backend of the user's, which may not be one here, has no say

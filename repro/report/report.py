@@ -27,7 +27,7 @@ from repro.results.compare import page_of
 from repro.runs import snapshot
 from repro.runs.run import Run, shown_run
 from repro.runs.states import survey
-from repro.settings import data_folder, NOTEBOOKS, PACKAGE, published_folder, require_notebooks, runs_folder
+from repro.settings import NOTEBOOKS, PACKAGE, data_folder, published_folder, require_notebooks, runs_folder
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")

@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +31,7 @@ from repro.configs.parameters import Parameters
 from repro.configs.record import Experiment
 from repro.configs.references import Reference, Source, parse_reference
 from repro.configs.registry import find, typed
-from repro.errors import FOREIGN, Diverged, ReproError
+from repro.errors import FOREIGN, Diverged, ReproError, broken_numbers
 from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.runs import failure, provenance
 from repro.runs.identity import (
@@ -119,7 +118,7 @@ class Run:
         write_json(self.path / name, value)
 
     def _refuse_broken(self, value: Any) -> None:
-        if broken := next(_broken(value), None):
+        if broken := next(broken_numbers(value), None):
             raise Diverged(f"{self.path.name}: {broken[0]} is {broken[1]}: take a smaller learning rate")
 
     def keep(self, name: str, value: Any) -> None:
@@ -383,18 +382,6 @@ def _renamed(row: Any) -> Any:
 
 
 @once
-def _broken(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the numbers in a value of JSON that are not finite, each after the name nearest to it."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _broken(entry, key)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _broken(entry, name)
-    elif isinstance(value, float) and not isfinite(value):
-        yield name, value
-
-
 def described(path: Path) -> Description:
     """Return the description that the run directory `path` holds; ReproError where that is none, or a newer one."""
     held = read_object(path / "params.json", experiment=str, profile=str, parameters=dict)
