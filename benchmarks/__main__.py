@@ -15,7 +15,7 @@ import torch
 from benchmarks import figure, measure
 from benchmarks.cases import cases
 from repro.files import write_json
-from repro.report import figures
+from repro.report import style
 from repro.training import devices
 
 
@@ -46,7 +46,7 @@ def write(folder: Path, results: list, device: torch.device) -> None:
     facts["load_average"] = [round(load, 2) for load in os.getloadavg()]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{device.type}.json", {**facts, "results": results})
-    figures.save(figure.compared(results, machine), folder / device.type, None)
+    style.save(figure.compared(results, machine), folder / device.type, None)
     print(f"wrote {folder}/{device.type}.json, .svg, .pdf and .png")
 
 

@@ -31,7 +31,7 @@ def make(formulation: str, size: str, device: str):
     torch.manual_seed(0)
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=channels, cells=cells, in_channels=in_channels)
     network = network.to(device)
-    network.set_drop_path(DROP_PATH)
+    network.set_drop_path_rate(DROP_PATH)
     images = torch.randn(batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (batch,), device=device)
     prepare, bf16 = accelerate(formulation, network, device)

@@ -8,14 +8,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from repro.report import figures
+from repro.report.style import styled
 
 COLOURS = {"plain": "#999999", "ours": "#0072b2", "eager": "#009e73", "fast": "#d55e00"}
 MARKERS = ["s", "o", "^", "D"]
 FLOORS = {"operations": ("x", "floor: operations"), "bytes": ("|", "floor: bytes")}
 
 
-@figures.styled
+@styled
 def compared(results: list[dict[str, Any]], machine: str) -> Figure:
     """Return the median seconds with the range of all rounds, the ratios, and marks at the floors."""
     labels = [f"{found['case']}\n{found['size']} size" for found in results]

@@ -60,7 +60,7 @@ class Plain:
     def search_step(self, train, valid, hidden):
         """A step of alpha, then one of w."""
         losses = [lambda w, a, window=window: self.forward(w, a, window, hidden)[0] for window in (train, valid)]
-        options = {"xi": 20.0, "weight_decay": 5e-7, "clip": 0.25}
+        options = {"xi": 20.0, "weight_decay": 5e-7, "grad_clip": 0.25}
         gradient = architecture_gradient(2, *losses, self.weights, self.alphas, **options)
         self.alphas[0].grad = gradient[0]
         self.alpha_optimizer.step()

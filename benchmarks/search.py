@@ -45,7 +45,7 @@ def ours(order: int, network: SearchNetwork, bf16: bool, capture: str):
     """Return this package's step."""
     capturable = network.alphas_normal.device.type == "cuda"
     weights, alphas = optimizers(network.weights(), network.alphas, capturable=capturable)
-    search = ImageSearch(network, weights, alphas, order=order, clip=CLIP, bf16=bf16)
+    search = ImageSearch(network, weights, alphas, order=order, grad_clip=CLIP, bf16=bf16)
     return captured(capture, search.step, network, [weights, alphas])
 
 
@@ -56,7 +56,7 @@ def make(order: int, formulation: str, size: str, device: str):
     prepare, bf16 = accelerate(formulation, released if formulation == "plain" else network, device)
     if formulation == "plain":
         both = optimizers(released.parameters(), released.alphas)
-        step = partial(plain.search_step, released, *both, order=order, clip=CLIP)
+        step = partial(plain.search_step, released, *both, order=order, grad_clip=CLIP)
     else:
         step = ours(order, network, bf16, "auto" if formulation == "fast" else "off")
     images = torch.randn(2, batch, in_channels, pixels, pixels, device=device)

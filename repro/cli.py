@@ -114,11 +114,11 @@ def run_experiments(options: argparse.Namespace) -> int:
 
 def show_plan(options: argparse.Namespace) -> int:
     """Print what the profile would run, in which order, and for how long on how many GPUs."""
-    from repro.execution import plan, runner
+    from repro.execution import listing_plan, plan, runner
 
     gpus = count("--gpus", options.gpus)
     jobs = runner.plan(whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    return _say(options, lambda: plan.lines(jobs, options.profile, gpus), lambda: plan.records(jobs, gpus))
+    return _say(options, lambda: listing_plan.lines(jobs, options.profile, gpus), lambda: plan.records(jobs, gpus))
 
 
 def show_claims(options: argparse.Namespace) -> int:

@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 from tqdm import tqdm
 
 from repro.settings import leads
 
+tqdm.set_lock(RLock())  # of this process: its own one would be shared by all, and is left behind where one is killed
 _bar: tqdm | None = None
 _said: set[str] = set()
 

@@ -18,7 +18,7 @@ from repro.runs.run import Run, locate, open_run
 def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     """Make or finish the run and return it."""
     experiment = find(name)
-    texts = launcher.counted(texts, experiment.parameters)
+    texts = launcher.with_processes(texts, experiment.parameters)
     values = experiment.parameters.parse(texts)
     params = resolve(experiment, profile, values)
     preflight.check(Run(locate(experiment, profile, params), name, profile, params))

@@ -39,11 +39,11 @@ def data_folder():
 @pytest.fixture
 def same_bytes(tmp_path):
     """A check that a figure which is drawn twice is written in the same bytes."""
-    from repro.report import figures
+    from repro.report import style
 
     def check(draw):
         for name in ("first", "second"):
-            figures.save(draw(), tmp_path / name, None)
+            style.save(draw(), tmp_path / name, None)
         for extension in ("svg", "pdf", "png"):
             assert (tmp_path / f"first.{extension}").read_bytes() == (tmp_path / f"second.{extension}").read_bytes()
 

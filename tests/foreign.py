@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from repro.files import make_folder, write_bytes
-from repro.report import cells, figures, film, marks, pages, report, sections, sections_claims, typeset
+from repro.report import film, pages, report, style
 
 OLD = Path(__file__).parent / "old_runs"  # a whole reproduction, without the files of which the report makes figures
 CURVE = [{"epoch": epoch, "accuracy": 40.0 + epoch, "gene": [epoch]} for epoch in range(3)]
@@ -106,26 +106,18 @@ def shown(patch):
 
     def save(figure, stem, run):
         write_bytes(make_folder(stem.parent) / f"{stem.name}.png", b"")
-        marks.in_figure(figure, run)
-        show({"image/png": ""}, **{"image/png": {"alt": marks.in_words(figure.get_label(), run)}})
+        style.mark_figure(figure, run)
+        show({"image/png": ""}, **{"image/png": {"alt": style.marked_words(figure.get_label(), run)}})
 
     def render(source, stem, formats):
         make_folder(stem.parent)
         stem.with_suffix(".svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
         return [stem.with_suffix(".svg")], ""
 
-    for module, name in (
-        (sections, "show"),
-        (typeset, "show_bundle"),
-        (sections_claims, "show_bundle"),
-        (figures, "show"),
-    ):
-        patch.setattr(module, name, show)
-    patch.setattr(cells, "show", show)
-    patch.setattr(cells, "render", render)
-    patch.setattr(film, "show", show)
+    patch.setattr(style, "show", show)
+    patch.setattr(style, "save", save)
+    patch.setattr(style, "render", render)
     patch.setattr(film, "DPI", 20)
-    patch.setattr(figures, "save", save)
     return outputs
 
 

@@ -14,7 +14,7 @@ from repro.originals.verify import table, verify
 from repro.recipe import run_recipe
 from repro.spaces.genotypes import PUBLISHED
 from repro.spaces.space import PathSampler
-from repro.spos.path_training import Judge, path_training
+from repro.spos.path_training import PathJudge, path_training
 from repro.training import acceleration, cuda_graph, devices
 from repro.training.classifier import ImageTraining
 
@@ -50,7 +50,7 @@ def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd):
     losses = run(plain, plain.step, pairs)
     step = captured(fast, None)
     assert run(fast, step, pairs) == pytest.approx(losses, rel=0.05 if bf16 else 1e-3)
-    assert step.checked, capfd.readouterr().err
+    assert isinstance(step.state, cuda_graph.Recorded), capfd.readouterr().err
 
 
 def test_replayed_validation_follows_the_weights(capfd):
@@ -59,7 +59,7 @@ def test_replayed_validation_follows_the_weights(capfd):
     for pair in pairs:
         searcher.step(*pair)
         assert judge(*pair[0])[0].item() == pytest.approx(searcher.judge(*pair[0])[0].item(), rel=1e-5)
-    assert judge.checked, capfd.readouterr().err
+    assert isinstance(judge.state, cuda_graph.Recorded), capfd.readouterr().err
 
 
 def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
@@ -67,9 +67,9 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
     for asked in ("off", "auto"):
         devices.seed_everything(0)
         network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to(GPU)
-        network.set_drop_path(0.5)
+        network.set_drop_path_rate(0.5)
         optimizer = torch.optim.SGD(network.parameters(), 0.0, 0.9)
-        training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+        training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
         step = cuda_graph.captured(asked, training.step, network, [optimizer])
         losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err
@@ -86,7 +86,7 @@ def test_a_path_is_that_of_the_cpu(name, bf16, rel):
         network = NETWORKS[name]().to(device)
         prepare = acceleration.lay_out("auto", network, lambda x: x, torch.device(device))
         images, labels = (part.to(device) for part in paths_batch(64))
-        judge = Judge(network, images, images, labels, prepare, bf16)
+        judge = PathJudge(network, images, images, labels, prepare, bf16)
         accuracy = judge(network.space.random(np.random.default_rng(0)))
         trainer = path_training(network.eval(), PathSampler(network.space, 0), 40, bf16=bf16)
         found.append((trainer.step(prepare(images), labels)[0].item(), accuracy))

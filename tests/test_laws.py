@@ -8,7 +8,7 @@ from golden import SIZES, computed, cut, differences, float64, numbers
 
 from repro.data import images, text
 from repro.data.images import load_images
-from repro.experiments import cifar10_selection, image_data
+from repro.experiments import cifar10_cells, image_data
 
 LAST = {  # experiment -> what its last evaluation, and nothing else, takes from test data
     "cifar10-eval": ("test_loss", "test_error"),
@@ -45,7 +45,7 @@ def poison(monkeypatch):
         return replace(corpus, test=corpus.test.flip(0))
 
     monkeypatch.setattr(images, "_digits", negative)
-    monkeypatch.setattr("repro.experiments.language_data.load_corpus", backwards)
+    monkeypatch.setattr("repro.experiments.language.load_corpus", backwards)
 
 
 @pytest.mark.parametrize("name", [*LAST, *OTHERS])
@@ -72,7 +72,7 @@ def test_no_cell_is_compared_by_images_that_trained_it(name, smallest, monkeypat
     def numbers_of(x):
         return set((256 * x[:, 0, 0, 0].long() + x[:, 0, 0, 1]).tolist())
 
-    train_cell, evaluate = cifar10_selection.train_cell, cifar10_selection.evaluate
+    train_cell, evaluate = cifar10_cells.train_cell, cifar10_cells.evaluate
 
     def train(params, part, network, batches, augment):
         seen.append(numbers_of(batches.x))
@@ -83,8 +83,8 @@ def test_no_cell_is_compared_by_images_that_trained_it(name, smallest, monkeypat
         return evaluate(network, x, *rest)
 
     monkeypatch.setattr(image_data, "load_images", numbered)
-    monkeypatch.setattr(cifar10_selection, "train_cell", train)
-    monkeypatch.setattr(cifar10_selection, "evaluate", score)
+    monkeypatch.setattr(cifar10_cells, "train_cell", train)
+    monkeypatch.setattr(cifar10_cells, "evaluate", score)
     smallest(name, "here")
     assert len(seen) >= 4
     for trained, scored in zip(seen[::2], seen[1::2], strict=True):

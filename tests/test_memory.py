@@ -9,6 +9,7 @@ import sys
 SCRIPT = """
 import torch
 from repro.darts.cnn import depthwise, operations
+from repro.darts.cnn.batched_edges import BatchedEdges
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.spaces.nas_bench import MACRO_BLOCKS
 from repro.spos import choice_blocks, macro, quantise
@@ -21,7 +22,7 @@ def layers(channels):
     for name in operations.OPERATIONS:
         yield operations.operation(name, channels, 2)
     edges = MixedEdges(channels, 2, 2)
-    yield lambda x: torch.cat(edges.batched(x, torch.full((2, 8), 1 / 8)), 1)
+    yield lambda x: torch.cat(BatchedEdges(edges)(x, torch.full((2, 8), 1 / 8)), 1)
     yield quantise.QuantisedBlock(channels, 2 * channels, 2, [(2, 2)], [channels], True)
     for name in MACRO_BLOCKS:
         yield macro.MacroBlock(name, channels, 2 * channels, 2, True)

@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -19,6 +20,7 @@ from pathlib import Path
 import doors
 import numpy as np
 import pytest
+import stand_ins
 import torch
 from hostile import malicious
 from listeners import beyond_loopback, listeners, watched
@@ -31,7 +33,8 @@ from repro.errors import ReproError, UsageError
 from repro.execution import engine, launcher, runner, tls, workers
 from repro.originals import rnn, vectors
 from repro.runs import merge
-from repro.runs.run import lock, open_run
+from repro.runs.locks import lock
+from repro.runs.run import open_run
 from repro.settings import ROOT
 from repro.spaces import genotypes, nas_bench
 from repro.training import checkpoints, parallel
@@ -55,13 +58,11 @@ def test_a_group_of_processes_listens_on_loopback_alone():
 
 
 def test_a_group_meets_where_only_its_user_may_go(tmp_path, monkeypatch):
-    script = tmp_path / "script"
-    script.write_text(f"#!/bin/sh\nstat -c %a ${{REPRO_GROUP%/*}} > {tmp_path}/mode\nexit 1\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(launcher.sys, "executable", str(script))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(launcher, "_process", stand_ins.note_mode)
     with pytest.raises(ReproError):
         launcher.compute(open_run(find("cifar10-search"), "smoke", {**doors.SMALL, "processes": 2}))
-    assert (tmp_path / "mode").read_text() == "700\n"
+    assert [(tmp_path / f"mode{rank}").read_text() for rank in (0, 1)] == ["700", "700"]
 
 
 def test_what_a_process_is_told_is_not_executed(tmp_path):
@@ -247,7 +248,6 @@ def test_no_file_is_opened_but_by_the_functions_that_are_safe():
         "cells": 1,
         "cluster": 2,
         "engine": 1,
-        "launcher": 4,
         "others": 1,
         "published": 1,
         "tls": 1,

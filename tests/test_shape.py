@@ -21,7 +21,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
 
 @pytest.mark.parametrize(
-    "module", ["recipe", "experiments.toy", "experiments.cifar10_search", "experiments.cifar10_eval"]
+    "module", ["recipe", "experiments.toy", "experiments.cifar10_search", "experiments.cifar10_cells"]
 )
 def test_recipes_run_without_notebook_tools(module):
     script = (

@@ -20,7 +20,7 @@ from repro.data import folders, text
 from repro.data.loader import Loader, valid_transform
 from repro.errors import ReproError, UsageError
 from repro.execution import engine
-from repro.report import figures, pages
+from repro.report import figures_darts, pages, style
 from repro.runs import provenance, run
 
 ROOT = Path(repro.__file__).parent.parent
@@ -70,7 +70,7 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
     settings = {"lines.linewidth": 9, "axes.labelpad": 30, "text.usetex": True, "savefig.facecolor": "red"}
     for name, user in (("plain", {}), ("user", settings)):
         with mpl.rc_context(user):
-            figures.save(figures.bilevel_toy([path]), tmp_path / name, None)
+            style.save(figures_darts.bilevel_toy([path]), tmp_path / name, None)
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"plain.{extension}").read_bytes() == (tmp_path / f"user.{extension}").read_bytes()
 
@@ -84,7 +84,7 @@ def test_a_backend_that_there_is_not_is_not_asked_for():
 def test_a_corpus_in_another_order_is_not_the_released_one(tmp_path, monkeypatch, capsys):
     lines = b"a b\nb a\na a\n"
     files = tuple(f"mine/{part}.txt" for part in text.PARTS)
-    source = text.Source(files, (9, 9, 9), 3, (text._md5(lines),) * 3, ())
+    source = text.ReleasedCorpus(files, (9, 9, 9), 3, (text._md5(lines),) * 3, ())
     monkeypatch.setitem(text.SOURCES, "mine", source)
     monkeypatch.setattr(text, "NAMES", (*text.NAMES, "mine"))
     monkeypatch.setenv("REPRO_DATA", str(tmp_path))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from repro.configs.cifar10_search import DIGITS
-from repro.configs.common import GENOTYPE, WEIGHTS, Divided, ImageTraining, refuse_snapshot
+from repro.configs.common import GENOTYPE, WEIGHTS, Divided, SmallImageTraining, refuse_snapshot
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
@@ -13,7 +13,7 @@ from repro.spaces.genotypes import ConvGenotype
 
 
 @dataclass(frozen=True)
-class CellTraining(ImageTraining):
+class CellTraining(SmallImageTraining):
     """A discrete network trained from scratch (A.2.1)."""
 
     batch: int = parameter(96, "images in a batch", low=2)
@@ -114,7 +114,7 @@ SELECT = Experiment(
         "short": {"epochs": 10},
     },
     notebook="02_cifar10_select.ipynb",
-    recipe="cifar10_selection:select",
+    recipe="cifar10_cells:select",
 )
 
 RANDOM = Experiment(
@@ -132,7 +132,7 @@ RANDOM = Experiment(
         "short": {"epochs": 10, "samples": 4},
     },
     notebook="04_cifar10_random.ipynb",
-    recipe="cifar10_selection:draw_randomly",
+    recipe="cifar10_cells:draw_randomly",
     searches=True,
 )
 
@@ -151,7 +151,7 @@ PROGRESS = Experiment(
         "short": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20, 25)},
     },
     notebook="06_cifar10_progress.ipynb",
-    recipe="cifar10_selection:follow_progress",
+    recipe="cifar10_cells:follow_progress",
 )
 
 EVAL = Experiment(
@@ -184,5 +184,5 @@ EVAL = Experiment(
         },
     },
     notebook="03_cifar10_eval.ipynb",
-    recipe="cifar10_eval:evaluate_cell",
+    recipe="cifar10_cells:evaluate_cell",
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.configs.common import Divided, ImageTraining, Precision, SmallImages
+from repro.configs.common import Divided, Precision, SmallImages, SmallImageTraining
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
 
@@ -21,7 +21,7 @@ class SearchSteps(SmallImages):
 
 
 @dataclass(frozen=True)
-class SearchNetworkTraining(SearchSteps, ImageTraining, Divided):
+class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
     """What every search on CIFAR-10 has (A.1.1)."""
 
     epochs: int = parameter(50, "passes over the images that train w", low=1)

@@ -76,7 +76,7 @@ class SmallImages(Accelerated):
 
 
 @dataclass(frozen=True)
-class ImageTraining(SmallImages, Trained):
+class SmallImageTraining(SmallImages, Trained):
     """What search and evaluation on small images share."""
 
     lr: float = parameter(0.025, "SGD's first learning rate; cosine over the epochs", above=0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from repro.configs.common import GENOTYPE, WEIGHTS, refuse_snapshot
-from repro.configs.language_search import TINY, Corpus, LanguageTraining
+from repro.configs.language_search import TINY, Corpus, TextTraining
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
@@ -13,7 +13,7 @@ from repro.spaces.genotypes import RecurrentGenotype
 
 
 @dataclass(frozen=True)
-class CellTraining(LanguageTraining):
+class CellTraining(TextTraining):
     """A recurrent cell trained from scratch (A.2.2)."""
 
     batch: int = parameter(64, "streams read side by side", low=1)
@@ -105,7 +105,7 @@ SELECT = Experiment(
         "short": {"epochs": 20},
     },
     notebook="11_ptb_select.ipynb",
-    recipe="ptb_selection:select",
+    recipe="language:select",
 )
 
 EVAL = Experiment(
@@ -132,7 +132,7 @@ EVAL = Experiment(
         }
     },
     notebook="12_ptb_eval.ipynb",
-    recipe="ptb_eval:evaluate_cell",
+    recipe="language:evaluate_cell",
 )
 
 RANDOM = Experiment(
@@ -150,7 +150,7 @@ RANDOM = Experiment(
         "short": {"epochs": 20, "samples": 4},
     },
     notebook="13_ptb_random.ipynb",
-    recipe="ptb_selection:draw_randomly",
+    recipe="language:draw_randomly",
     searches=True,
 )
 
@@ -169,7 +169,7 @@ PROGRESS = Experiment(
         "short": {"epochs": 10, "search_seeds": (0, 1), "snapshots": (1, 5, 10, 15, 20)},
     },
     notebook="14_ptb_progress.ipynb",
-    recipe="ptb_selection:follow_progress",
+    recipe="language:follow_progress",
 )
 
 WIKITEXT2 = Experiment(
@@ -194,5 +194,5 @@ WIKITEXT2 = Experiment(
         }
     },
     notebook="15_wikitext2_eval.ipynb",
-    recipe="ptb_eval:evaluate_cell",
+    recipe="language:evaluate_cell",
 )

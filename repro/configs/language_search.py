@@ -11,7 +11,7 @@ Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class LanguageTraining(Trained):
+class TextTraining(Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(
@@ -33,7 +33,7 @@ class LanguageTraining(Trained):
 
 
 @dataclass(frozen=True)
-class PtbSearch(LanguageTraining):
+class PtbSearch(TextTraining):
     """DARTS Sect. 3.1.2, A.1.2: search for recurrent cells."""
 
     IDLE: ClassVar = {"order": {1: ("eps", "frozen_masks", "moves_embedding"), "exact": ("eps",)}}
@@ -73,6 +73,6 @@ SEARCH = Experiment(
         "short": {"epochs": 20},
     },
     notebook="10_ptb_search.ipynb",
-    recipe="ptb_search:search",
+    recipe="language:search",
     searches=True,
 )

@@ -50,7 +50,7 @@ class PathImages(SinglePathNetworks):
 
 
 @dataclass(frozen=True)
-class PathTraining(PathImages, Trained):
+class SinglePathTraining(PathImages, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
     space: Literal["blocks", "channels", "bits", "macro"] = parameter(
@@ -71,7 +71,7 @@ class PathTraining(PathImages, Trained):
 
 
 @dataclass(frozen=True)
-class SposSupernet(PathTraining):
+class SposSupernet(SinglePathTraining):
     """SPOS Sect. 3: a supernet trained along one sampled path a step."""
 
     sampling: Literal["bins", "uniform"] = parameter(
@@ -88,7 +88,7 @@ class SposSupernet(PathTraining):
 
 
 @dataclass(frozen=True)
-class SposRetrain(PathTraining):
+class SposRetrain(SinglePathTraining):
     """SPOS Sect. 4: one network of a space trained from scratch and tested."""
 
     space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
@@ -149,7 +149,7 @@ SUPERNET = Experiment(
         "short": {**SHORT, "iterations": 20_000, "valid_images": 5_000, "bn_images": 10_000},
     },
     notebook="30_spos_supernet.ipynb",
-    recipe="spos_supernet:train_supernet",
+    recipe="spos_training:train_supernet",
 )
 
 
@@ -207,7 +207,7 @@ RETRAIN = Experiment(
         "spos_bits": {**_quantised(18), **_quantised(34)},
     },
     notebook="34_spos_retrain.ipynb",
-    recipe="spos_retrain:retrain",
+    recipe="spos_training:retrain",
 )
 
 COST = Experiment(

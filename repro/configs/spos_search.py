@@ -1,13 +1,30 @@
 """What is done with a trained supernet: evolution over its paths, its ranking against the truth (SPOS Sect. 3, 4)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
 from repro.configs.references import Reference
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
+
+
+class Limit(NamedTuple):
+    """How a cost is limited: by which parameter, in which unit, and what results call it."""
+
+    parameter: str
+    unit: float
+    measure: str
+
+
+GIGA = 2**30  # the unit of the paper's BitOps
+LIMITS = {
+    "multiply-adds": Limit("mult_adds", 1e6, "mult_adds_millions"),
+    "parameters": Limit("parameters", 1e6, "parameters_millions"),
+    "BitOps": Limit("bitops", GIGA, "bitops_giga"),
+    "milliseconds": Limit("latency", 1, "latency_milliseconds"),
+}
 
 
 @dataclass(frozen=True)

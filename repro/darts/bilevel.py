@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from repro.darts.grouped import differentiated_twice
+from repro.darts.double_backward import differentiated_twice
 
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 Order = Literal[1, 2, "exact"]
@@ -55,7 +55,7 @@ def architecture_gradient(
         raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
     if order == 1:
         weights = [weight.detach() for weight in weights]
-        return torch.autograd.grad(valid_loss(weights, alphas), alphas, materialize_grads=True)
+        return _grad(valid_loss(weights, alphas), alphas)
     direct, implicit = unrolled_terms(order, train_loss, valid_loss, weights, alphas, **how)
     return tuple(d - i for d, i in zip(direct, implicit, strict=True))
 
@@ -67,38 +67,34 @@ def unrolled_terms(
     weights: Sequence[Tensor],
     alphas: Sequence[Tensor],
     *,
-    xi: float | Tensor,
     eps: float = 0.01,
-    momentum: float = 0.0,
-    buffers: Sequence[Tensor] | None = None,
-    weight_decay: float = 0.0,
-    clip: float = 0.0,
+    grad_clip: float = 0.0,
     precise_loss: Loss | None = None,
+    **sgd: Any,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Return both terms of Eq. 7, one tensor for each of `alphas`: the second, with its xi, is subtracted.
+    """Return both terms of Eq. 7, one tensor for each of `alphas`; the second one includes xi and is to be subtracted.
 
     order: 2 for the finite difference of Eq. 8, "exact" for double backward.
-    xi: rate of the virtual step; `momentum` with its `buffers` (one for each weight, none before the first step) and
-        `weight_decay` enter that step as they enter SGD's.
-    clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
-    precise_loss: the training loss for the finite difference, where `train_loss` rounds away so small a step.
+    grad_clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
+    precise_loss: the training loss for the finite difference, if `train_loss` has too little precision for its step.
+    sgd: xi and the other options of `virtual_step`.
     """
     weights = [weight.detach().requires_grad_() for weight in weights]
     exact = order == "exact"
-    held = alphas if exact else [alpha.detach() for alpha in alphas]  # spares their gradient where none is wanted
+    held = alphas if exact else [alpha.detach() for alpha in alphas]  # else their gradient would be computed too
     with differentiated_twice() if exact else nullcontext():
         slope = _grad(train_loss(weights, held), weights, create_graph=exact)
-        step, coefficient = _clipped([part.detach() for part in slope], clip)
-        ahead = virtual_step(weights, step, xi=xi, momentum=momentum, buffers=buffers, weight_decay=weight_decay)
-        direct, vector = _split(_grad(valid_loss(ahead, alphas), (*alphas, *ahead)), len(alphas))
-        vector, _ = _clipped(vector, clip)
-        del ahead, step
+        step, coefficient = _clipped([part.detach() for part in slope], grad_clip)
+        ahead = virtual_step(weights, step, **sgd)
+        gradient = _grad(valid_loss(ahead, alphas), (*alphas, *ahead))
+        direct, vector = gradient[: len(alphas)], _clipped(gradient[len(alphas) :], grad_clip)[0]
+        del ahead, step, gradient
         if exact:
-            implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)
+            implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)  # double backward
         else:
             implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
-    return tuple(direct), tuple(xi * coefficient * term for term in implicit)
+    return direct, tuple(sgd["xi"] * coefficient * term for term in implicit)
 
 
 def virtual_step(
@@ -110,7 +106,10 @@ def virtual_step(
     buffers: Sequence[Tensor] | None = None,
     weight_decay: float = 0.0,
 ) -> list[Tensor]:
-    """Return w' = w - xi (momentum * buffer + gradient + weight_decay * w): what `torch.optim.SGD` would do next."""
+    """Return w' = w - xi (momentum * buffer + gradient + weight_decay * w): the next step of `torch.optim.SGD`.
+
+    buffers: those of SGD's momentum, one for each weight; None before its first step.
+    """
     with torch.no_grad():
         step = torch._foreach_add(list(gradient), list(weights), alpha=weight_decay)
         if momentum and buffers is not None:
@@ -130,10 +129,10 @@ def finite_difference(
     shift = torch._foreach_mul(list(vector), step)
     with torch.no_grad():
         forward = torch._foreach_add(list(weights), shift)
-    plus = torch.autograd.grad(loss(forward, alphas), alphas, materialize_grads=True)
+    plus = _grad(loss(forward, alphas), alphas)
     with torch.no_grad():
         torch._foreach_sub_(forward, shift, alpha=2)
-    minus = torch.autograd.grad(loss(forward, alphas), alphas, materialize_grads=True)
+    minus = _grad(loss(forward, alphas), alphas)
     return tuple((p - m) / (2 * step) for p, m in zip(plus, minus, strict=True))
 
 
@@ -141,17 +140,13 @@ def _grad(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False)
     return torch.autograd.grad(loss, inputs, create_graph=create_graph, materialize_grads=True)
 
 
-def _split(tensors: Sequence[Tensor], at: int) -> tuple[list[Tensor], list[Tensor]]:
-    return list(tensors[:at]), list(tensors[at:])
-
-
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
 
 
-def _clipped(tensors: list[Tensor], largest: float) -> tuple[list[Tensor], float | Tensor]:
+def _clipped(tensors: Sequence[Tensor], largest: float) -> tuple[Sequence[Tensor], float | Tensor]:
     """Scale `tensors` to a joint norm of at most `largest`, if that is not 0; return them and the coefficient."""
     if not largest:
         return tensors, 1.0
     coefficient = (largest / (_norm(tensors) + 1e-6)).clamp(max=1.0)
-    return torch._foreach_mul(tensors, coefficient), coefficient
+    return torch._foreach_mul(list(tensors), coefficient), coefficient

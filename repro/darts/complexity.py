@@ -1,7 +1,7 @@
 """What a network costs: parameters, multiply-adds (Tables 1 and 3), and bytes of a step (SPOS Table 7).
 
-Parameters, and multiply-adds of convolutions and linear layers, are counted on the meta device: nothing is computed,
-and the size of the network does not matter. Bytes are those of a step that is taken.
+Multiply-adds of convolutions and linear layers are counted on the meta device, where nothing is computed. Bytes are
+measured while a step is taken.
 """
 
 import copy
@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def count_parameters(network: nn.Module, auxiliary: bool = False) -> int:
-    """Return the number of weights, without alphas and, unless `auxiliary`, without the auxiliary head."""
-    left_out = ("alphas",) if auxiliary else ("alphas", "auxiliary")
+def count_parameters(network: nn.Module, with_auxiliary_head: bool = False) -> int:
+    """Return the number of weights, without alphas and, unless `with_auxiliary_head`, without the auxiliary head."""
+    left_out = ("alphas",) if with_auxiliary_head else ("alphas", "auxiliary")
     return sum(p.numel() for name, p in network.named_parameters() if not name.startswith(left_out))
 
 
@@ -31,10 +31,10 @@ def count_mult_adds(network: nn.Module, *shape: int) -> int:
 
 
 def peak_bytes(step: Callable[[], object], held: Iterable[Tensor], device: torch.device) -> int:
-    """Return the most bytes of tensors that are alive at once in a step: those it makes, and those `held` all the time.
+    """Return the peak memory of tensors during a step: those it allocates, and those `held` all the time.
 
-    The step must not free what was made before it, such as gradients. On a GPU its allocator counts, workspaces of
-    kernels included; on a CPU every tensor is followed, and what a kernel needs for itself is left out.
+    The step must not free what was allocated before it, such as gradients. On a GPU the allocator counts, workspaces of
+    kernels included; on a CPU every tensor is tracked, without workspaces.
     """
     before = sum({storage._cdata: storage.nbytes() for storage in _storages(list(held))}.values())
     if device.type == "cuda":
@@ -43,13 +43,13 @@ def peak_bytes(step: Callable[[], object], held: Iterable[Tensor], device: torch
         others = torch.cuda.memory_allocated(device)
         step()
         return before + torch.cuda.max_memory_allocated(device) - others
-    with _Made() as made:
+    with _Allocated() as allocated:
         step()
-    return before + made.peak
+    return before + allocated.peak
 
 
-class _Made(TorchDispatchMode):
-    """Follows the memory of the tensors that operations make, until the last view of it is gone."""
+class _Allocated(TorchDispatchMode):
+    """Tracks the memory that operations allocate for tensors, until the last view of it is gone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Made(TorchDispatchMode):
         self.bytes = self.peak = 0
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Apply the operation; what it returns of memory that it did not read is new."""
+        """Apply the operation; memory of its result that it did not read is new."""
         old = {storage._cdata for storage in _storages((args, kwargs))}
         result = operation(*args, **(kwargs or {}))
         for storage in _storages(result):
@@ -76,5 +76,5 @@ class _Made(TorchDispatchMode):
 
 
 def _storages(tree: Any) -> Iterator[torch.UntypedStorage]:
-    """Go through the memory of all tensors in nested containers."""
+    """Return the storages of all tensors in nested containers."""
     return (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))

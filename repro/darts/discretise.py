@@ -1,62 +1,68 @@
-"""From the mixture to a cell (DARTS Sect. 2.4): alphas (edges, operations) -> genotype.
+"""Discrete cells: derived from alpha (edges, operations) (DARTS Sect. 2.4), or drawn at random (Sect. 3.2).
 
 The strength of an edge is the largest softmax(alpha) of its operations other than `none`. Each node of a
-convolutional cell keeps its two strongest incoming edges, each node of a recurrent cell its strongest one. Rows of
-alpha are ordered by node, then by source.
+convolutional cell keeps its two strongest incoming edges, each node of a recurrent cell its strongest one.
 
 Equals `darts.plain.derive`; held by `test_discretise.py::test_the_convolutional_cells_are_the_plain_ones`.
 """
 
+import random
+
 import torch
 from torch import Tensor
 
-from repro.errors import Diverged, ReproError
-from repro.spaces.genotypes import (
-    EDGES_PER_NODE,
-    INPUTS,
-    RECURRENT_OPERATIONS,
-    SEARCH_OPERATIONS,
-    ConvGenotype,
-    Edge,
-    RecurrentGenotype,
-)
+from repro.errors import Diverged
+from repro.spaces.cell_space import CellSpace
+from repro.spaces.genotypes import CONVOLUTIONAL, RECURRENT, ConvGenotype, Edge, RecurrentGenotype
 
 
 def conv_genotype(normal: Tensor, reduce: Tensor) -> ConvGenotype:
     """Return the cells that alphas (edges, 8) stand for; node i keeps 2 of its 2 + i edges, the stronger one first."""
-    cells = [_strongest(alphas, SEARCH_OPERATIONS, INPUTS, EDGES_PER_NODE) for alphas in (normal, reduce)]
-    concats = [tuple(range(INPUTS, INPUTS + len(edges) // EDGES_PER_NODE)) for edges in cells]
-    return ConvGenotype(cells[0], concats[0], cells[1], concats[1])
+    cells = [_strongest(alphas, CONVOLUTIONAL) for alphas in (normal, reduce)]
+    return ConvGenotype(cells[0], _nodes(cells[0], CONVOLUTIONAL), cells[1], _nodes(cells[1], CONVOLUTIONAL))
 
 
 def recurrent_genotype(alphas: Tensor) -> RecurrentGenotype:
     """Return the cell that alphas (edges, 5) stand for; node i keeps 1 of its 1 + i edges."""
-    edges = _strongest(alphas, RECURRENT_OPERATIONS, inputs=1, keep=1)
-    return RecurrentGenotype(edges, tuple(range(1, 1 + len(edges))))
+    edges = _strongest(alphas, RECURRENT)
+    return RecurrentGenotype(edges, _nodes(edges, RECURRENT))
 
 
-def _strongest(alphas: Tensor, operations: tuple[str, ...], inputs: int, keep: int) -> tuple[Edge, ...]:
-    _check(alphas, operations, inputs)
-    strengths = alphas.detach().double().softmax(dim=1)[:, 1:]  # without `none`, the first operation
-    best, column = (values.tolist() for values in strengths.max(dim=1))
-    edges: list[Edge] = []
-    first, sources = 0, inputs
-    while first < len(best):
-        ranked = sorted(range(sources), key=lambda source: -best[first + source])  # stable: of equals, the first
-        edges += [Edge(operations[1 + column[first + source]], source) for source in ranked[:keep]]
-        first, sources = first + sources, sources + 1
-    return tuple(edges)
+def random_conv_genotype(dice: random.Random, nodes: int) -> ConvGenotype:
+    """Draw two cells: for every node two different states before it, and for each edge an operation, all uniformly.
+
+    `none` is not among the operations, as in derived cells.
+    """
+    cells, space = [], CONVOLUTIONAL
+    for _ in ("normal", "reduce"):
+        sources = [source for node in range(nodes) for source in dice.sample(range(space.inputs + node), space.keep)]
+        cells.append(tuple(Edge(dice.choice(space.operations[1:]), source) for source in sources))
+    return ConvGenotype(cells[0], _nodes(cells[0], space), cells[1], _nodes(cells[1], space))
 
 
-def _check(alphas: Tensor, operations: tuple[str, ...], inputs: int) -> None:
-    rows, columns = alphas.shape
-    complete, sources = 0, inputs
-    while complete < rows:
-        complete, sources = complete + sources, sources + 1
-    if columns != len(operations) or complete != rows or not rows:
-        raise ReproError(
-            f"alphas of shape ({rows}, {columns}): "
-            f"expected {inputs} + {inputs + 1} + ... rows and {len(operations)} columns"
-        )
+def random_recurrent_genotype(generator: torch.Generator, nodes: int) -> RecurrentGenotype:
+    """Draw a cell: for every node one of the states before it and one activation, all uniformly."""
+    names, edges = RECURRENT.operations[1:], []
+    for i in range(nodes):
+        op, source = (int(torch.randint(count, (), generator=generator)) for count in (len(names), i + 1))
+        edges.append(Edge(names[op], source))
+    return RecurrentGenotype(tuple(edges), _nodes(edges, RECURRENT))
+
+
+def _nodes(edges: tuple[Edge, ...], space: CellSpace) -> tuple[int, ...]:
+    """Return the states that a cell puts out: all its nodes."""
+    return tuple(range(space.inputs, space.inputs + len(edges) // space.keep))
+
+
+def _strongest(alphas: Tensor, space: CellSpace) -> tuple[Edge, ...]:
+    nodes = space.nodes(*alphas.shape)
     if not torch.isfinite(alphas).all():
         raise Diverged("alphas hold a value that is not finite: the search has diverged; lower its learning rates")
+    probabilities = alphas.detach().double().softmax(dim=1)[:, 1:]  # without `none`, the first operation
+    strengths, columns = (values.tolist() for values in probabilities.max(dim=1))
+    edges: list[Edge] = []
+    for node in range(nodes):
+        rows = range(len(alphas))[space.rows(node)]
+        ranked = sorted(rows, key=lambda row: -strengths[row])  # stable: of equals, the first
+        edges += [Edge(space.operations[1 + columns[row]], row - rows.start) for row in ranked[: space.keep]]
+    return tuple(edges)

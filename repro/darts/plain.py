@@ -71,7 +71,7 @@ def search_step(
     train: Batch,
     valid: Batch,
     order: int = 2,
-    clip: float = 5.0,
+    grad_clip: float = 5.0,
 ) -> Tensor:
     """Algorithm 1, once: move alpha down Eq. 7, then w down its gradient; return L_train(w, alpha) in between."""
     alpha_optimizer.zero_grad()
@@ -85,7 +85,7 @@ def search_step(
     weight_optimizer.zero_grad()
     train_loss = loss(network, train)
     train_loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), clip)
+    nn.utils.clip_grad_norm_(network.parameters(), grad_clip)
     weight_optimizer.step()
     return train_loss.detach()
 

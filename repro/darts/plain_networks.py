@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
 from repro.darts.plain import Cell, MixedOp, Nodes
+from repro.spaces.cell_space import reductions
 from repro.spaces.genotypes import SEARCH_OPERATIONS, ConvGenotype, Edge
 
 Kind = tuple[Nodes, Sequence[int]]  # of a cell: its nodes, and the states that it puts out
@@ -119,7 +120,7 @@ class Network(nn.Module):
         super().__init__()
         width = stem_multiplier * channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        self.reduces = [index in (cells // 3, 2 * cells // 3) for index in range(cells)]
+        self.reduces = [index in reductions(cells) for index in range(cells)]
         self.cells, inputs = nn.ModuleList(), (width, width)
         for reduced_before, reduces in pairwise([False, *self.reduces]):
             kind, channels = (reduce, 2 * channels) if reduces else (normal, channels)

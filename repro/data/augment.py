@@ -4,13 +4,15 @@ DARTS Sect. 3.1.1 and A.2.1: pad with black by 4, crop, flip, normalise; the eva
 Each image gets its own draw, as torchvision's per-image transforms would give it, and the same values bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from repro.errors import UsageError
+
+Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
 
 
 class Augment:

@@ -11,13 +11,13 @@ from repro.settings import data_folder
 
 
 class DataSet(NamedTuple):
-    """How a data set is loaded, which checks it and gives its checksums, and downloaded; embedded ones are not."""
+    """How a data set is loaded and checked, which gives its checksums, and downloaded (None: it is embedded)."""
 
     load: Callable[[], object]
-    download: Callable[[Path], list[Path]] | None
+    download: Callable[[Path], object] | None
 
 
-def _get_imagenet(folder: Path) -> list[Path]:
+def _get_imagenet(folder: Path) -> None:
     raise UsageError(
         f"ImageNet is to be had at https://image-net.org after registration: "
         f"sort it into {folder}/imagenet/train/CLASS/ and val/CLASS/"
@@ -26,7 +26,7 @@ def _get_imagenet(folder: Path) -> list[Path]:
 
 DATASETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda: images.check("digits"), None),
-    "cifar10": DataSet(lambda: images.check("cifar10"), partial(images.fetch, "cifar10")),
+    "cifar10": DataSet(lambda: images.check("cifar10"), images.fetch),
     "imagenet": DataSet(lambda: folders.find(data_folder() / "imagenet", 1000).checksum, _get_imagenet),
     "english": DataSet(lambda: text.check("english"), None),
     "ptb": DataSet(lambda: text.check("ptb"), partial(text.fetch, "ptb")),

@@ -1,18 +1,19 @@
-"""Parts of a data set, in the order of its images; where that loses classes, as when they are sorted, by class."""
+"""Parts of a data set: its first images, or images drawn by class where the first lack one, as in sorted data."""
 
 import torch
 from torch import Tensor
 
+from repro.errors import UsageError
 from repro.progress import note
 
 Index = slice | Tensor
 
 
 def divide(labels: Tensor, count: int, both: bool = True) -> tuple[Index, Index]:
-    """Return what indexes `count` of the images (N,) and what indexes the others, each in the images' order.
+    """Return the indices of `count` of the images (N,) and those of the others, each in the images' order.
 
-    The first ones, as long as they, and with `both` the others too, hold every class that there is. Else so many drawn
-    by class, which is said with the counts: in proportion with `both`, else as many of each.
+    The first `count` are taken where they hold every class, and with `both` the others hold every class too. Otherwise
+    images are drawn by class, with a note: in proportion to the classes with `both`, else as many of each.
     """
     classes = labels.unique()
     parts = [labels[:count], labels[count:]][: 1 + both]
@@ -29,8 +30,24 @@ def divide(labels: Tensor, count: int, both: bool = True) -> tuple[Index, Index]
     return chosen, others
 
 
+def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return indices of images, (N - valid_images,) to train, (valid_images,) to validate on: as many of each class."""
+    classes, counts = labels.unique(return_counts=True)
+    each, rest = divmod(valid_images, len(classes))
+    if rest or not 0 < each < counts.min():
+        raise UsageError(
+            f"{valid_images} held-out images cannot be balanced: choose a multiple of {len(classes)} classes, "
+            f"{len(classes)} to {len(classes) * (int(counts.min()) - 1)}"
+        )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
+    chosen = torch.cat([order[labels[order] == label][:each] for label in classes])
+    keep = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
+    keep[chosen] = False
+    return keep.nonzero().squeeze(1), chosen.sort().values
+
+
 def _by_class(labels: Tensor, in_proportion: bool) -> Tensor:
-    """Return the images' indices (N,) so that every leading part holds the classes alike, or in proportion."""
+    """Return the images' indices (N,) so that every first part holds classes equally often, or in proportion."""
     _, kinds, counts = labels.unique(return_inverse=True, return_counts=True)
     order = kinds.argsort(stable=True)
     rank, before = torch.empty_like(order), counts.cumsum(0) - counts

@@ -50,7 +50,11 @@ class Part(NamedTuple):
         chosen = torch.from_numpy(np.linspace(0, len(self.names), count, endpoint=False).astype(np.int64))
         if len(self.labels[chosen].unique()) < len(self.classes):
             chosen, _ = divide(self.labels, count, both=False)
-        return self._replace(names=self.names[chosen.numpy()], labels=self.labels[chosen])
+        return self.take(chosen)
+
+    def take(self, indices: Tensor) -> "Part":
+        """Return the pictures of these numbers (M,)."""
+        return self._replace(names=self.names[indices.numpy()], labels=self.labels[indices])
 
 
 class Pictures(NamedTuple):

@@ -31,7 +31,7 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST = 2**30  # bytes of a data set
 
 
-class Source(NamedTuple):
+class ExpectedImages(NamedTuple):
     """What a data set must look like to be taken for what it says it is."""
 
     train: int
@@ -44,10 +44,10 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "digits": Source(1497, 300, (8, 8, 1), 10, None, None),
+    "digits": ExpectedImages(1497, 300, (8, 8, 1), 10, None, None),
     # the constants of the DARTS release, to the last digit
     # and the sums that MXNet publishes of the files of the binary version: 10,000 times a label, then the three planes
-    "cifar10": Source(
+    "cifar10": ExpectedImages(
         50000,
         10000,
         (32, 32, 3),
@@ -94,11 +94,11 @@ class Images:
             return self
         total = len(self.x_train)
         if count + last > total or last >= total:
-            held = f" and {last} held out" if last else ""
-            raise UsageError(f"images={count}{held}, but {self.name} has {total} for training: take fewer, or 0")
-        train, held = divide(self.y_train, total - last) if last else (slice(None), slice(0))
+            more = f" and {last} held out" if last else ""
+            raise UsageError(f"images={count}{more}, but {self.name} has {total} for training: take fewer, or 0")
+        train, held_out = divide(self.y_train, total - last) if last else (slice(None), slice(0))
         some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
-        x, y = (torch.cat([part[train][some], part[held]]) for part in (self.x_train, self.y_train))
+        x, y = (torch.cat([part[train][some], part[held_out]]) for part in (self.x_train, self.y_train))
         return replace(self, x_train=x, y_train=y)
 
     def halved(self) -> "Images":
@@ -146,13 +146,11 @@ def _sha1(images: Images) -> Iterator[str]:
             yield hashlib.sha1(records.numpy().data, usedforsecurity=False).hexdigest()
 
 
-def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
-    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and return the archive made from it.
+def fetch(folder: str | os.PathLike) -> None:
+    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and make an archive of it.
 
-    Raises ReproError when it cannot be had or its md5 sum is wrong; UsageError for any other `name`.
+    Raises ReproError when it cannot be had or its md5 sum is wrong.
     """
-    if name != "cifar10":
-        raise unknown("image data set to download", name, ["cifar10"])
     from torchvision.datasets import CIFAR10
 
     path = make_folder(Path(folder)) / "cifar10.npz"
@@ -161,7 +159,6 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
         _write(path, _from_torchvision(path.parent))
     except (OSError, RuntimeError, HTTPException) as error:
         raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {what_to_put(path.parent)}") from error
-    return [path]
 
 
 def split(n: int, fraction: float = 0.5) -> int:
@@ -172,62 +169,6 @@ def split(n: int, fraction: float = 0.5) -> int:
     if not 0 < cut < n:
         raise UsageError(f"{n} images cut at a fraction of {fraction} leave one half empty: take more images")
     return cut
-
-
-class Batches:
-    """Shuffled batches of tensors that stay on their device: x[i] (B, C, H, W) and y[i] (B,).
-
-    Iterating gives one epoch (or what is left of it); `next()` never ends. The order is drawn on the CPU, so it is the
-    same on every device, and `state_dict` continues it bit for bit. A last batch of one image is left out, since
-    BatchNorm can do nothing with it.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, size: int, *, seed: int, drop_last: bool = False) -> None:
-        if len(x) != len(y):
-            raise ReproError(f"{len(x)} images have {len(y)} labels: one each is needed")
-        if not 1 <= size <= len(x):
-            raise UsageError(f"a batch of {size} cannot be drawn from {len(x)} images: choose 1 to {len(x)}")
-        self.x, self.y, self.size, self.drop_last = x, y, size, drop_last
-        self.generator = torch.Generator().manual_seed(seed)
-        self._shuffle()
-
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self.x), self.size)
-        return whole + (rest > 1 and not self.drop_last)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        while self.position < len(self):
-            yield self._take()
-        self._shuffle()
-
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch, of a new epoch where one has ended."""
-        if self.position >= len(self):
-            self._shuffle()
-        return self._take()
-
-    def state_dict(self) -> dict:
-        """Return the order of this epoch, the place in it and the state that draws the next one."""
-        return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where `state` was taken; refuses the state of another number of images."""
-        if len(state["order"]) != len(self.x):
-            raise ReproError(
-                f"the checkpoint shuffles {len(state['order'])} images, the data has {len(self.x)}: start another run"
-            )
-        self.order, self.position = state["order"].cpu(), state["position"]
-        self.generator.set_state(state["generator"].cpu())
-        self._index = self.order.to(self.x.device)
-
-    def _shuffle(self) -> None:
-        self.order, self.position = torch.randperm(len(self.x), generator=self.generator), 0
-        self._index = self.order.to(self.x.device)
-
-    def _take(self) -> tuple[Tensor, Tensor]:
-        index = self._index[self.position * self.size : (self.position + 1) * self.size]
-        self.position += 1
-        return self.x[index], self.y[index]
 
 
 def _digits() -> Arrays:
@@ -276,9 +217,9 @@ def _from_torchvision(folder: Path) -> Arrays:
 def _read(path: Path) -> Arrays:
     """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
     try:
-        held = archives.read(path, MOST)
-        stored = str(held["checksum"]) if "checksum" in held else None
-        arrays = {name: held[name] for name in ARRAYS}
+        content = archives.read(path, MOST)
+        stored = str(content["checksum"]) if "checksum" in content else None
+        arrays = {name: content[name] for name in ARRAYS}
     except KeyError as error:
         raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -305,7 +246,7 @@ def checksum(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _images(name: str, arrays: Arrays, source: Source) -> Images:
+def _images(name: str, arrays: Arrays, source: ExpectedImages) -> Images:
     """Check the arrays against their source and view them as (N, C, H, W) tensors, without a copy."""
     for part, count in (("train", source.train), ("test", source.test)):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]

@@ -81,8 +81,8 @@ class _Files(Dataset):
         began, images, unreadable = time.perf_counter(), [], {}
         for index, seed in keys:
             try:
-                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as held:
-                    picture = in_colour(_small(held))
+                with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as image:
+                    picture = in_colour(_small(image))
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
@@ -135,8 +135,8 @@ class Loader:
 
     size: pictures in a batch of all processes together.
     shuffled: in an order drawn for each epoch; else every picture once, in the order of the files.
-    skip: leaves out what cannot be read and names it in `unreadable`; else ReproError names it. None: the same, where
-        the experiment can leave nothing out.
+    skip: True leaves out pictures that cannot be read, and lists them in `unreadable`; False raises a ReproError that
+        offers to skip them; None one that does not, where every picture is needed.
     process, processes: the number of this process, and how many there are.
     """
 
@@ -231,6 +231,6 @@ def _as_it_is(batch: Batch) -> Batch:
 
 
 def _quiet(worker: int) -> None:
-    """Leave Ctrl-C to the main process, and the decoder's doubts about odd but readable files unsaid."""
+    """Leave Ctrl-C to the main process, and silence the decoder's warnings of odd but readable files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")

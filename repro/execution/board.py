@@ -1,8 +1,11 @@
-"""Runs at the same time: what waits, what is at work, and what may start, whoever does the work."""
+"""Runs at the same time: which wait, which are at work, and which may start, wherever they are executed.
 
-from concurrent.futures import Future
+Each run has a thread of this process, which waits for the notebook's kernel here (`pool`) or for a worker (`cluster`).
+"""
+
+import sys
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
 
 from tqdm import tqdm
 
@@ -10,19 +13,12 @@ from repro.execution import runner
 from repro.execution.plan import ranked
 from repro.execution.runner import Job
 
+LOOK = 2.0  # seconds after which is looked for room again, such as that of a new worker
+
 
 def unsettled(jobs: list[Job]) -> list[Job]:
     """Return the jobs that there is something to execute for, in the order in which they are to start."""
     return [job for job in ranked(jobs) if not runner.settled(job, jobs)]
-
-
-@dataclass
-class Attempt:
-    """A run at work: its future, and what its kind of board knows beside it."""
-
-    job: Job
-    future: "Future"
-    detail: Any
 
 
 @dataclass
@@ -33,34 +29,41 @@ class Board:
     command: str
     shown: tqdm  # counts the jobs that have ended
     waiting: list[Job]
-    attempts: list[Attempt] = field(default_factory=list)
+    at_work: dict[Future, Job] = field(default_factory=dict)
 
     def has_room(self, job: Job) -> bool:
         """Whether the job may start beside those at work."""
         raise NotImplementedError
 
-    def start(self, job: Job) -> Attempt:
-        """Have the job worked on."""
+    def work(self, job: Job) -> None:
+        """Execute the job and note how it ended, in a thread of its own; what is raised ends all."""
         raise NotImplementedError
 
-    def take_in(self, attempt: Attempt) -> None:
-        """Note in its job how an attempt ended."""
+    def stop(self) -> None:
+        """End the runs at work, so that their threads end."""
         raise NotImplementedError
 
-    def settled(self, job: Job) -> bool:
-        """Whether there is nothing to execute for the job, which is noted."""
-        return runner.settled(job, self.jobs)
+    def work_off(self) -> None:
+        """Work until all jobs have ended; stop those at work where this is interrupted."""
+        with ThreadPoolExecutor(len(self.waiting)) as threads:
+            try:
+                while self.waiting or self.at_work:
+                    self.start(threads)
+                    for future in wait(self.at_work, LOOK, FIRST_COMPLETED).done:
+                        del self.at_work[future]
+                        future.result()
+                    self.shown.update(len(self.jobs) - len(self.waiting) - len(self.at_work) - self.shown.n)
+            except BaseException:
+                self.stop()
+                raise
 
-    def step(self) -> bool:
-        """Take in what has ended, start what can start, and return whether anything is left."""
-        for attempt in [attempt for attempt in self.attempts if attempt.future.done()]:
-            self.attempts.remove(attempt)
-            self.take_in(attempt)
+    def start(self, threads: ThreadPoolExecutor) -> None:
+        """Start the jobs that can start, in their order."""
         for job in list(self.waiting):
-            pending = {other.run.path for other in (*self.waiting, *(attempt.job for attempt in self.attempts))}
-            if self.has_room(job) and not pending & {*job.needs}:
+            pending = {other.run.path for other in (*self.waiting, *self.at_work.values())}
+            if not pending & {*job.needs} and self.has_room(job):
                 self.waiting.remove(job)
-                if not self.settled(job):
-                    self.attempts.append(self.start(job))
-        self.shown.update(len(self.jobs) - len(self.waiting) - len(self.attempts) - self.shown.n)
-        return bool(self.waiting or self.attempts)
+                if not runner.settled(job, self.jobs):
+                    tqdm.write(job.run.name, file=sys.stdout)
+                    sys.stdout.flush()
+                    self.at_work[threads.submit(self.work, job)] = job

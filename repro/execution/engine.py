@@ -53,7 +53,7 @@ class Kernel(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """Return how it is started: not by ipykernel_launcher, which takes the working directory out of PYTHONPATH."""
+        """Return how it is started: ipykernel_launcher would drop the current folder from the path, if it is ours."""
         argv = [sys.executable, "-m", "ipykernel", "-f", "{connection_file}"]
         return KernelSpec(argv=argv, display_name="Python", language="python")
 

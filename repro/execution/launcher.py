@@ -1,32 +1,34 @@
-"""A run's processes on this machine, started and watched: they write the run directory, and this process waits.
+"""A run's processes on this machine, started and awaited: they write the run directory, and this process waits.
 
 They meet in a file of a folder that only their user may enter, talk over loopback, and read no pickles: nobody else has
 a part in the run. When one ends early the others are ended too, and the same command goes on from the last checkpoint;
-so are processes that show no sign of life. On several machines torchrun starts them.
+so are processes that write nothing for too long. On several machines torchrun starts them.
 """
 
+import multiprocessing
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
 from repro.configs.parameters import Parameters
-from repro.errors import AGAIN, ReproError, UsageError
+from repro.configs.registry import find
+from repro.errors import AGAIN, ReproError, UsageError, is_memory, told
+from repro.files import own, read_json, read_text, write_json
 from repro.runs import failure, provenance
-from repro.runs.run import Run, lock
-from repro.settings import cores, grouped, own_package
+from repro.runs.locks import lock
+from repro.runs.run import Run, open_run
+from repro.settings import cores, grouped
 
-PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds without a sign of life
+PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds in which nothing is written
 GRACE = 10.0  # seconds that the processes have to end
-MOST_SAID = 20_000  # characters of what a process said that are kept of a failure
 
 
 def wanted(run: Run) -> bool:
@@ -37,124 +39,119 @@ def wanted(run: Run) -> bool:
 def compute(run: Run) -> dict[str, Any]:
     """Compute the run in its `processes`; return its result. ReproError in one line if one of them fails."""
     private = TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True)  # of mode 0700
-    with lock(run.path / ".processes.lock", wait=0), private as folder:
-        logs = [Path(folder, f"{rank}.log") for rank in range(run.params.values()["processes"])]
+    with lock(run.path / ".processes.lock", wait=0), private as name:
+        folder = Path(name)
         try:
-            with _started(run, logs) as processes:
-                ends = _follow(processes, run, logs)
+            ends = _ends(run, folder)
             if any(ends) or run.result is None:
-                raise ReproError(_reason(run, ends, logs))
+                raise ReproError(_reason(run, folder, ends))
         except ReproError as error:
-            error.trace = _said(logs)
+            error.trace = _said(folder)
             failure.clear(run.path)  # where another process is at fault, the first one knows less
             run.fail(error)
             raise
     return run.result
 
 
-@contextmanager
-def _started(run: Run, logs: list[Path]) -> Iterator[list[subprocess.Popen]]:
-    """Start the processes; end them with the block. Their standard input is their sign that this one lives."""
+def _ends(run: Run, folder: Path) -> list[int | None]:
+    """Return how the processes ended, or had ended when one failed; those left are ended. ReproError for silence."""
     values = run.params.values()
-    texts = {key: ",".join(map(str, v)) if isinstance(v, list) else str(v) for key, v in values.items()}
-    recipe = [run.experiment, f"profile={run.profile}", *(f"{key}={text}" for key, text in texts.items())]
-    threads = max(1, cores() // len(logs))
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "REPRO_PROGRESS_SECONDS": "5"}
-    environment |= {"REPRO_COMMAND": provenance.command(), "REPRO_STARTED": "1", **own_package()}
-    environment |= {"REPRO_GROUP": str(logs[0].with_name("store"))}
-    environment |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(len(logs)))
-    processes: list[subprocess.Popen] = []
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // values["processes"])))
+    names = {"OMP_NUM_THREADS": threads, "REPRO_COMMAND": provenance.command(), "REPRO_GROUP": str(folder / "store")}
+    names |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(values["processes"]))
+    what, context = (run.experiment, run.profile, values), multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_process, args=(i, folder, names, *what)) for i in range(values["processes"])]
     try:
-        for rank, path in enumerate(logs):
-            with open(path, "wb") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "repro.recipe", *recipe],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                    env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                    start_new_session=True,
-                )
-            processes.append(process)
-        yield processes
+        for process in processes:
+            process.start()
+        while True:
+            ends = [process.exitcode for process in processes]
+            if any(ends) or None not in ends:
+                return ends
+            left = [process.sentinel for process in processes if process.is_alive()]
+            if not wait(left, PATIENCE) and time.time() - _written(run) > PATIENCE:
+                raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
     finally:
         _end(processes)
 
 
-def _end(processes: list[subprocess.Popen]) -> None:
-    """Let the processes end, and by force those that have not within GRACE seconds."""
-    for process in processes:
-        process.stdin.close()
+def _written(run: Run) -> float:
+    """Return when something was last written into the run's folder."""
+    return max(path.stat().st_mtime for path in (run.path, *run.path.rglob("*")) if path.exists())
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """End the processes, and by force those that have not within GRACE seconds."""
+    started = [process for process in processes if process.pid]
+    left_open = started and started[0].is_alive()  # the bar that the first one shows
+    for process in started:
+        process.terminate()
     end = time.monotonic() + GRACE
-    for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    for process in started:
+        process.join(max(0.0, end - time.monotonic()))
+        process.kill()
+        process.join()
+    if left_open:
+        print(file=sys.stderr)
 
 
-def _follow(processes: list[subprocess.Popen], run: Run, logs: list[Path]) -> list[int | None]:
-    """Show what the first process says until one fails or all have ended; return their exit statuses then.
-
-    ReproError when nothing has moved for too long.
-    """
-    signs, shown, since = None, 0, time.monotonic()
-    while True:
-        time.sleep(0.1)
-        ends = [process.poll() for process in processes]
-        with open(logs[0], "rb") as file:
-            file.seek(shown)
-            shown += _show(file.read())
-        if any(ends) or None not in ends:
-            return ends
-        seen, signs = signs, [path.stat().st_mtime_ns for path in (*logs, run.path)]
-        if signs != seen:
-            since = time.monotonic()
-        if time.monotonic() - since > PATIENCE:
-            raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
+def _process(rank: int, folder: Path, names: dict[str, str], experiment: str, profile: str, values: dict) -> None:
+    """Compute a run as its process `rank`, and keep in the folder why that failed; names: of the environment."""
+    os.environ.update(names, RANK=str(rank), LOCAL_RANK=str(rank))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter sees it too, and ends this process
+    Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
+    if rank > 0:  # the first one speaks
+        with open(folder / f"{rank}.log", "xb", opener=own) as log:
+            os.dup2(log.fileno(), 2)
+    try:
+        run = open_run(find(experiment), profile, values)
+        run.finish(alone(run))
+    except Exception as error:
+        trace = failure.traceback_of(error)
+        write_json(folder / f"{rank}.json", {"told": told(error), "error": failure.reason(error), "trace": trace})
+        sys.exit(1)
 
 
-def _show(text: bytes) -> int:
-    """Show whole lines and states of the bar, but for errors: those are said at the end. Return how much was taken."""
-    taken = max(text.rfind(b"\n") + 1, text.rfind(b"\r"), 0)
-    sys.stderr.write(re.sub(r"(?m)^(repro: |\[rank\d+\]:).*\n?", "", text[:taken].decode(errors="replace")))
-    return taken
-
-
-def _reason(run: Run, ends: list[int | None], logs: list[Path]) -> str:
+def _reason(run: Run, folder: Path, ends: list[int | None]) -> str:
     """Say in one line why the processes ended: what one of them said, or how it was ended."""
-    said = [path.read_text(errors="replace") for path in logs]
-    for text in said:
-        if found := re.findall(r"^repro: (.*)$", text, re.MULTILINE):
-            return found[-1]
+    failed = [read_json(path) for path in sorted(folder.glob("*.json"))]
+    if said := [each["told"] for each in failed if each["told"]]:
+        return said[0]
     for rank, code in enumerate(ends):
         if code is not None and code < 0:
             return f"process {rank} was ended by {signal.Signals(-code).name} (out of memory, or killed); {AGAIN}"
-    errors = [re.findall(r"^(?:\[rank\d+\]: )?(\w[\w.]*Error\b.*)$", text, re.MULTILINE) for text in said]
-    why = next((f" with {found[-1]}" for found in errors if found), "")
+    why = next((f" with {each['error']}" for each in failed), "")
     return f"its processes ended early{why}; {run.path / failure.NAME} holds what they said, and {AGAIN}"
 
 
-def _said(logs: list[Path]) -> str:
-    """Return the end of what each process said, of its bars the last state."""
-    texts = [re.sub(r"[^\n]*\r", "", path.read_text(errors="replace"))[-MOST_SAID:] for path in logs if path.exists()]
-    return "\n".join(f"process {rank}:\n{text}" for rank, text in enumerate(texts))
+def _said(folder: Path) -> str:
+    """Return the tracebacks of the processes that failed, and what else those said that were not heard."""
+    logs = {path.stem: read_text(path) for path in folder.glob("*.log")}
+    traces = {path.stem: read_json(path)["trace"] for path in folder.glob("*.json")}
+    return "\n".join(f"process {rank}:\n{logs.get(rank, '')}{traces.get(rank, '')}" for rank in sorted(logs | traces))
 
 
-def group(run: Run) -> AbstractContextManager[None]:
-    """Work together with the run's other processes, if this is one of several, and end when their starter does."""
+def alone(run: Run) -> dict[str, Any]:
+    """Compute the run in this process, be it the only one or one of several."""
+    with _group(run), run.session():
+        try:
+            return find(run.experiment).compute(run.params, run)
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+            raise ReproError(f"{run.name} needs more memory than there is: {error}; take smaller sizes") from error
+
+
+def _group(run: Run) -> AbstractContextManager[None]:
+    """Work together with the run's other processes, if this is one of several."""
     if not grouped():
         return nullcontext()
-    if os.environ.get("REPRO_STARTED"):
-        Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
     from repro.training import parallel  # imports torch
 
     return parallel.group(run.params.values()["device"])
 
 
-def counted(texts: dict[str, str], parameters: type[Parameters]) -> dict[str, str]:
+def with_processes(texts: dict[str, str], parameters: type[Parameters]) -> dict[str, str]:
     """Return the parameters, with the number of processes if this is one of several; UsageError if they contradict."""
     if not grouped():
         return texts

@@ -1,23 +1,23 @@
-"""What the command line prints of experiments and runs: coloured in a terminal, plain in a pipe."""
+"""The lines of `records` for people, which `repro` prints without --json: coloured in a terminal, plain in a pipe."""
 
 import os
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any
 
 from repro.configs import hours, profiles
-from repro.configs.parameters import expected
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
+from repro.execution import records
 from repro.results.published import quoted
-from repro.runs import provenance
 from repro.runs.identity import differences
 from repro.runs.run import Run
-from repro.runs.states import WORDS, State, duration, state, survey
+from repro.runs.states import WORDS, State, duration
 
 MOST = 3  # numbers of a result beside a run
+ORDER = ("running", "failed", "stopped", "done")  # of the states
 COLOURS = {"done": "32", "running": "36", "stopped": "33", "failed": "31", "damaged": "31", "name": "1", "faint": "2"}
 COLOURS["published"] = COLOURS["done"]
 
@@ -30,37 +30,28 @@ def paint(text: str, kind: str) -> str:
 
 def experiments() -> list[str]:
     """Return two or three lines for every experiment: what it is, what it needs and cost, and the state of its runs."""
-    width, found, lines = max(map(len, EXPERIMENTS)), counts(), []
-    for experiment in EXPERIMENTS.values():
-        needs = {reference.experiment for reference in experiment.needs(experiment.parameters())}
-        facts = [experiment.section, f"published cost: {hours.told(experiment)}"]
-        facts += [f"needs {', '.join(sorted(needs))}"] if needs else []
-        lines.append(f"{paint(f'{experiment.name:{width}}', 'name')}  {experiment.title}")
+    width, lines = max(map(len, EXPERIMENTS)), []
+    for each in records.experiments():
+        facts = [each["section"], f"published cost: {each['cost']}"]
+        facts += [f"needs {', '.join(each['needs'])}"] if each["needs"] else []
+        lines.append(f"{paint(each['name'].ljust(width), 'name')}  {each['title']}")
         lines.append(f"{'':{width}}  {paint('; '.join(facts), 'faint')}")
-        if own := found[experiment.name]:
-            runs = [paint(f"{own[word]} {word}", word) for word in (*WORDS, "published") if own[word]]
+        if own := each["runs"]:
+            runs = [paint(f"{own[word]} {word}", word) for word in (*WORDS, "published") if word in own]
             lines.append(f"{'':{width}}  runs: {', '.join(runs)}")
     return lines
 
 
-def counts() -> dict[str, Counter]:
-    """Return for every experiment how many of its runs are in which state, or published."""
-    found = defaultdict(Counter)
-    for run in survey().runs:
-        found[run.experiment]["published" if run.published else state(run).word] += 1
-    return found
-
-
 def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
-    changed, hints = profiles.changes(profile, experiment), get_type_hints(experiment.parameters)
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
     lines += [f"paper: {quoted(experiment.claim)}", f"cost: {hours.told(experiment)}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
-    for field in fields(experiment.parameters):
-        own = f" [{_plain(changed[field.name])}]" if field.name in changed else ""
-        lines.append(f"  {paint(field.name, 'name')} = {_plain(field.default)}{own}")
-        lines.append(paint(f"      {field.metadata['doc']} ({expected(hints[field.name])})", "faint"))
+    changed = profiles.changes(profile, experiment)
+    for name, row in records.parameters(experiment, profile)["parameters"].items():
+        own = f" [{_plain(row[profile])}]" if name in changed else ""
+        lines.append(f"  {paint(name, 'name')} = {_plain(row['paper'])}{own}")
+        lines.append(paint(f"      {row['meaning']} ({row['takes']})", "faint"))
     return lines
 
 
@@ -89,38 +80,40 @@ def status() -> list[str]:
 
     The published runs, which are done, are only counted.
     """
-    runs, damaged, uncounted = survey()
-    states = {run.name: (run, state(run)) for run in runs if not run.published}
-    width = max(map(len, [*states, *damaged, *uncounted]), default=0)
-    order = ("running", "failed", "stopped", "done")
+    held = records.status()
+    own = sorted((row for row in held["runs"] if not row["published"]), key=lambda row: ORDER.index(row["state"]))
+    aside = [(word, name, why) for word in ("damaged", "not counted") for name, why in held[word].items()]
+    width = max((len(name) for name in [*(row["name"] for row in own), *(name for _, name, _ in aside)]), default=0)
     lines = [
-        f"{paint(f'{found.word:8}', found.word)}  {name:{width}}  {_rest(run, found)}".rstrip()
-        for name, (run, found) in sorted(states.items(), key=lambda item: order.index(item[1][1].word))
+        f"{paint(row['state'].ljust(8), row['state'])}  {row['name']:{width}}  {_rest(row)}".rstrip() for row in own
     ]
-    lines += [f"{paint('damaged ', 'damaged')}  {name:{width}}  {reason}" for name, reason in damaged.items()]
-    lines += [f"{paint('not counted', 'damaged')}  {name:{width}}  {reason}" for name, reason in uncounted.items()]
-    counts = Counter([found.word for _, found in states.values()] + ["damaged"] * len(damaged))
-    counts += Counter({"not counted": len(uncounted), "published": sum(run.published for run in runs)})
+    lines += [f"{_word(word, 'damaged')}  {name:{width}}  {why}" for word, name, why in aside]
+    counts = Counter([row["state"] for row in own] + [word for word, *_ in aside])
+    counts += Counter(published=sum(row["published"] for row in held["runs"]))
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
     if not lines:
         return ["; ".join(filter(None, ["no run yet", total, "begin with: repro run bilevel-toy"]))]
     return [*lines, "", total]
 
 
-def _rest(run: Run, found: State) -> str:
-    """Return what there is to say beside a state's word."""
-    facts = str(found).removeprefix(found.word).lstrip(" ,")
-    done = [f"took {duration(provenance.seconds(run.path))}", *results(run)] if found.word == "done" else []
-    return ", ".join(filter(None, [facts, *done]))
+def _word(word: str, kind: str) -> str:
+    return paint(f"{word:8}", kind)
 
 
-def results(run: Run) -> list[str]:
+def _rest(row: Mapping[str, Any]) -> str:
+    """Return what there is to say beside a run's state: its epochs, or how long it took and what it found."""
+    if row["state"] == "done":
+        return ", ".join([f"took {duration(row['seconds'])}", *_numbers(row)])
+    state = State(*(row[name] for name in ("state", "epochs", "of", "seconds_left", "message")))
+    return str(state).removeprefix(state.word).lstrip(" ,")
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
     """Return the first numbers that a finished run found, such as `test_error 2.76`."""
-    known = run.params.values()
     numbers = {
         name: value
-        for name, value in (run.result or {}).items()
-        if name not in known and isinstance(value, int | float) and not isinstance(value, bool)
+        for name, value in row["result"].items()
+        if name not in row["parameters"] and isinstance(value, int | float) and not isinstance(value, bool)
     }
     return [f"{name} {value:.4g}" for name, value in [*numbers.items()][:MOST]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.configs.registry import find
-from repro.errors import ReproError, is_memory, unknown
+from repro.errors import ReproError, unknown
 from repro.execution import launcher, listing
 from repro.runs.run import Run, open_run, read_run
 
@@ -58,12 +58,4 @@ def compute(run: Run) -> dict[str, Any]:
     """
     if (result := run.result) is not None:
         return result
-    if launcher.wanted(run):
-        return launcher.compute(run)
-    with launcher.group(run), run.session():
-        try:
-            return find(run.experiment).compute(run.params, run)
-        except (MemoryError, RuntimeError) as error:
-            if not is_memory(error):
-                raise
-            raise ReproError(f"{run.name} needs more memory than there is: {error}; take smaller sizes") from error
+    return launcher.compute(run) if launcher.wanted(run) else launcher.alone(run)

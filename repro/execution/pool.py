@@ -7,7 +7,7 @@ the number of runs at a time is given.
 import signal
 import sys
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -16,7 +16,6 @@ from typing import TextIO
 from tqdm import tqdm
 
 from repro.execution import board, runner
-from repro.execution.board import Attempt
 from repro.execution.engine import Execution
 from repro.execution.runner import Job
 from repro.execution.workers import gpus
@@ -37,17 +36,8 @@ def run_all(jobs: list[Job], command: str, at_once: int | None = None) -> None:
     share = Share(at_once)
     alone = not share.holds(sorted(waiting, key=share.of)[:2]) or len(waiting) == 1
     quiet = nullcontext(tqdm(disable=True))
-    with (
-        ThreadPoolExecutor(len(waiting)) as threads,
-        quiet if alone else bar("runs", len(jobs) - len(waiting), len(jobs)) as shown,
-    ):
-        runs = Board(jobs, command, shown, waiting, share=share, threads=threads, alone=alone)
-        try:
-            while runs.step():
-                wait([attempt.future for attempt in runs.attempts], return_when=FIRST_COMPLETED)
-        except BaseException:
-            runs.stop()
-            raise
+    with quiet if alone else bar("runs", len(jobs) - len(waiting), len(jobs)) as shown:
+        Board(jobs, command, shown, waiting, share=share, alone=alone).work_off()
 
 
 class Share:
@@ -73,29 +63,26 @@ class Board(board.Board):
     """Runs in threads; what they say is told apart by their names, unless only one works at a time."""
 
     share: Share
-    threads: ThreadPoolExecutor
     alone: bool
-    states: dict[str, str | None] = field(default_factory=dict)
+    executions: dict[str, Execution] = field(default_factory=dict)  # by the runs' names
+    states: dict[str, str | None] = field(default_factory=dict)  # how far they are, told beside the bar
 
     def has_room(self, job: Job) -> bool:
         """Whether the job may start beside those at work."""
-        return self.share.holds([*(attempt.job for attempt in self.attempts), job])
+        return self.share.holds([*self.at_work.values(), job])
 
-    def start(self, job: Job) -> Attempt:
-        """Execute the job in a thread."""
-        name = job.run.name
-        tqdm.write(name, file=sys.stdout)
-        sys.stdout.flush()
-        execution = Execution()
+    def work(self, job: Job) -> None:
+        """Execute the job in a kernel of its own."""
+        name, execution = job.run.name, Execution()
         if not self.alone:
             self.show(name, "")
             execution = Execution(*(Lines(self, name, stream) for stream in (sys.stdout, sys.stderr)))
-        return Attempt(job, self.threads.submit(runner.attempt, job, self.command, execution), execution)
-
-    def take_in(self, attempt: Attempt) -> None:
-        """Raise what is no failure of the run."""
-        self.show(attempt.job.run.name, None)
-        attempt.future.result()
+        self.executions[name] = execution
+        try:
+            runner.attempt(job, self.command, execution)
+        finally:
+            del self.executions[name]
+            self.show(name, None)
 
     def show(self, name: str, state: str | None) -> None:
         """Tell beside the bar how far a run is, or, without a state, no longer."""
@@ -112,9 +99,9 @@ class Board(board.Board):
 
     def _end(self, signals: Iterable[int]) -> None:
         for number in signals:
-            for attempt in self.attempts:
-                attempt.detail.stop(number)
-            if not wait([attempt.future for attempt in self.attempts], timeout=1).not_done:
+            for execution in [*self.executions.values()]:
+                execution.stop(number)
+            if not wait(self.at_work, timeout=1).not_done:
                 return
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
-from repro.configs.common import ImageTraining
+from repro.configs.common import SmallImageTraining
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
@@ -21,20 +21,20 @@ from repro.settings import data_folder
 from repro.spaces.space import BLOCKS, PUBLISHED
 
 
-def check(run: Run, made: Container[Path] = ()) -> None:
+def check(run: Run, planned: Container[Path] = ()) -> None:
     """Refuse a run that lacks something: ReproError says what and how it is to be had, UsageError what is wrong.
 
-    made: the folders of runs that will be made before it. A run that is done lacks nothing.
+    planned: the folders of runs that will be made before it. A run that is done lacks nothing.
     """
     if run.result is not None:
         return
     for reference in find(run.experiment).needs(run.params):
-        if needed_run(reference, run.profile).path not in made:
+        if needed_run(reference, run.profile).path not in planned:
             find_needed(reference, run.profile)
     weights = getattr(run.params, "weights", "")
     if weights and not os.path.exists(weights):
         raise ReproError(f"weights={weights} does not exist: name a file that does, or leave it out to train")
-    if isinstance(run.params, ImageTraining):
+    if isinstance(run.params, SmallImageTraining):
         check_batch(run.params)
     if isinstance(run.params, SposRetrain):
         check_architecture(run.params)
@@ -44,7 +44,7 @@ def check(run: Run, made: Container[Path] = ()) -> None:
         check_data(resolve(experiment, run.profile, changes))
 
 
-def check_batch(params: ImageTraining) -> None:
+def check_batch(params: SmallImageTraining) -> None:
     """UsageError for a batch of more images than there are to train w, where their number is given."""
     values = params.values()
     count = int(params.images * values.get("train_fraction", 1.0))

@@ -1,5 +1,6 @@
 """What list, show and status print, as data: the values of their --json."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -8,7 +9,6 @@ from repro.configs import hours, profiles
 from repro.configs.parameters import expected, plain
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS
-from repro.execution import listing
 from repro.results.published import quoted
 from repro.runs import provenance
 from repro.runs.run import Run
@@ -17,7 +17,9 @@ from repro.runs.states import state, survey
 
 def experiments() -> list[dict[str, Any]]:
     """Return every experiment: what it reproduces, what it needs and cost, and how many runs are in which state."""
-    counts = listing.counts()
+    counts = defaultdict(Counter)
+    for run in survey().runs:
+        counts[run.experiment]["published" if run.published else state(run).word] += 1
     return [
         {
             "name": experiment.name,

@@ -1,8 +1,7 @@
-"""What is to run, in the order of its needs, and how one run is executed; what a failure does not touch still runs."""
+"""Which runs to make, in the order of their needs, and how one is executed; a failure stops only what needs it."""
 
 import errno
 import time
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -13,8 +12,10 @@ from repro.configs.record import Experiment
 from repro.configs.registry import typed
 from repro.errors import ReproError, UsageError, told
 from repro.execution import preflight
+from repro.runs import failure
 from repro.runs.identity import resolve
-from repro.runs.run import Run, locate, lock, open_run
+from repro.runs.locks import lock
+from repro.runs.run import Run, locate, open_run
 from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
 
 if TYPE_CHECKING:  # it imports Papermill, which takes seconds: only what has a notebook to execute or to read waits
@@ -73,12 +74,12 @@ def refuse(jobs: list[Job]) -> None:
     Raises UsageError for what no run could be made of, such as a wrong name.
     """
     require_notebooks()
-    made = {job.run.path for job in jobs}
+    planned = {job.run.path for job in jobs}
     for job in jobs:
         if settled(job, jobs):
             continue
         try:
-            preflight.check(job.run, made)
+            preflight.check(job.run, planned)
         except UsageError:
             raise
         except (ReproError, OSError) as error:
@@ -121,7 +122,7 @@ def attempt(job: Job, command: str, execution: "engine.Execution") -> None:
         job.outcome = "ran"
     except Exception as error:  # whatever it is: a full disk, few handles and little memory come in many kinds
         job.outcome, job.message = "failed", reason(error)
-        job.trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
+        job.trace = failure.traceback_of(error)
     job.seconds = time.monotonic() - began
 
 
@@ -129,7 +130,7 @@ def reason(error: Exception) -> str:
     """Say why a run failed, in words of its own where they are: of a full disk also the folder."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
         return f"{error.strerror} in {runs_folder()}"
-    return told(error) or f"{type(error).__name__}: {error}"
+    return told(error) or failure.reason(error)
 
 
 def execute(job: Job, command: str, execution: "engine.Execution") -> None:

@@ -1,4 +1,4 @@
-"""Certificates by which the processes of a Dask cluster know each other: a key, and a certificate that it has signed.
+"""The certificate by which the processes of a Dask cluster authenticate each other: self-signed, with its key.
 
 Without one Dask executes what anyone sends it. Whoever has the folder is a part of the cluster, so only its user may
 read it.
@@ -40,7 +40,7 @@ def make(folder: Path) -> str:
 
 
 def security(folder: Path) -> "Security":
-    """Return what Dask is to prove and to ask for, by the certificate in a folder; UsageError if it is none."""
+    """Return Dask's security settings for the certificate in a folder; UsageError if it is none."""
     certificate, key = folder.absolute() / CERTIFICATE, folder.absolute() / KEY
     try:
         if (mode := key.stat().st_mode & 0o077) != 0:
@@ -53,14 +53,14 @@ def security(folder: Path) -> "Security":
 
 
 def temporary() -> "Security":
-    """Return the same by a certificate of which only this process, and those that it starts, have the key."""
+    """Return the same for a new certificate, whose key only this process and those that it starts have."""
     with TemporaryDirectory(prefix="repro-") as folder:
         make(Path(folder, "tls"))
         return _of(*(Path(folder, "tls", name).read_text(encoding="ascii") for name in (CERTIFICATE, KEY)))
 
 
 def _of(certificate: str, key: str) -> "Security":
-    """Return what Dask wants, of the paths or the contents of a certificate and its key."""
+    """Return Dask's settings, given the paths or the contents of a certificate and its key."""
     from distributed import Security
 
     roles = ("client", "scheduler", "worker")

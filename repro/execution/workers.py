@@ -27,10 +27,10 @@ from repro.settings import cores
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-PATIENCE = 120.0  # seconds that workers and the one who asks wait for a scheduler that is gone
-ANSWER = 10.0  # seconds that a scheduler has to answer at first
+PATIENCE = 120.0  # seconds that workers and the client wait for a lost scheduler
+ANSWER = 10.0  # seconds to wait for a scheduler's first answer
 DEATHS = 10  # workers that one run may lose without a new checkpoint in between
-# A run's memory is its kernel's, which Dask does not see: no limit. What is lost is said by the one who asks for runs.
+# No memory limit: a run's memory is its kernel's, which Dask does not see. No log: the client reports lost workers.
 WORKER = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL, "preload": __name__}
 NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # Dask's web server starts whether wanted or not
 LOOPBACK = "tls://127.0.0.1"
@@ -51,7 +51,7 @@ def check(address: str, folder: str | None) -> None:
 
 
 def _known(folder: str | None) -> "Security":
-    """Return what Dask is to prove and to ask for; UsageError without a certificate."""
+    """Return Dask's security settings for the certificate in a folder; UsageError without one."""
     if folder is None:
         raise UsageError(
             "whoever reaches a Dask process without TLS executes code as you: make a certificate with "
@@ -93,7 +93,7 @@ def connected(address: str, folder: str | None = None) -> Iterator["Client"]:
 
 
 def allow_deaths(dask_scheduler: Any) -> None:
-    """Let a scheduler give a run to another worker as often as DEATHS before it gives up."""
+    """Let a scheduler give up on a run only after it has lost more than DEATHS workers."""
     dask_scheduler.allowed_failures = max(DEATHS, dask_scheduler.allowed_failures)
 
 

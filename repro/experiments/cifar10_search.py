@@ -12,14 +12,13 @@ from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkT
 from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment
-from repro.data.images import Batches, Images
+from repro.data.batches import Batches
+from repro.data.images import Images
 from repro.data.seeds import mixed_seed
-from repro.experiments.image_data import augmentation, halves, load, uses_bf16
+from repro.experiments.image_data import augmentation, halves, load
 from repro.runs.run import Run
-from repro.training import parallel
-from repro.training.acceleration import lay_out
-from repro.training.cuda_graph import captured
 from repro.training.fit import Epoch, fit
+from repro.training.setup import Setup
 
 
 def search(params: CifarSearch, run: Run) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
         decay = {"weight_decay": params.alpha_weight_decay}
         alphas = torch.optim.SGD(network.alphas, params.alpha_lr, params.momentum, **decay)
         kind, optimizers = SimultaneousSearch, (sgd(params, network.weights()), alphas)
-    searcher = kind(network, *optimizers, order=1, clip=params.grad_clip)
+    searcher = kind(network, *optimizers, order=1, grad_clip=params.grad_clip)
     seeds = (mixed_seed(params.seed, purpose) for purpose in ("order", "alpha-order"))
     whole = [Batches(images.x_train, images.y_train, params.batch, seed=seed) for seed in seeds]
     return run_search(params, run, searcher, *whole, augmentation(params, images))
@@ -54,21 +53,19 @@ def run_search(
     """Search for all epochs, checkpointed; return the cell with the last validation error (percent)."""
     network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
-    device = train.x.device
-    searcher.bf16 = uses_bf16(params, run, device)
-    prepare = lay_out(params.channels_last, network, augment, device)
-    prepare_valid = lay_out(params.channels_last, network, augment.normalise, device)
-    step = captured(params.capture, searcher.step, network, searcher.optimizers)
-    # asked for again only where the step was: the line that says why not stands once
-    judge = searcher.judge if step == searcher.step else captured(params.capture, searcher.judge, network, [])
+    setup = Setup(params, run, network, differentiable_twice=True)
+    searcher.bf16 = setup.bf16
+    prepare, prepare_valid = setup.laid_out(augment), setup.laid_out(augment.normalise)
+    step = setup.captured(searcher.step, *searcher.optimizers)
+    # where the step is not captured, validation is not either, and the line that says why stands once
+    judge = searcher.judge if step == searcher.step else setup.captured(searcher.judge)
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        every = getattr(params, "compare_every", 0) if epoch.index else 0
-        compared = {"compared": Comparison(searcher, every)} if every and params.order == 2 else {}
-        row = search_epoch(step, train, valid, prepare, epoch, **compared)
-        if compared:
-            row["cosines"] = compared["compared"].cosines
+        observers = comparison(params, searcher, epoch, epoch.index * len(train))
+        row = search_epoch(step, train, valid, prepare, epoch, **observers)
+        if observers:
+            row["cosines"] = observers["compared"].cosines
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
         return {"lr": rate, **row, **architecture(network)}
@@ -81,6 +78,12 @@ def run_search(
     cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", ())]
     compared = {"cosine": median(cosines)} if cosines else {}
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+
+
+def comparison(params: SearchNetworkTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
+    """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
+    every = getattr(params, "compare_every", 0)
+    return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
 
 
 def build_search(params: CifarSearch, images: Images) -> ImageSearch:
@@ -99,7 +102,7 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
 
 def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwork:
     """Return the search network for `images`, on their device (A.1.1)."""
-    network = SearchNetwork(
+    return SearchNetwork(
         channels=params.channels,
         classes=images.classes,
         cells=params.cells,
@@ -108,8 +111,6 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
         alpha_scale=params.alpha_init,
         recomputes=params.recompute,
     ).to(images.x_train.device)
-    parallel.synchronise(network, differentiable_twice=True)
-    return network
 
 
 def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.Adam:

@@ -13,15 +13,15 @@ def find_genotype(name: Source, profile: str, kind: type[Genotype] = ConvGenotyp
 
     snapshot: the epoch of a search, from 1, whose cell it is; 0 for the last.
     """
-    found = from_json(_held(find_needed(name, profile), snapshot)) if isinstance(name, Reference) else load(name)
+    found = from_json(_cell(find_needed(name, profile), snapshot)) if isinstance(name, Reference) else load(name)
     return of_kind(found, kind, name)
 
 
-def _held(run: Run, snapshot: int) -> Any:
+def _cell(run: Run, snapshot: int) -> Any:
     """Return the cell that a run found, or held after the epoch `snapshot`."""
     if not snapshot:
         return run.load("genotype.json")
-    held = {row["epoch"] + 1: row.get("genotype") for row in run.metrics() if "epoch" in row}
-    if not held.get(snapshot):
-        raise UsageError(f"snapshot={snapshot}: {run.name} holds no cell of that epoch; it has {len(held)} epochs")
-    return held[snapshot]
+    cells = {row["epoch"] + 1: row.get("genotype") for row in run.metrics() if "epoch" in row}
+    if not cells.get(snapshot):
+        raise UsageError(f"snapshot={snapshot}: {run.name} holds no cell of that epoch; it has {len(cells)} epochs")
+    return cells[snapshot]

@@ -1,42 +1,32 @@
 """What every experiment on small images starts from: seeds, device, images, augmentation, and how they are divided."""
 
-import torch
-
-from repro.configs.common import Accelerated, ImageTraining
+from repro.configs.common import SmallImageTraining
 from repro.data.augment import Augment
+from repro.data.batches import Batches
 from repro.data.draws import divide
-from repro.data.images import Batches, Images, load_images, split
+from repro.data.images import Images, load_images, split
 from repro.data.seeds import mixed_seed
 from repro.errors import UsageError
 from repro.runs.run import Run
-from repro.training import devices
-from repro.training.acceleration import precision
+from repro.training.setup import start
 
 # Digits are not mirrored. Images shift by up to an eighth of their side: CIFAR-10's by 4 of 32 pixels.
 FLIP = {"cifar10": True, "digits": False}
 
 
-def load(params: ImageTraining, run: Run, last: int = 0) -> Images:
+def load(params: SmallImageTraining, run: Run, last: int = 0) -> Images:
     """Seed everything and return the images on the run's device, `params.images` of them for training (0: all).
 
     last: so many of the data set's last training images come behind them.
     """
-    device = devices.pick(params.device, params.threads)
-    devices.seed_everything(params.seed)
+    device = start(params, run)
     images = load_images(params.dataset)
-    run.record(device=devices.describe(device), data={params.dataset: images.checksum})
+    run.record(data={params.dataset: images.checksum})
     images = images.halved() if params.pixels else images
     return images.head(params.images, last).to(device)
 
 
-def uses_bf16(params: Accelerated, run: Run, device: torch.device) -> bool:
-    """Choose in what the steps compute, record it, and return whether it is bfloat16, by autocast."""
-    chosen = precision(params.precision, device)
-    run.record(precision=chosen)
-    return chosen == "bf16"
-
-
-def augmentation(params: ImageTraining, images: Images, cutout: int = 0) -> Augment:
+def augmentation(params: SmallImageTraining, images: Images, cutout: int = 0) -> Augment:
     """Return the published augmentation for these images, seeded by the run; UsageError where it hides all of them."""
     side = images.x_train.shape[-1]
     if cutout > side:

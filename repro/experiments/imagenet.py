@@ -9,18 +9,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro.configs.imagenet import ImageNetEval
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
+from repro.data.augment import Prepare
 from repro.data.folders import Pictures, find, pictures
 from repro.data.loader import Loader, normalise, train_transform, valid_transform
 from repro.experiments.found import find_genotype
-from repro.experiments.image_data import uses_bf16
 from repro.originals.cnn import load_released
 from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.genotypes import ConvGenotype, to_json
 from repro.training import checkpoints, devices, parallel
-from repro.training.acceleration import Prepare, compile_network, lay_out
-from repro.training.classifier import Average, ImageTraining, measure
+from repro.training.classifier import ImageTraining, LossAndErrors, measure
 from repro.training.fit import Epoch, fit
+from repro.training.setup import Setup, start
 
 
 def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
@@ -30,15 +30,13 @@ def evaluate_cell(params: ImageNetEval, run: Run) -> dict[str, Any]:
     """
     genotype = find_genotype(params.genotype, run.profile)
     run.keep("genotype.json", to_json(genotype))
-    device = devices.pick(params.device, params.threads)
-    devices.seed_everything(params.seed)
+    device = start(params, run)
     train, valid = loaders(params, run, load(params, run), device)
     network = build_network(params, genotype).to(device)
     size = {
         "parameters_millions": count_parameters(network) / 1e6,
         "mult_adds_millions": count_mult_adds(network, 3, params.size, params.size) / 1e6,
     }
-    parallel.synchronise(network)
     if params.weights:
         checkpoints.fill(network, params.weights, load_released)
         rows = [{"epoch": None, **test(network, valid, Epoch(0))}]
@@ -65,8 +63,7 @@ def load(params: ImageNetEval, run: Run) -> Pictures:
     if params.dataset == "pictures":
         folder = Path(parallel.from_leader(lambda: str(pictures(run.path / "pictures"))))
     found = find(folder, params.classes)
-    device = devices.describe(devices.pick(params.device))
-    run.record(device=device, processes=parallel.size(), data={params.dataset: found.checksum})
+    run.record(processes=parallel.size(), data={params.dataset: found.checksum})
     return found._replace(train=found.train.head(params.images))
 
 
@@ -88,7 +85,7 @@ def build_network(params: ImageNetEval, genotype: ConvGenotype) -> EvaluationNet
         channels=params.channels,
         classes=params.classes,
         cells=params.cells,
-        auxiliary=params.auxiliary_weight > 0,
+        auxiliary_head=params.auxiliary_weight > 0,
     )
 
 
@@ -96,15 +93,13 @@ def train_network(params: ImageNetEval, run: Run, network: EvaluationNetwork, tr
     """Train for `params.epochs` epochs, each with a validation, checkpointed in `run` (A.2.3)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = LambdaLR(optimizer, lambda step: rate(params, step, len(train)))
-    bf16 = uses_bf16(params, run, train.device)
-    prepare = lay_out(params.channels_last, network, normalise, train.device)
-    compile_network(params.compile, network, train.device)
-    training = ImageTraining(
-        network, optimizer, params.grad_clip, params.auxiliary_weight, params.label_smoothing, bf16
-    )
+    setup = Setup(params, run, network)
+    prepare = setup.laid_out(normalise)
+    how = (params.grad_clip, params.auxiliary_weight, params.label_smoothing)
+    training = ImageTraining(network, optimizer, *how, setup.bf16)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
-        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)
+        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)
         first = params.lr * rate(params, epoch.index * len(train), len(train))
         row = {"lr": first, **train_epoch(training, schedule, train, prepare, epoch)}
         return {**row, **test(network, valid, epoch), **unreadable(run, train, valid)}
@@ -123,7 +118,7 @@ def train_epoch(
 ) -> dict[str, Any]:
     """Train on every batch once; return loss, errors, and images a second of the steps and of the input pipeline."""
     training.network.train()
-    average, stopwatch = Average((1, 5)), devices.Stopwatch(loader.device)
+    average, stopwatch = LossAndErrors((1, 5)), devices.Stopwatch(loader.device)
     batches = loader.at(epoch.index, epoch.done("train"))
     for images, labels in epoch.steps("train", batches, average=average, stopwatch=stopwatch, loader=loader):
         with stopwatch:
@@ -136,7 +131,7 @@ def train_epoch(
 
 def test(network: EvaluationNetwork, loader: Loader, epoch: Epoch) -> dict[str, Any]:
     """Return loss, top-1 and top-5 error, and the number of pictures they are over."""
-    average = Average((1, 5))
+    average = LossAndErrors((1, 5))
     batches = epoch.steps("valid", loader.at(epoch.index, epoch.done("valid")), average=average, loader=loader)
     measure(network, ((normalise(images), labels) for images, labels in batches), average)
     return {**average.row("valid"), "valid_images": int(parallel.sums(average.count)[0])}

@@ -9,11 +9,11 @@ import numpy as np
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import SposCorrelation
 from repro.data.seeds import mixed_seed
+from repro.data.sources import ImageSource
 from repro.errors import UsageError
-from repro.experiments.spos_data import Data, judge, load, recorded
+from repro.experiments.spos_data import judge, load, logged
 from repro.experiments.spos_networks import build
-from repro.experiments.spos_retrain import train_alone
-from repro.experiments.spos_supernet import load_supernet
+from repro.experiments.spos_training import load_supernet, train_alone
 from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.nas_bench import kendall_tau, kendall_tau_equal_cost, nas_bench_macro
@@ -36,8 +36,8 @@ def correlate(params: SposCorrelation, run: Run) -> dict[str, Any]:
     genes = draw(network.space, params.networks, mixed_seed(params.seed, "networks"))
     score = judge(supernet, run, network, data, params.bn_images)
     # before any is recalibrated: from then on the training's statistics are gone
-    as_trained = [*map(recorded(run.child("not-recomputed"), replace(score, recalibrates=False), {}), genes)]
-    inherited = [*map(recorded(run.child("inherited"), score, {}), genes)]
+    as_trained = [*map(logged(run.child("not-recomputed"), replace(score, recalibrates=False), {}), genes)]
+    inherited = [*map(logged(run.child("inherited"), score, {}), genes)]
     changed = replace(supernet, iterations=params.iterations or supernet.iterations)
     alone = [table.accuracy(gene) if table else from_scratch(changed, run, data, gene) for gene in genes]
     cost = network.costs()["multiply-adds"]
@@ -81,7 +81,7 @@ def draw(space: Space, count: int, seed: int) -> list[Gene]:
     return list(genes)
 
 
-def from_scratch(params: SposSupernet, run: Run, data: Data, gene: Gene) -> float:
+def from_scratch(params: SposSupernet, run: Run, data: ImageSource, gene: Gene) -> float:
     """Train one network in its own part of the run, from the same seed for all; return its test accuracy (percent)."""
     part = run.child("network-" + "".join(map(str, gene)))
     if part.result is None:

@@ -10,23 +10,23 @@ from typing import Any, TypeVar
 import numpy as np
 
 from repro.configs.references import Reference
-from repro.configs.spos_networks import PathTraining, SposRetrain
+from repro.configs.spos_networks import SinglePathTraining, SposRetrain
+from repro.configs.spos_search import LIMITS
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.execution.preflight import check_architecture
 from repro.files import read_json
 from repro.runs.run import find_needed
-from repro.spaces.space import BLOCKS, PUBLISHED, WIDTHS, Budget, Gene, Space
+from repro.spaces.space import BLOCKS, PUBLISHED, WIDTHS, Budget, Cost, Gene, Space
 from repro.spos.choice_blocks import ChoiceNetwork, Layout, load_released
 from repro.spos.evolution import random_gene
 from repro.spos.macro import MacroLayout, MacroNetwork
 from repro.spos.network import SinglePath
-from repro.spos.quantise import BITS, QuantisedResNet, ResidualLayout
+from repro.spos.quantise import BITS, RESNETS, QuantisedResNet, ResidualLayout
 from repro.training import checkpoints
 
 AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
 
-RESNETS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # residual blocks of each stage
 # Small images keep their size in the stem; CIFAR-10's keep it in the first stage too. Digits have two stages.
 CHOICES = {
     "imagenet": Layout(),
@@ -42,7 +42,7 @@ MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repea
 
 
 def build(
-    params: PathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
+    params: SinglePathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
@@ -54,7 +54,7 @@ def build(
     return network
 
 
-def _network(params: PathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
+def _network(params: SinglePathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
     layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
     if isinstance(layout, ResidualLayout):
         return QuantisedResNet(layout, bits, **alone)
@@ -64,11 +64,11 @@ def _network(params: PathTraining, gene: Sequence[int] | None, bits: Sequence[tu
     return ChoiceNetwork(layout, blocks, WIDTHS if params.space == "channels" else (1.0,), **alone)
 
 
-def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
+def layout_of(params: SinglePathTraining) -> Layout | ResidualLayout | MacroLayout:
     """Return the layout of `params.space` for the data set; UsageError if there is none."""
     if params.space == "bits":
         layout = _of_classes(RESIDUAL, params)
-        return _scaled(replace(layout, repeats=RESNETS[params.depth][: len(layout.widths)]), params)
+        return _scaled(replace(layout, repeats=RESNETS[params.depth].repeats[: len(layout.widths)]), params)
     if params.space == "macro":
         if params.dataset not in MACRO:
             raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
@@ -76,19 +76,24 @@ def layout_of(params: PathTraining) -> Layout | ResidualLayout | MacroLayout:
     return replace(_scaled(_of_classes(CHOICES, params), params), dropout=params.dropout)
 
 
-def _of_classes(layouts: Mapping[str, AnyLayout], params: PathTraining) -> AnyLayout:
+def _of_classes(layouts: Mapping[str, AnyLayout], params: SinglePathTraining) -> AnyLayout:
     """Return the layout for the data set; pictures have as many classes as `params` says."""
     layout = layouts[params.dataset]
     return replace(layout, classes=params.classes) if params.dataset == "imagenet" else layout
 
 
-def _scaled(layout: AnyLayout, params: PathTraining) -> AnyLayout:
+def _scaled(layout: AnyLayout, params: SinglePathTraining) -> AnyLayout:
     """Return the layout for images of `params.pixels`, its numbers of channels times `params.width`, even, from 2."""
     factor, size = params.width, params.pixels or layout.size
     scale = lambda channels: max(2, 2 * round(channels * factor / 2))
     single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
     stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
     return replace(layout, size=size, **single, **stages)
+
+
+def in_units(costs: Mapping[str, Cost], gene: Gene) -> dict[str, float]:
+    """Return the costs of one path as results name them, in the units of the parameters that limit them."""
+    return {LIMITS[name].measure: cost(gene) / LIMITS[name].unit for name, cost in costs.items()}
 
 
 def give_weights(network: SinglePath, path: str) -> None:
@@ -98,7 +103,7 @@ def give_weights(network: SinglePath, path: str) -> None:
 
 
 def wants_bgr(state: Mapping[str, Any]) -> bool:
-    """Whether the weights in a checkpoint's state are the authors'; older runs held nothing but them."""
+    """Whether the weights in a checkpoint's state are the authors'; older versions saved nothing beside such."""
     return state["images"]["bgr"] if "images" in state else state.keys() == {"network"}
 
 

@@ -8,29 +8,23 @@ import numpy as np
 
 from repro import progress
 from repro.configs.spos_networks import SposSupernet
-from repro.configs.spos_search import SposSearch
+from repro.configs.spos_search import LIMITS, SposSearch
 from repro.darts.cnn.depthwise import laid_out
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
-from repro.experiments.spos_data import accelerate, judge, load, recorded
-from repro.experiments.spos_supernet import load_supernet
+from repro.experiments.spos_data import judge, load, logged
+from repro.experiments.spos_networks import in_units
+from repro.experiments.spos_training import load_supernet
 from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
 from repro.spaces.space import Budget, Cost, Gene, Space
-from repro.spos.evolution import Evaluate, Settings, State, search
+from repro.spos.evolution import Evaluate, SearchState, Settings, search
 from repro.spos.network import SinglePath
 from repro.spos.path_training import measure_latency
-from repro.spos.quantise import GIGA
+from repro.training.setup import Setup
 
 BESIDE = 20  # random networks of the winner's cost
-# Cost -> the parameter that limits it, its unit, and its name in a result
-LIMITS = {
-    "multiply-adds": ("mult_adds", 1e6, "mult_adds_millions"),
-    "parameters": ("parameters", 1e6, "parameters_millions"),
-    "BitOps": ("bitops", GIGA, "bitops_giga"),
-    "milliseconds": ("latency", 1, "latency_milliseconds"),
-}
 
 
 def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
@@ -56,7 +50,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
-        **{LIMITS[name][2]: cost(best["evolution"]) / LIMITS[name][1] for name, cost in costs.items()},
+        **in_units(costs, best["evolution"]),
         "choices": network.space.names(best["evolution"]),
         "sizes": network.sizes(),
     }
@@ -70,9 +64,9 @@ def explore(
     settings: Settings,
     budgets: list[Budget],
     costs: Mapping[str, Cost],
-) -> State:
+) -> SearchState:
     """Search in `run`, one row of metrics for each candidate; what the rows know is not evaluated again."""
-    remembers = recorded(run, score, costs)
+    remembers = logged(run, score, costs)
     with progress.bar(run.path.name, 0, settings.generations * settings.population) as bar:
 
         def follow(gene: Gene) -> float:
@@ -113,8 +107,8 @@ def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str
     costs = network.costs()
     if params.latency:
         if not (run.path / "latency.json").exists():
-            how = accelerate(params, run, network, laid_out)
-            run.save("latency.json", measure_latency(network, *how).to_json())
+            setup = Setup(params, run, network)
+            run.save("latency.json", measure_latency(network, setup.laid_out(laid_out), setup.bf16).to_json())
         costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
     return costs
 
@@ -125,5 +119,5 @@ def limits(params: SposSearch, costs: Mapping[str, Cost]) -> list[Budget]:
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
-    sizes = {name: getattr(params, LIMITS[name][0]) * LIMITS[name][1] for name in costs}
+    sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
     return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

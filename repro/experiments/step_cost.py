@@ -1,4 +1,4 @@
-"""What a step costs: two kinds of step take turns on one machine, so that what else it does hits both alike.
+"""What a step costs: two kinds of step take turns on one machine, so that other load on it affects both alike.
 
 First against second order (DARTS Table 1, search cost), and the whole mixture against one path (SPOS Table 7).
 """
@@ -14,10 +14,11 @@ from torch.utils._pytree import tree_leaves
 
 from repro.configs.cifar10_search import CifarCost, CifarSearch
 from repro.configs.spos_networks import SposCost, SposSupernet
-from repro.darts.cnn.search import ImageSearch
 from repro.darts.complexity import peak_bytes
+from repro.data.augment import Prepare
 from repro.data.images import Images
 from repro.data.seeds import mixed_seed
+from repro.data.sources import ImageSource
 from repro.experiments import image_data, spos_data
 from repro.experiments.cifar10_search import build_search
 from repro.experiments.spos_networks import build
@@ -26,8 +27,7 @@ from repro.spaces.space import PathSampler
 from repro.spos.network import Mixture
 from repro.spos.path_training import PathTraining, path_training
 from repro.training import devices
-from repro.training.acceleration import lay_out
-from repro.training.cuda_graph import captured
+from repro.training.setup import Setup
 
 ORDERS = {"first": 1, "second": 2}
 RATIOS = {"bytes": "memory", "seconds": "seconds"}  # what is measured -> name of the mixture's over a path's
@@ -40,13 +40,8 @@ def compare_orders(params: CifarCost, run: Run) -> dict[str, Any]:
     A step moves alpha, then w; preparing its images is not timed. `seconds` are the median of a step's.
     """
     images = image_data.load(params, run)
-    device, augment = images.x_train.device, image_data.augmentation(params, images)
-    searches = {name: _search(params, run, images, order) for name, order in ORDERS.items()}
-    *_, prepare = [lay_out(params.channels_last, each.network, augment, device) for each in searches.values()]
-    steps = {
-        name: captured(params.capture, search.step, search.network, search.optimizers)
-        for name, search in searches.items()
-    }
+    device = images.x_train.device
+    steps, prepare = _search_steps(params, run, images)
     halves = image_data.halves(images, CifarSearch.train_fraction, params.batch, params.seed)
     run.restart([])
     for number in range(-params.warm_up_steps, params.steps):
@@ -85,30 +80,35 @@ def compare_paths(params: SposCost, run: Run) -> dict[str, Any]:
     return {**found, **ratios, "paths": params.paths, **_machine(data.device)}
 
 
-def _search(params: CifarCost, run: Run, images: Images, order: int) -> ImageSearch:
-    """Return a search of that order, from the start that both have; what is no parameter here is the paper's."""
-    devices.seed_everything(params.seed)
-    search = build_search(CifarSearch.like(params, order=order), images)
-    search.bf16 = image_data.uses_bf16(params, run, images.x_train.device)
-    return search
+def _search_steps(params: CifarCost, run: Run, images: Images) -> tuple[Steps, Prepare]:
+    """Return a step of each order, both from one start, and what prepares their images; the rest is the paper's."""
+    steps, augment = {}, image_data.augmentation(params, images)
+    for name, order in ORDERS.items():
+        devices.seed_everything(params.seed)
+        search = build_search(CifarSearch.like(params, order=order), images)
+        setup = Setup(params, run, search.network, differentiable_twice=True)
+        search.bf16, prepare = setup.bf16, setup.laid_out(augment)
+        steps[name] = setup.captured(search.step, *search.optimizers)
+    return steps, prepare
 
 
-def _mixture(params: SposSupernet, run: Run, data: spos_data.Data) -> tuple[PathTraining, tuple[Tensor, Tensor]]:
+def _mixture(params: SposSupernet, run: Run, data: ImageSource) -> tuple[PathTraining, tuple[Tensor, Tensor]]:
     """Return the training of the whole mixture of a supernet, and a batch for it."""
     mixture = Mixture(build(params)).to(data.device)
     stream = data.stream(torch.arange(len(data.labels)))
-    prepare, bf16 = spos_data.accelerate(params, run, mixture, stream.augment)
+    setup = Setup(params, run, mixture)
+    prepare = setup.laid_out(stream.augment)
     ((images, labels),) = stream.epoch(0, 0, 1)
     rate = params.lr * params.batch / SposSupernet.batch  # the paper's rate is that of its larger batch
-    return path_training(mixture, tuple, params.iterations, lr=rate, bf16=bf16), (prepare(images), labels)
+    return path_training(mixture, tuple, params.iterations, lr=rate, bf16=setup.bf16), (prepare(images), labels)
 
 
 def _peak(whole: PathTraining, step: Callable[..., object], batch: tuple[Tensor, Tensor]) -> int:
     """Return the most bytes of tensors in a step, with the supernet, what its optimizer keeps of it, and the batch."""
     whole.optimizer.zero_grad()
     moments = [each for each in tree_leaves(dict(whole.optimizer.state)) if isinstance(each, Tensor)]
-    held = [*whole.network.parameters(), *whole.network.buffers(), *moments, *batch]
-    return peak_bytes(lambda: step(*batch), held, batch[0].device)
+    alive = [*whole.network.parameters(), *whole.network.buffers(), *moments, *batch]
+    return peak_bytes(lambda: step(*batch), alive, batch[0].device)
 
 
 def _turn(steps: Steps, batches: tuple[Any, Any], device: torch.device) -> dict[str, float]:

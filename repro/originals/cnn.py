@@ -15,9 +15,9 @@ from torch import Tensor
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import MIXED, POOLINGS, Conv7x1
-from repro.darts.cnn.search_network import SearchNetwork, edge_number, targets_by_source
+from repro.darts.cnn.search_network import SearchNetwork
 from repro.errors import ReproError
-from repro.spaces.genotypes import SEARCH_OPERATIONS
+from repro.spaces.genotypes import CONVOLUTIONAL, SEARCH_OPERATIONS
 
 
 class Place(NamedTuple):
@@ -38,11 +38,12 @@ def places(network: SearchNetwork | EvaluationNetwork) -> dict[str, Place]:
     }
     if isinstance(network, SearchNetwork):
         for index, cell in enumerate(network.cells):
-            for source, targets in enumerate(targets_by_source(network.nodes)):
-                for row, node in enumerate(targets):
-                    edge = f"cells.{index}._ops.{edge_number(node, source)}._ops."
-                    for suffix, place in _edge_places(cell.groups[source], row):
-                        found[edge + suffix] = Place(f"cells.{index}.groups.{source}.{place.name}", place.index)
+            for source, rows in enumerate(CONVOLUTIONAL.by_source(network.nodes)):
+                for number, row in enumerate(rows):
+                    for suffix, place in _edge_places(cell.groups[source], number):
+                        found[f"cells.{index}._ops.{row}._ops.{suffix}"] = Place(
+                            f"cells.{index}.groups.{source}.{place.name}", place.index
+                        )
     return found
 
 

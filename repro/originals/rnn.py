@@ -78,7 +78,7 @@ class Storage(NamedTuple):
     key: str
 
 
-class Reader(pickle.Unpickler):
+class TensorUnpickler(pickle.Unpickler):
     """Reads a pickle as data; Foreign if it names anything but INERT and the types of storages."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -168,7 +168,7 @@ def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
     with zipfile.ZipFile(file) as archive:
         refuse_bomb(file, archive)
         names = {name.partition("/")[2]: name for name in archive.namelist()}
-        reader = Reader(io.BytesIO(archive.read(names["data.pkl"])))
+        reader = TensorUnpickler(io.BytesIO(archive.read(names["data.pkl"])))
         held = reader.load()
         contents = {key: archive.read(names[f"data/{key}"]) for key in reader.storages}
     return held, {key: np.frombuffer(contents[key], storage.type) for key, storage in reader.storages.items()}
@@ -177,12 +177,12 @@ def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
 def _read_stream(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
     """Read the format before: magic number, version, machine, object and keys as pickles, then the storages."""
     file.seek(0)
-    magic, *_ = (Reader(file).load() for _ in range(3))
+    magic, *_ = (TensorUnpickler(file).load() for _ in range(3))
     if magic != MAGIC:
         raise Foreign("it is no file of PyTorch")
-    reader = Reader(file)
+    reader = TensorUnpickler(file)
     held, memory = reader.load(), {}
-    for key in Reader(file).load():
+    for key in TensorUnpickler(file).load():
         (count,) = struct.unpack("<q", file.read(8))
         type = np.dtype(reader.storages[key].type)
         memory[key] = np.frombuffer(file.read(count * type.itemsize), type, count)

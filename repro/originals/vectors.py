@@ -3,9 +3,11 @@
 An archive holds `config` (and `genotype`) as JSON, `weight/<name>` under the released names, inputs, and results.
 """
 
+import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +34,17 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except Exception as error:  # of many kinds: zip, zlib, header, value
         reason = unreadable(error, "archive of numbers alone")
         raise ReproError(f"cannot read {path}: {reason}; accepted are arrays that hold no pickled objects") from error
+
+
+def entry(archive: Archive, name: str) -> Any:
+    """Return what an archive holds as JSON: its `config` or its `genotype`."""
+    return json.loads(str(archive[name]))
+
+
+def released_weights(archive: Archive) -> dict[str, Tensor]:
+    """Return the state dict of an archive, under the released names."""
+    prefix = "weight/"
+    return {name.removeprefix(prefix): torch.as_tensor(archive[name]) for name in archive if name.startswith(prefix)}
 
 
 def difference(value: Tensor, expected: np.ndarray | Tensor) -> float:

@@ -5,7 +5,6 @@ A checker knows one kind of network: it takes an archive and yields findings, (a
 tolerance). `CHECKERS` finds it by a key that only the config of that kind has.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from repro.errors import ReproError, line
 from repro.originals import verify_rnn, verify_spos
-from repro.originals.vectors import Archive, Finding, read
+from repro.originals.vectors import Archive, Finding, entry, read
 from repro.originals.verify_cnn import check_evaluation, check_search
 from repro.training import devices
 
@@ -28,7 +27,7 @@ CHECKERS: dict[str, Checker] = {
 }
 
 
-class Row(NamedTuple):
+class Comparison(NamedTuple):
     """The verdict on one array."""
 
     name: str
@@ -52,8 +51,8 @@ def main(files: Sequence[str], device: str = "cpu") -> int:
     return status
 
 
-def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Row]:
-    """Run this package on a reference file and return a row for each of its arrays; ReproError if it is not one."""
+def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Comparison]:
+    """Run this package on a reference file and compare each of its arrays; ReproError if it is not such a file."""
     archive = read(path)
     try:
         with torch.device(device):  # networks are made there, and the archive's arrays become tensors there
@@ -65,11 +64,11 @@ def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Row]:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ReproError(f"cannot check {path}: its arrays do not fit together: {reason}") from error
-    return [Row(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
+    return [Comparison(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
 
 
-def table(path: str | Path, found: Iterable[Row]) -> str:
-    """Return one line for each row, under the name of the file."""
+def table(path: str | Path, found: Iterable[Comparison]) -> str:
+    """Return one line for each array, under the name of the file."""
     lines = [
         f"  {row.name:28} {row.difference:9.1e}  (at most {row.tolerance:.0e})  {'ok' if row.ok else 'NOT OK'}"
         for row in found
@@ -79,7 +78,7 @@ def table(path: str | Path, found: Iterable[Row]) -> str:
 
 def checker(archive: Archive) -> Checker:
     """Return the checker for the kind of network that the archive's config describes."""
-    config = json.loads(str(archive["config"]))
+    config = entry(archive, "config")
     for key, check in CHECKERS.items():
         if key in config:
             return check

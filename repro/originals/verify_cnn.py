@@ -3,7 +3,6 @@
 A checker takes an archive and yields a finding for each of its results.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -16,23 +15,23 @@ from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
 from repro.errors import ReproError
 from repro.originals.cnn import Place, load_released, places, released_view
-from repro.originals.vectors import EXACT, FINITE_DIFFERENCE, Archive, Finding, compare
+from repro.originals.vectors import EXACT, FINITE_DIFFERENCE, Archive, Finding, compare, entry, released_weights
 from repro.spaces.genotypes import SEARCH_OPERATIONS, from_json
 
 
 def check_evaluation(archive: Archive) -> Iterator[Finding]:
     """Compare logits of both modes, the training loss, and the norm of every parameter's gradient."""
-    config = json.loads(str(archive["config"]))
+    config = entry(archive, "config")
     x, y = _images(archive, "x"), torch.as_tensor(archive["y"])
     network = EvaluationNetwork(
-        from_json(json.loads(str(archive["genotype"]))),
+        from_json(entry(archive, "genotype")),
         config["kind"],
         channels=config["init_channels"],
         classes=config["num_classes"],
         cells=config["layers"],
         in_channels=x.shape[1],
     )
-    _load(network, archive)
+    load_released(network.double(), released_weights(archive))
     yield compare(archive, "logits_eval", network.eval()(x)[0])
     logits, auxiliary = network.train()(x)
     loss = cross_entropy(logits, y) + config["auxiliary_weight"] * cross_entropy(auxiliary, y)
@@ -46,7 +45,7 @@ def check_evaluation(archive: Archive) -> Iterator[Finding]:
 
 def check_search(archive: Archive) -> Iterator[Finding]:
     """Compare logits, gradients, all three architecture gradients, one whole search step, and the genotype."""
-    config = json.loads(str(archive["config"]))
+    config = entry(archive, "config")
     network = _search_network(archive, config)
     released = places(network)
     parameters = dict(network.named_parameters())
@@ -76,7 +75,7 @@ def check_search(archive: Archive) -> Iterator[Finding]:
         found = architecture_gradient(order, train, valid, weights, alphas, **step)
         yield from _compare_cells(archive, name, found, FINITE_DIFFERENCE if order == 2 else EXACT)
     cells = conv_genotype(*alphas)
-    yield "genotype", 0.0 if cells == from_json(json.loads(str(archive["genotype"]))) else float("inf"), EXACT
+    yield "genotype", 0.0 if cells == from_json(entry(archive, "genotype")) else float("inf"), EXACT
 
     norm = _search_step(network, config, found, momenta, lambda: cross_entropy(network(x), y))
     yield from _compare_cells(archive, "after_step/alphas_", alphas, FINITE_DIFFERENCE)
@@ -100,7 +99,7 @@ def _search_network(archive: Archive, config: dict) -> SearchNetwork:
         stem_multiplier=config["stem_multiplier"],
         in_channels=archive["x_train"].shape[1],
     )
-    _load(network, archive)
+    load_released(network.double(), released_weights(archive))
     with torch.no_grad():
         for alpha, cell in zip(network.alphas, ("normal", "reduce"), strict=True):
             alpha.copy_(torch.as_tensor(archive[f"alphas_{cell}"]))
@@ -144,12 +143,6 @@ def _search_step(
     norm = nn.utils.clip_grad_norm_(weights, config["grad_clip"])
     sgd.step()
     return norm
-
-
-def _load(network: SearchNetwork | EvaluationNetwork, archive: Archive) -> None:
-    prefix = "weight/"
-    weights = {name.removeprefix(prefix): archive[name] for name in archive if name.startswith(prefix)}
-    load_released(network.double(), {name: torch.as_tensor(value) for name, value in weights.items()})
 
 
 def _images(archive: Archive, name: str) -> Tensor:

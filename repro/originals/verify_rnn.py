@@ -1,6 +1,5 @@
 """The recurrent networks against reference files: evaluation (DARTS Sect. 3.2) and search (Sect. 2.3, 3.1.2, A.1.2)."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,18 +10,17 @@ from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch
 from repro.darts.rnn.training import Descent
 from repro.originals.rnn import from_released
-from repro.originals.vectors import FINITE_DIFFERENCE, Archive, Finding, compare
+from repro.originals.vectors import FINITE_DIFFERENCE, Archive, Finding, compare, entry, released_weights
 from repro.spaces.genotypes import from_json
 
 
 def check(archive: Archive) -> Iterator[Finding]:
     """Compare a search or an evaluation network: its outputs, its gradients, and both architecture gradients."""
-    config = json.loads(str(archive["config"]))
-    return _search(archive, config) if "alphas" in archive else _evaluation(archive)
+    return _search(archive, entry(archive, "config")) if "alphas" in archive else _evaluation(archive)
 
 
 def _evaluation(archive: Archive) -> Iterator[Finding]:
-    network = _network(archive, from_json(json.loads(str(archive["genotype"])))).eval()
+    network = _network(archive, from_json(entry(archive, "genotype"))).eval()
     tokens, targets, hidden = (torch.as_tensor(archive[name]) for name in ("x", "y", "hidden"))
     output = network(tokens, targets, hidden[0])
     output.loss.backward()
@@ -56,8 +54,7 @@ def _search(archive: Archive, config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _network(archive: Archive, genotype: Any, **options: int) -> LanguageModel:
-    prefix = "weight/"
-    state = {name.removeprefix(prefix): torch.as_tensor(archive[name]) for name in archive if name.startswith(prefix)}
+    state = released_weights(archive)
     vocabulary_size, size = state["encoder.weight"].shape
     network = LanguageModel(vocabulary_size, size, genotype, dropout=Dropout(0, 0, 0, 0, 0), **options).double()
     alphas = {"alpha": torch.as_tensor(archive["alphas"])} if "alphas" in archive else {}

@@ -3,13 +3,12 @@
 Registered in `repro.originals.verify` under the key "stage_channels" of the file's config.
 """
 
-import json
 from collections.abc import Iterator
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from repro.originals.vectors import EXACT, Archive, Finding, compare, difference
+from repro.originals.vectors import EXACT, Archive, Finding, compare, difference, entry, released_weights
 from repro.spos.choice_blocks import ChoiceNetwork, Layout, load_released
 
 
@@ -33,7 +32,7 @@ def check(archive: Archive) -> Iterator[Finding]:
 
 
 def _network(archive: Archive) -> ChoiceNetwork:
-    config = json.loads(str(archive["config"]))
+    config = entry(archive, "config")
     stem, *widths, head = config["stage_channels"]
     layout = Layout(
         size=archive["x"].shape[-1],
@@ -46,7 +45,5 @@ def _network(archive: Archive) -> ChoiceNetwork:
         dropout=0.0,
     )
     network = ChoiceNetwork(layout, config["choices"]).double()
-    prefix = "weight/"
-    state = {name.removeprefix(prefix): torch.as_tensor(archive[name]) for name in archive if name.startswith(prefix)}
-    load_released(network, state)
+    load_released(network, released_weights(archive))
     return network

@@ -1,6 +1,8 @@
-"""What people look at: figures, tables, drawn cells, a film, pages, and the report made of them.
+"""What people look at: figures, tables, graphs, a film, pages, and the report made of them.
 
-Read `report` first (what it is made from), then `sections` and `ending` (what notebooks show), `summary` and `tables`
-with `typeset`, the `figures_*`, `cells` and `film`, and `pages` (HTML that opens from disk). `publish` puts finished
-runs into the repository. Everything is made from run directories: nothing here trains, and no number is born here.
+Read `report` first (what it is made from), then `sections` and `run_report` (what notebooks show), `tables` with
+`typeset`, and `summary`; `style` (how every picture looks and is kept), the figures by paper and subject, `graphs` and
+`film`; `pages` (HTML that opens from disk). `publish` puts finished runs into the repository. Everything is made from
+run directories: nothing here trains, and no number is born here. A new figure is a function in `figures_darts` or a
+module like it, and a cell of the report.
 """

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from repro.report.figures import FAINT, INK, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
 from repro.results import verdicts
 
 # Verdict -> marker, filled or not, colour: told apart without colour
 MARKERS = {
-    verdicts.HOLDS: ("o", "full", "#0072b2"),
-    verdicts.SMALL: ("D", "full", "#0072b2"),
-    verdicts.FAILS: ("X", "full", "#d55e00"),
+    verdicts.HOLDS: ("o", "full", BLUE),
+    verdicts.SMALL: ("D", "full", BLUE),
+    verdicts.FAILS: ("X", "full", ORANGE),
     verdicts.OPEN: ("o", "none", INK),
     verdicts.UNTOLD: ("s", "none", INK),
     verdicts.UNFINISHED: ("s", "none", FAINT),

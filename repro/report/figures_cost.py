@@ -1,22 +1,19 @@
 """What accuracy costs: DARTS Table 1 as a picture, and the accuracies of SPOS against multiply-adds and BitOps.
 
 Rows are those of `compare.compare`. Our own numbers stand in these pictures, as stars, where they are as published,
-from the paper's protocol on its data: others cannot be compared. Two pictures of our own: what kinds of steps cost.
+from the paper's protocol on its data: others cannot be compared.
 """
 
 import re
-from collections.abc import Mapping
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from repro.report.figures import INK, styled
+from repro.report.style import BLUE, GREEN, INK, ORANGE, styled
 
 MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
-KINDS = (("o", "#0072b2"), ("s", "#d55e00"))  # of steps: told apart without colour
 STAR = {"marker": "*", "markersize": 15, "markeredgecolor": INK, "linestyle": "none", "capsize": 3}
 
 
@@ -59,9 +56,8 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     figure = Figure(figsize=(7.6, 4.8))
     axes = figure.subplots()
     paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates("id")
-    names = paper["architecture"].str
-    found = names.contains("search|README") & ~names.contains("random")
-    for searched, marker, colour in ((True, "o", "#0072b2"), (False, "s", "#d55e00")):
+    found = paper["searched"] == "yes"
+    for searched, marker, colour in ((True, "o", BLUE), (False, "s", ORANGE)):
         for recalled in (False, True):
             part = paper[(found == searched) & (paper["recalled"] == recalled)]
             name = ("SPOS" if searched else "baseline") + (", recalled" if recalled else "")
@@ -77,55 +73,11 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     own = _own(rows, f"{cost} here", "top1_percent here")
     if len(own):
         places = own[f"{cost} here"], own["top1_percent here"], own["std here"].fillna(0)
-        axes.errorbar(*places, color="#009e73", label="this package", **STAR)
+        axes.errorbar(*places, color=GREEN, label="this package", **STAR)
     axes.set(xlabel=label, ylabel="top-1 accuracy (%)")
     axes.margins(x=0.14, y=0.1)
     figure.legend(loc="outside lower center", ncols=5)
     figure.set_label(f"Top-1 accuracy against {label}: {len(paper)} published networks and {len(own)} of our own")
-    return figure
-
-
-@styled
-def orders(turns: pd.DataFrame) -> Figure:
-    """Seconds of a search step in first and in second order, which took turns, with the median of each.
-
-    turns: a row for each, with `seconds_first` and `seconds_second`.
-    """
-    kinds = {"first": "first order", "second": "second order"}
-    return _in_turn({"seconds of a step": _of(turns, "seconds", kinds)}, "turn", "median")
-
-
-@styled
-def one_path(paths: pd.DataFrame) -> Figure:
-    """Peak memory and seconds of a step along each path and of the whole mixture, with the means over the paths.
-
-    paths: a row for each, with `bytes_path`, `bytes_mixture`, `seconds_path` and `seconds_mixture`.
-    """
-    kinds = {"path": "one path", "mixture": "whole mixture"}
-    memory, seconds = _of(paths, "bytes", kinds) / 2**20, _of(paths, "seconds", kinds)
-    return _in_turn({"peak memory (MiB)": memory, "seconds of a step": seconds}, "path", "mean")
-
-
-def _of(rows: pd.DataFrame, measure: str, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Return what was measured of each kind of step, a column for each."""
-    return pd.DataFrame({label: rows[f"{measure}_{kind}"] for kind, label in kinds.items()})
-
-
-def _in_turn(panels: Mapping[str, pd.DataFrame], turn: str, middle: str) -> Figure:
-    """Draw a panel for each measure: a point for each turn and kind of step, a dashed line at the middle of each kind.
-
-    panels: measure with its unit -> a row for each turn, a column for each kind; middle: mean or median.
-    """
-    figure, said = Figure(figsize=(max(6.0, 4.4 * len(panels)), 3.8)), []
-    for axes, (measure, rows) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True):
-        for (kind, values), (marker, colour) in zip(rows.items(), KINDS, strict=True):
-            axes.plot(range(1, len(values) + 1), values, marker, color=colour, label=kind)
-            axes.axhline(values.agg(middle), color=colour, linewidth=1.2, linestyle="--", zorder=0)
-            said.append(f"{measure}, {kind}: {middle} {values.agg(middle):.3g}")
-        axes.set(xlabel=turn, ylabel=measure, ylim=(0, 1.05 * rows.max(axis=None)))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    figure.set_label("; ".join(said))
     return figure
 
 

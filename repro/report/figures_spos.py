@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from repro.report.figures import FAINT, INK, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
 
 # Line of each search: told apart without colour
-SEARCHES = {"evolution": ("#0072b2", "-", "o"), "random search": ("#d55e00", "--", "s")}
+SEARCHES = {"evolution": (BLUE, "-", "o"), "random search": (ORANGE, "--", "s")}
 SEARCHES["evolution, as others measured it"] = (INK, ":", "v")
 
 
@@ -83,7 +83,7 @@ def rankings(networks: pd.DataFrame, tau: float | None, of_cost: float | None) -
     """
     figure = Figure(figsize=(5.2, 4.4))
     axes = figure.subplots()
-    axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color="#0072b2", edgecolor=INK, linewidths=0.5)
+    axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color=BLUE, edgecolor=INK, linewidths=0.5)
     if len(networks) > 1 and networks["stand_alone"].nunique() > 1:
         slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
         ends = np.array([networks["stand_alone"].min(), networks["stand_alone"].max()])

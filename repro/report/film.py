@@ -21,12 +21,12 @@ from matplotlib.path import Path
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
-from repro.report import marks
-from repro.report.cells import FAMILIES, INPUT, NODE, OUTPUT, operation_label, show
-from repro.report.figures import FAINT, style, styled
-from repro.report.marks import INK
+from repro.report import style
+from repro.report.graphs import FAMILIES, INPUT, NODE, OUTPUT, look, operation_label
+from repro.report.style import FAINT, INK, styled
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, INPUTS, ConvGenotype, Edge, Genotype, from_json
+from repro.spaces.cell_space import CellSpace
+from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype, from_json
 
 SECONDS, LAST_SECONDS = 0.4, 4.0  # that a frame stays, and the last one
 DPI = 90
@@ -35,7 +35,7 @@ DPI = 90
 def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
     """Write the film of the cells of successive epochs (as JSON values) as a GIF, and show it in a notebook.
 
-    run: whose cells these are, which are marked unless it is as published.
+    run: as in `style.save`.
     """
     cells = [from_json(genotype) for genotype in genotypes]
     steps = list(pairwise([cells[0], *cells]))
@@ -47,14 +47,14 @@ def save(genotypes: Sequence[dict[str, Any]], path: File, run: Run) -> None:
     write_bytes(make_folder(path.parent) / path.name, buffer.getvalue())
     changes = sum(before != cell for before, cell in steps)
     alt = f"Film of the most likely cell over {len(cells)} epochs; it changes in {changes} of them"
-    alt = html.escape(marks.in_words(alt, run))
+    alt = html.escape(style.marked_words(alt, run))
     data = b64encode(buffer.getvalue()).decode()
-    show({"text/html": f'<img src="data:image/gif;base64,{data}" alt="{alt}">', "text/plain": alt})
+    style.show({"text/html": f'<img src="data:image/gif;base64,{data}" alt="{alt}">', "text/plain": alt})
 
 
 def _pixels(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
-    with style():
+    with style.defaults():
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
@@ -75,21 +75,20 @@ def _frame(cell: Genotype, before: Genotype, epoch: int, run: Run | None) -> Fig
     """Draw the cell after `epoch` epochs of `run`; `before` is that of the epoch before."""
     names = ("normal", "reduce") if isinstance(cell, ConvGenotype) else ("recurrent",)
     figure = Figure(figsize=(8, 2.8 * len(names) + 0.3), dpi=DPI, layout="none")
-    figure.subplots_adjust(0.01, 0.01 + marks.in_figure(figure, run), 0.99, 0.93, hspace=0.1)
+    figure.subplots_adjust(0.01, 0.01 + style.mark_figure(figure, run), 0.99, 0.93, hspace=0.1)
     for axes, name in zip(figure.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
-        _row(axes, getattr(cell, name), getattr(before, name), EDGES_PER_NODE if len(names) > 1 else 1)
+        _row(axes, getattr(cell, name), getattr(before, name), CELL_SPACES[name])
         axes.set_title(f"{name} cell", fontsize=11, loc="left", y=0.9)
     figure.suptitle(f"after epoch {epoch}", fontsize=12)
     return figure
 
 
-def _row(axes: Axes, edges: Sequence[Edge], before: Sequence[Edge], per_node: int) -> None:
+def _row(axes: Axes, edges: Sequence[Edge], before: Sequence[Edge], space: CellSpace) -> None:
     """Draw the states in a row and each edge as an arc: the first of a node above, the second below."""
-    inputs = INPUTS if per_node == EDGES_PER_NODE else 1
+    inputs, per_node = space.inputs, space.keep
     nodes = len(edges) // per_node
-    names = [r"$c_{k-2}$", r"$c_{k-1}$", *map(str, range(nodes)), "$c_k$"]
-    if inputs == 1:
-        names = [*map(str, range(nodes + 1)), "$h_t$"]
+    states = map(str, range(inputs - len(space.labels) + nodes))
+    names = [*space.labels, *states, "$c_k$" if space.labels else "$h_t$"]
     for place, edge in enumerate(edges):
         node = place // per_node
         new = edge not in before[node * per_node : (node + 1) * per_node]
@@ -112,7 +111,7 @@ def _height(states: int) -> float:
 
 def _arc(axes: Axes, edge: Edge, target: int, *, below: bool, new: bool) -> None:
     """Draw one edge as a parabola, with its operation at the top."""
-    colour, line = FAMILIES[next(family for family in FAMILIES if edge.op.startswith(family))]
+    colour, line = look(edge.op)
     middle, height = (edge.source + target) / 2, _height(target - edge.source) * (-1 if below else 1)
     curve = Path([(edge.source, 0), (middle, 2 * height), (target, 0)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
     width = 3 if new else 1.5

@@ -1,7 +1,7 @@
 """Executed notebooks as pages that open from disk: nothing is loaded, formulas are pictures, machine paths are gone.
 
-A notebook may be another's. Of what it brings, a page has only the elements and attributes that are allowed here, and
-the page's policy lets a browser execute and fetch nothing.
+A notebook may come from elsewhere. A page keeps only the HTML elements and attributes that are allowed here, and its
+content security policy lets a browser neither execute nor fetch anything.
 """
 
 import html
@@ -43,7 +43,7 @@ ELEMENTS = {tag: set() for tag in PLAIN.split()} | {f"h{level}": HEADING for lev
 ELEMENTS |= {"a": {"href"}, "img": {"src", "alt", "width", "height", "style"}, "td": CELL, "th": CELL}
 ELEMENTS |= {"details": {"open"}, "nav": {"aria-label"}, "ol": {"start"}}
 WITHOUT_TEXT = {"script", "style", "iframe", "object", "template", "noscript", "textarea", "svg", "math", "title"}
-# Within the page, to another host, or to what the report itself consists of
+# Within the page, to another host, or to files of the report
 TARGETS = {
     ("a", "href"): re.compile(
         r"#.*|https?://.*|(\.\./)?report\.html|(notebooks/|tables/)?[^/\\:?#]+\.(html|csv|md|tex)", re.DOTALL

@@ -109,7 +109,7 @@ def _is_there(reference: Any, run: Run) -> bool:
 
 
 def check(run: Run) -> None:
-    """Say by ReproError why a run cannot be published, as far as that can be told without the data."""
+    """Raise ReproError if a run cannot be published, as far as that shows without the data."""
     diverged = failure.diverged(run.path)
     if run.result is None and not diverged:
         raise ReproError("it is not finished: the same repro run goes on with it")
@@ -133,7 +133,7 @@ def check(run: Run) -> None:
 
 
 def check_data(run: Run) -> None:
-    """Say by ReproError which data of a run are not those of the data folder; those are checked as they are loaded."""
+    """Raise ReproError if data of a run are not those of the data folder, which are checked as they are loaded."""
     for name, checksum in provenance.read(run.path).get("data", {}).items():
         if (here := _checksums(name).get(name)) != checksum:
             told = f"here it is {here}" if here else "here there is none"

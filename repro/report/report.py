@@ -38,7 +38,7 @@ LIST = "contents.json"  # the files that a report consists of; what the next one
 def build(profile: str, folder: Path | None = None) -> str:
     """Write the report into `folder` (default: report/ in the runs folder); return a line with its path.
 
-    It is made aside and then moved into its place, so that what was made is what belongs to it.
+    It is built in a folder aside and then moved into place, so that its files are those that were built.
     """
     require_notebooks()
     folder = make_folder((folder or runs_folder() / "report").absolute())
@@ -49,7 +49,7 @@ def build(profile: str, folder: Path | None = None) -> str:
     shutil.rmtree(aside, ignore_errors=True)
     make_folder(aside / "notebooks")
     with snapshot.taken():
-        kept = {name for run in survey().runs for name in publish(run, folder, aside)}
+        kept = {name for run in survey().runs for name in export(run, folder, aside)}
     _write(profile, aside, made_from)
     _replace(folder, aside, kept)
     return f"report: {page}"
@@ -110,7 +110,7 @@ def _content(file: Path) -> str:
         return str(error.strerror)
 
 
-def publish(run: Run, folder: Path, aside: Path) -> list[str]:
+def export(run: Run, folder: Path, aside: Path) -> list[str]:
     """Write a run's executed notebook, without the paths of this machine, as it is and as a page into `aside`.
 
     Those of `folder` that are still right are left alone. Returns the places of both files.
@@ -121,7 +121,7 @@ def publish(run: Run, folder: Path, aside: Path) -> list[str]:
     made_from = hashlib.sha256(_content(source).encode() + pages.SOURCES).hexdigest()
     names = [page, str(Path(page).with_suffix(".ipynb"))]
     if not (_is_from(folder / page, made_from) and (folder / names[1]).exists()):
-        banner = f'Run {html.escape(run.name)}: {_standing(run)}. <a href="../report.html">The whole report</a>'
+        banner = f'Run {html.escape(run.name)}: {_says(run)}. <a href="../report.html">The whole report</a>'
         make = partial(pages.page, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
         try:
             notebook = pages.stripped(engine.read(source))
@@ -135,8 +135,8 @@ def publish(run: Run, folder: Path, aside: Path) -> list[str]:
     return names
 
 
-def _standing(run: Run) -> str:
-    """Say what the numbers of a run are."""
+def _says(run: Run) -> str:
+    """Say in words whether the numbers of a run are as published."""
     if standing.as_published(run):
         return "the paper's protocol on the paper's data"
     return profiles.profile(run.profile).says or "its numbers are not made by the paper's protocol on the paper's data"

@@ -1,6 +1,6 @@
-"""The report, piece by piece, from run directories only: each function shows one thing in a notebook and keeps it.
+"""The report, piece by piece, from run directories only: each function shows one thing and writes it to files.
 
-What has no run says so, with the command that makes it; what failed or was stopped says how far it got.
+Where there is no run, the command that makes it is shown; of a run that failed or was stopped, how far it got.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,10 @@ from IPython.utils.capture import CapturedIO, capture_output
 
 from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
-from repro.report import cells as drawing
-from repro.report import figures, figures_alpha, figures_cost, figures_others, figures_spos, film, tables, typeset
-from repro.report.cells import show
+from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, typeset
 from repro.report.typeset import verbatim
 from repro.results import compare, others, published
+from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
 from repro.runs.run import Run
@@ -26,18 +25,15 @@ from repro.spaces.genotypes import from_json
 
 MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
 Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
-# Experiment -> the half of Figure 3 that it is, the entry of snapshots.json, and what it measures
-FIGURE_3 = {
-    "cifar10-progress": ("left", "valid_error", "validation error (%)"),
-    "ptb-progress": ("right", "valid_perplexity", "validation perplexity"),
-}
+# Experiment -> the half of Figure 3 that it is, and the entry of snapshots.json that it shows
+FIGURE_3 = {"cifar10-progress": ("left", "valid_error"), "ptb-progress": ("right", "valid_perplexity")}
 
 
 def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
     """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
 
     A run that cannot be drawn is named, with the reason, and the rest is drawn.
-    What is as published comes last, and the larger profile after the smaller: a file of one name for all is theirs.
+    Runs as published come last, and larger profiles after smaller ones: of a file that all write, theirs is kept.
     """
     sizes = [*profiles.PROFILES]
     groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
@@ -65,7 +61,7 @@ def _show(group: Group, draw: Draw, folder: Path) -> None:
 
 
 def _drawable(runs: tuple[Run, ...], draw: Draw, folder: Path) -> tuple[Run, ...]:
-    """Return the runs that can be drawn, and say of each other one why not; few draws where few are at fault."""
+    """Return the runs that can be drawn, and say of the others why not, found by bisection."""
     if not (reason := _tried(runs, draw, folder)[1]):
         return runs
     if len(runs) == 1:
@@ -117,7 +113,7 @@ def caption(group: Group) -> str:
 
 def say(text: str) -> None:
     """Show one line of Markdown."""
-    show({"text/markdown": text})
+    style.show({"text/markdown": text})
 
 
 def rows(run: Run, part: str = "") -> list[dict[str, Any]]:
@@ -133,24 +129,24 @@ def rows(run: Run, part: str = "") -> list[dict[str, Any]]:
 
 def toy(group: Group, stem: Path) -> None:
     """Draw DARTS Figure 2."""
-    figures.save(figures.bilevel_toy(group.first.load("trajectories.json")), stem.with_name("figure2"), group.first)
+    style.save(figures_darts.bilevel_toy(group.first.load("trajectories.json")), stem.with_name("figure2"), group.first)
 
 
 def curves(group: Group, stem: Path) -> None:
     """Draw loss, error and perplexity over the epochs."""
     metrics = [pd.DataFrame(rows(run)).assign(run=place) for place, run in enumerate(group.runs)]
-    figures.save(figures.search_curve(pd.concat(metrics)), stem, group.first)
+    style.save(figures_training.curves(pd.concat(metrics)), stem, group.first)
 
 
 def alphas(group: Group, stem: Path) -> None:
     """Draw how alpha moves in the first search."""
     history = [row["softmax_alpha"] for row in rows(group.first)]
     if isinstance(history[0], list):
-        figures.save(figures_alpha.alpha_history(history, "recurrent"), stem, group.first)
+        style.save(figures_darts.alpha_history(history, "recurrent"), stem, group.first)
         return
     for cell in history[0]:
-        figure = figures_alpha.alpha_history([shares[cell] for shares in history], cell)
-        figures.save(figure, stem.with_name(f"{stem.name}-{cell}"), group.first)
+        figure = figures_darts.alpha_history([softmax[cell] for softmax in history], cell)
+        style.save(figure, stem.with_name(f"{stem.name}-{cell}"), group.first)
 
 
 def films(group: Group, stem: Path) -> None:
@@ -160,44 +156,46 @@ def films(group: Group, stem: Path) -> None:
 
 def progress(group: Group, stem: Path) -> None:
     """Draw one half of DARTS Figure 3."""
-    side, measure, words = FIGURE_3[group.first.experiment]
+    side, measure = FIGURE_3[group.first.experiment]
     judged = pd.DataFrame(group.first.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
-    figure = figures.progress(judged, group.first.result["references"], cost="search epochs", measure=words)
-    figures.save(figure, stem.with_name(f"figure3_{side}"), group.first)
+    figure = figures_darts.progress(
+        judged, group.first.result["references"], cost="search epochs", measure=heading(measure)
+    )
+    style.save(figure, stem.with_name(f"figure3_{side}"), group.first)
 
 
 def cells(group: Group, stem: Path) -> None:
     """Draw the cell that was chosen."""
-    drawing.save(from_json(group.first.result["genotype"]), stem, group.first, ("svg", "pdf"))
+    graphs.save_cells(from_json(group.first.result["genotype"]), stem, group.first, ("svg", "pdf"))
 
 
 def candidates(group: Group, stem: Path) -> None:
     """Draw every candidate of a search of SPOS in the order of evaluation."""
     parts = {"evolution": "evolution", "random search": "random"}
     found = {name: pd.DataFrame(rows(group.first, part)) for name, part in parts.items()}
-    figures.save(figures_spos.search_progress(found), stem, group.first)
+    style.save(figures_spos.search_progress(found), stem, group.first)
 
 
 def rankings(group: Group, stem: Path) -> None:
     """Draw the agreement of two rankings."""
     networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
-    figures.save(
+    style.save(
         figures_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run
     )
 
 
 def orders(group: Group, stem: Path) -> None:
     """Draw the seconds of search steps of both orders."""
-    figures.save(figures_cost.orders(pd.DataFrame(rows(group.first))), stem, group.first)
+    style.save(figures_training.orders(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def one_path(group: Group, stem: Path) -> None:
     """Draw what one path needs beside the whole mixture."""
-    figures.save(figures_cost.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
+    style.save(figures_training.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
 def evolution_of_others() -> dict[str, pd.DataFrame]:
-    """Return the networks that others' evolution on ImageNet judged, as rows for `plots_spos`."""
+    """Return the networks that others' evolution on ImageNet judged, as rows for `figures_spos`."""
     return {"evolution, as others measured it": pd.DataFrame({"accuracy": others.evolution()})}
 
 
@@ -205,7 +203,7 @@ def beside_others(folder: Path) -> None:
     """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
     for anchor in others.ANCHORS:
         curves = anchor.curves()
-        figures.save(figures_others.errors(curves, anchor.title), folder / "others" / anchor.file, None)
+        style.save(figures_training.errors(curves, anchor.title), folder / "others" / anchor.file, None)
         epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
         cells = [
             {"training error (%) after": curve.name}
@@ -221,9 +219,7 @@ def table(name: str, profile: str, folder: Path) -> None:
     """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
     numbers = compare.compare(name, profile)
     cells = tables.comparison(name, numbers)
-    rows = numbers.to_dict("records")
-    page = typeset.to_html(cells, marked=lambda place: tables.kind(rows[place]))
-    show({"text/html": page, "text/plain": typeset.to_markdown(cells)})
+    typeset.show(cells, kinds=[tables.kind(row) for row in numbers.to_dict("records")])
     typeset.write(numbers, cells, folder / name)
     say(f"{published.remark(name)} As files: {files(name)}.".strip())
 

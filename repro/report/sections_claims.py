@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from repro.report import figures, figures_claims, sections, typeset
-from repro.report.cells import show as show_bundle
+from repro.report import figures_claims, sections, style, typeset
 from repro.report.typeset import Code
 from repro.results import claims, verdicts
 from repro.results.claim_rows import number, rows, scales
@@ -22,10 +21,9 @@ def show(folder: Path) -> None:
     found = claims.headlines()
     lines = rows(found)
     sections.say(sentence(found))
-    figures.save(figures_claims.claims(lines), folder / NAME, None)  # each row bears its size
+    style.save(figures_claims.claims(lines), folder / NAME, None)  # each row bears its size
     cells = table(lines)
-    page = typeset.to_html(cells, marked=lambda place: "ours" if lines[place]["effect"] is not None else "missing")
-    show_bundle({"text/html": page, "text/plain": typeset.to_markdown(cells)})
+    typeset.show(cells, kinds=["missing" if line["effect"] is None else "ours" for line in lines])
     typeset.write(numbers(lines), cells, folder / "tables" / NAME)
     sections.say(" ".join([*scales(found), f"As files: {sections.files(NAME)}."]))
 

@@ -10,6 +10,7 @@ from repro.configs.registry import EXPERIMENTS
 from repro.report import tables
 from repro.report.typeset import Link
 from repro.results import compare, published
+from repro.results.columns import Column
 from repro.results.rows import ROWS
 from repro.runs.states import state, survey
 
@@ -61,7 +62,7 @@ def table(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def sentence(found: list[dict[str, Any]]) -> str:
-    """Say how many figures and tables have been reproduced at the paper's size, and how many only look at the path."""
+    """Say how many figures and tables have all their runs at the paper's size, how many others, how many none."""
     complete = sum(row["complete"] for row in found)
     part = [row for row in found if row["profiles"] and not row["complete"]]
     counts = Counter(name for row in part for name in row["profiles"])
@@ -83,7 +84,7 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
         "figure or table": item.link,
         "in the paper": published.quoted(experiment.claim) if experiment else None,
         "here": "shown below" if groups else None,
-        "runs": _counted(counts),
+        "runs": _number_of_runs(counts),
         "not finished": states or (None if counts[profile] else f"no {profile} run"),
         "profiles": set(counts),
         "complete": any(group.as_published for group in groups),
@@ -101,16 +102,16 @@ def _of_table(item: Item, profile: str) -> dict[str, Any]:
     complete = {line["id"] for line in made if line["as_published"] and _has_all_seeds(item.table, line)}
     return {
         "figure or table": item.link,
-        "in the paper": f"{published.TABLES[item.table].units[column]}: {_quoted(mine[0], column)}",
+        "in the paper": f"{column.heading}: {_quoted(mine[0], column)}",
         "here": "; ".join(filter(None, (tables.here(line, column) for line in mine))) or None,
-        "runs": _counted(counts),
+        "runs": _number_of_runs(counts),
         "not finished": f"{missing} of {wanted} rows have no {profile} run" if missing else None,
         "profiles": set(counts),
         "complete": complete >= ROWS[item.table].keys(),
     }
 
 
-def _quoted(line: dict[str, Any], column: str) -> str:
+def _quoted(line: dict[str, Any], column: Column) -> str:
     """Return the paper's number, of which architecture it is, and whether it was not checked."""
     recalled = f"; {published.RECALLED}" if line.get("recalled") is True else ""
     return f"{tables.paper(line, column)} ({line['architecture']}{recalled})"
@@ -120,5 +121,5 @@ def _has_all_seeds(table: str, line: dict[str, Any]) -> bool:
     return line["runs"] >= max(1, len(ROWS[table][line["id"]].seeds("paper")))
 
 
-def _counted(counts: Counter[str]) -> str | None:
+def _number_of_runs(counts: Counter[str]) -> str | None:
     return ", ".join(f"{count}\u00a0{profile}" for profile, count in counts.items()) or None

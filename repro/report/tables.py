@@ -11,9 +11,9 @@ import pandas as pd
 from repro.configs.registry import EXPERIMENTS
 from repro.report.typeset import Code, Link, number
 from repro.results import published
+from repro.results.columns import COLUMNS, Column
 
-DECIMALS = {"test_error_percent": 2, "params_millions": 2, "params_M": 2, "bitops_G": 2}  # others: 1
-AS_PRINTED = ("params_millions", "params_M", "search_gpu_days", "ops", "flops_M", "mult_adds_millions")  # 4, not 4.0
+RUNS, SOURCE = "runs", "executed notebook, or the command that makes it"
 QUOTED = "quoted by the paper, not run here"
 
 
@@ -23,30 +23,33 @@ def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     First what the table is about, then how our number was made, then all else that the paper gives.
     """
     rows, first = frame.to_dict("records"), subject(table)
-    units = {column: heading for column, heading in published.TABLES[table].units.items() if column != "std"}
     cells: dict[Any, list] = {"architecture": [_name(row) for row in rows]}
-    cells |= _measure(rows, first, units.pop(first), about=True)
-    source = {"executed notebook, or the command that makes it": [_source(row) for row in rows]}
+    cells |= _measure(rows, first, about=True)
+    source = {SOURCE: [_source(row) for row in rows]}
     if ran := frame["runs"].notna().any():
-        cells |= {"runs": [_runs(row) for row in rows]}
+        cells |= {RUNS: [_runs(row) for row in rows]}
         cells |= {name: [row[name] for row in rows] for name in ("profile", "data", "epochs")}
         cells |= {"time": [_time(row) for row in rows], **source}
-    for column, heading in units.items():
-        cells |= _measure(rows, column, heading)
+    for column in published.columns(table):
+        if column.name not in (first.name, "std"):
+            cells |= _measure(rows, column)
     cells |= {} if ran else source
     if any(row.get("note") for row in rows):
         cells["note"] = [row.get("note") for row in rows]
     return pd.DataFrame(cells, dtype=object)
 
 
-def _measure(rows: list[dict[str, Any]], column: str, heading: str, about: bool = False) -> dict[Any, list]:
-    """Return one measure's columns, where there is something in them: the paper's numbers, and ours."""
+def _measure(rows: list[dict[str, Any]], column: Column, about: bool = False) -> dict[Any, list]:
+    """Return one measure's columns, where there is something in them: the paper's numbers, and ours.
+
+    about: whether it is what the table is about, so that deviations and differences are shown.
+    """
     printed = [paper(row, column, about) for row in rows]
     own = [here(row, column, about) for row in rows]
     if not any(own):
-        return {heading: printed} if any(printed) else {}
-    columns = {(heading, "paper"): printed, (heading, f"here{_head(rows)}"): own}
-    return columns | ({(heading, "difference"): [_difference(row, column) for row in rows]} if about else {})
+        return {column.heading: printed} if any(printed) else {}
+    columns = {(column.heading, "paper"): printed, (column.heading, f"here{_head(rows)}"): own}
+    return columns | ({(column.heading, "difference"): [_difference(row, column) for row in rows]} if about else {})
 
 
 def kind(row: dict[str, Any]) -> str:
@@ -71,10 +74,10 @@ def _head(rows: list[dict[str, Any]]) -> str:
     return "" if marks <= {""} else marks.pop() if len(marks) == 1 else ", as published where no mark is"
 
 
-def subject(table: str) -> str:
+def subject(table: str) -> Column:
     """Return the column that a published table is about."""
     firsts = [next(iter(measures)) for measures in (each.measures for each in EXPERIMENTS.values()) if measures]
-    return next(column for column in firsts if column in published.TABLES[table].units)
+    return next(COLUMNS[name] for name in firsts if COLUMNS[name] in published.columns(table))
 
 
 def _given(value: Any) -> bool:
@@ -87,37 +90,36 @@ def _name(row: dict[str, Any]) -> str:
     return f"{name} (recalled)" if row.get("recalled") is True else name
 
 
-def paper(row: dict[str, Any], column: str, deviation: bool = True) -> str | None:
+def paper(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
     """Return the paper's number as it is printed there, with its deviation."""
-    value = row.get(column)
-    if column in AS_PRINTED:
+    value = row.get(column.name)
+    if column.as_printed:
         return f"{value:g}" if _given(value) else None
     return _value(value, column, row.get("std") if deviation else None)
 
 
-def _value(value: Any, column: str, std: Any = None) -> str | None:
+def _value(value: Any, column: Column, std: Any) -> str | None:
     if not _given(value):
         return None
-    decimals = DECIMALS.get(column, 1)
-    text = number(value, decimals)
-    return f"{text}\u00a0±\u00a0{number(std, decimals)}" if _given(std) else text
+    text = number(value, column.decimals)
+    return f"{text}\u00a0±\u00a0{number(std, column.decimals)}" if _given(std) else text
 
 
-def here(row: dict[str, Any], column: str, deviation: bool = True) -> str | None:
+def here(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
     """Return our number with its deviation and its marks: the second one where steps did not compute in float32."""
-    value = _value(row.get(f"{column} here"), column, row.get("std here") if deviation else None)
+    value = _value(row.get(f"{column.name} here"), column, row.get("std here") if deviation else None)
     if value is None:
         return None
     precision = f", {row['precision']}" if _given(row.get("precision")) else ""
-    return value + (f" ({row['device']})" if column == "search_gpu_days" else mark(row)) + precision
+    return value + (f" ({row['device']})" if column.name == "search_gpu_days" else mark(row)) + precision
 
 
-def _difference(row: dict[str, Any], column: str) -> str | None:
+def _difference(row: dict[str, Any], column: Column) -> str | None:
     if not _given(row.get("runs")):
         return None
     if not _given(row.get("difference")):
         return None if row["as_published"] else "other protocol" if row["comparable"] else "other data"
-    return f"{row['difference']:+.{DECIMALS.get(column, 1)}f}".replace("-", "−")
+    return f"{row['difference']:+.{column.decimals}f}".replace("-", "−")
 
 
 def _runs(row: dict[str, Any]) -> Any:

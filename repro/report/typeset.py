@@ -6,54 +6,20 @@ by a pair: the heading that it shares with its neighbours, and its own. The firs
 
 import html
 import re
-from collections.abc import Callable, Hashable
-from itertools import groupby
+from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from repro.files import make_folder, write_bytes
-from repro.report.cells import show as show_bundle
+from repro.report import style
+from repro.results.columns import heading
 
 NOTHING = "–"
 LINES = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what ends a line
 LONG = 28  # characters of a cell that needs a wide column
-# Names in metrics.jsonl and result.json as headings; what is not here is called as it is, without underlines
-HEADINGS = {
-    "train_loss": "training loss (nats)",
-    "train_error": "training error (%)",
-    "train_perplexity": "training perplexity",
-    "valid_error": "validation error (%)",
-    "valid_perplexity": "validation perplexity",
-    "test_error": "test error (%)",
-    "accuracy": "held-out accuracy (%)",
-    "random_accuracy": "held-out accuracy of random search (%)",
-    "inherited": "accuracy with inherited weights (%)",
-    "stand_alone": "accuracy trained from scratch (%)",
-    "test_accuracy": "test accuracy (%)",
-    "top1_percent": "top-1 accuracy (%)",
-    "parameters_millions": "parameters (M)",
-    "params_M": "parameters (M)",
-    "mult_adds_millions": "multiply-adds (M)",
-    "flops_M": "multiply-adds (M)",
-    "bitops_giga": "bit operations (2^30)",
-    "bitops_G": "bit operations (2^30)",
-    "kendall_tau": "Kendall tau",
-    "kendall_tau_cost": "Kendall tau of multiply-adds alone",
-    "kendall_tau_equal_cost": "Kendall tau at equal cost",
-    "kendall_tau_not_recomputed": "Kendall tau without recomputed BatchNorm",
-    "accuracy_not_recomputed": "held-out accuracy without recomputed BatchNorm (%)",
-    "best_accuracy": "best held-out accuracy (%)",
-    "best_true_accuracy": "true accuracy of the best (%)",
-    "true_accuracy": "true accuracy (%)",
-    "random_true_accuracy": "true accuracy of random search (%)",
-    "equal_cost_true_accuracy": "mean true accuracy at equal cost (%)",
-    "not_recomputed": "accuracy without recomputed BatchNorm (%)",
-    "cosine": "cosine of Eq. 8 with the exact derivative",
-    "step_images_per_second": "images a second, training steps",
-    "input_images_per_second": "images a second, input",
-}
 
 
 class Code(str):
@@ -113,23 +79,18 @@ def number(value: float, decimals: int) -> str:
 
 def cell(value: Any, form: str, decimals: int = 2) -> str:
     """Write one cell in a form: html, markdown, latex or plain."""
-    style = FORMATS[form]
+    written_as = FORMATS[form]
     if isinstance(value, Code):
-        return style.code(value)
+        return written_as.code(value)
     if isinstance(value, Link):
-        return style.link(*value)
+        return written_as.link(*value)
     if isinstance(value, list):
         return " ".join(cell(part, form, decimals) for part in value)
     if value is None or value is pd.NA or value != value or value == "":
-        return style.text(NOTHING)
+        return written_as.text(NOTHING)
     if isinstance(value, float):
-        return style.text(number(value, decimals) if value % 1 else f"{value:.0f}")
-    return style.text(LINES.sub(" ", str(value)))
-
-
-def heading(name: str) -> str:
-    """Return a name of metrics.jsonl or result.json as people read it."""
-    return HEADINGS.get(name, name.replace("_", " "))
+        return written_as.text(number(value, decimals) if value % 1 else f"{value:.0f}")
+    return written_as.text(LINES.sub(" ", str(value)))
 
 
 def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
@@ -142,14 +103,14 @@ def _heading(column: Hashable) -> str:
     return ", ".join(filter(None, column)) if isinstance(column, tuple) else str(column)
 
 
-def to_html(frame: pd.DataFrame, decimals: int = 2, marked: Callable[[int], str] = lambda place: "") -> str:
-    """Return the frame as an HTML table in a box that scrolls; `marked` gives the row at a place its class."""
+def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
+    """Return the frame as an HTML table in a box that scrolls; `kinds`: the class of each row, if they have one."""
     rows = []
-    for place, (first, *others) in enumerate(written(frame, "html", decimals).itertuples(index=False)):
-        kind = f' class="{name}"' if (name := marked(place)) else ""
+    for (first, *others), kind in zip_longest(written(frame, "html", decimals).itertuples(index=False), kinds):
         first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
         cells = [f"<td{' class=long' if len(text) > LONG else ''}>{text}</td>" for text in others]
-        rows.append(f'<tr{kind}><th scope="row">{first}</th>{"".join(cells)}</tr>')
+        start = f'<tr class="{kind}">' if kind else "<tr>"
+        rows.append(f'{start}<th scope="row">{first}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f'<div class="table"><table>\n<thead>{_head(frame)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
@@ -194,16 +155,16 @@ def _places(pages: Any, above: str) -> str | None:
     return " ".join(links) or None
 
 
-def to_latex(frame: pd.DataFrame, decimals: int = 2) -> str:
+def to_latex(frame: pd.DataFrame) -> str:
     """Return the frame as a tabular in LaTeX; it needs the package booktabs."""
-    cells = written(frame, "latex", decimals)
+    cells = written(frame, "latex")
     return cells.style.hide(axis="index").to_latex(hrules=True, column_format="l" * len(cells.columns))
 
 
-def show(frame: pd.DataFrame, decimals: int = 2) -> None:
-    """Show a frame in a notebook, without its index, its columns named for people."""
+def show(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> None:
+    """Show a frame in a notebook, without its index, its columns named for people; `kinds` as in `to_html`."""
     frame = frame.rename(columns=lambda column: heading(column) if isinstance(column, str) else column)
-    show_bundle({"text/html": to_html(frame, decimals), "text/plain": to_markdown(frame, decimals)})
+    style.show({"text/html": to_html(frame, decimals, kinds), "text/plain": to_markdown(frame, decimals)})
 
 
 def write(numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../") -> None:

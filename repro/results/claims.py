@@ -36,12 +36,12 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        judged = [_told(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
+        judged = [_with_published(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
         found |= {each.line.id: each for each in verdicts.adjusted(judged)}
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
 
 
-def _told(verdict: Verdict, runs: Runs) -> Verdict:
+def _with_published(verdict: Verdict, runs: Runs) -> Verdict:
     """Return a verdict with how many of its units are published runs."""
     counts = zip(verdict.line.arms, verdict.n, strict=True)
     return replace(verdict, published=tuple(published(runs, arm, n) for arm, n in counts))

@@ -1,7 +1,7 @@
 """What the runs found, beside what the papers say: one row for each published one and each group of runs, as numbers.
 
-A group is the finished runs that differ only in their seed. Their mean never stands without its profile and data, and
-beside the paper's, as a difference, only where data and protocol are the paper's.
+A group is the finished runs that differ only in their seed. Their mean is shown with its profile and data; its
+difference from the paper's number only where data and protocol are the paper's.
 """
 
 import json
@@ -23,7 +23,7 @@ from repro.runs.run import Run, held_identity, shown_run
 from repro.runs.snapshot import once
 from repro.runs.states import state, survey
 
-# What a search cost is about (DARTS Tables 1 and 2): neither selection nor the final training
+# Columns that a row has beside the paper's own, whether it was run here or not
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
 FACTS += ("published", "state", "command")
 
@@ -36,12 +36,12 @@ class Group:
 
     @property
     def first(self) -> Run:
-        """The run that speaks for all where they are alike."""
+        """Any run of the group: all are alike but for the seed."""
         return self.runs[0]
 
     @property
     def data(self) -> str:
-        """What it was made on."""
+        """The data set, and what of the paper's it is."""
         return standing.data(self.first)
 
     @property
@@ -144,6 +144,11 @@ def compare(table: str, profile: str) -> pd.DataFrame:
             rows[-1] |= _missing(row, begun, profile)
     others = [group for group in made[None] if table_of(group.first) == table]
     rows += [{"architecture": group.label(), **ours(table, group)} for group in others]
+    return as_frame(rows)
+
+
+def as_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows of a table with all the columns of FACTS, None where no row has them."""
     frame = pd.DataFrame(rows)
     return frame.assign(**{name: None for name in FACTS if name not in frame})
 
@@ -160,7 +165,8 @@ def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
 def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpart | None = None) -> dict[str, Any]:
     """Return what a group of runs adds to a row of a table, or, without one, to the table."""
     run, measures = group.first, find(group.first.experiment).measures
-    held = {column: entry for column, entry in measures.items() if column in published.TABLES[table].units}
+    columns = {column.name for column in published.columns(table)}
+    held = {column: entry for column, entry in measures.items() if column in columns}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first = next(iter(held))
     return {f"{column} here": value for column, value in means.items()} | {
@@ -194,7 +200,10 @@ def table_of(run: Run) -> str | None:
 
 
 def search_days(run: Run) -> float | None:
-    """Return the days that the searches behind a run took together, None where it needed none, or one is damaged."""
+    """Return the days that the searches behind a run took together, None where it needed none, or one is damaged.
+
+    As in DARTS Tables 1 and 2: neither selection nor the final training counts.
+    """
     needed = {other.path: other for other in needs(run)}
     try:
         seconds = [provenance.seconds(path) for path, other in needed.items() if find(other.experiment).searches]

@@ -1,97 +1,30 @@
 """The papers' numbers: every table of DARTS (ICLR 2019) and SPOS (ECCV 2020) that this package sets its own beside.
 
-The CSV files in `published_tables/` hold them, each row with an `id`; nothing is read, and pandas not imported, before
-a table is asked for. The mark of a number that was written down from memory comes from here, wherever it is quoted.
+The CSV files in `published_tables/` hold them, each row with an `id`; no file is read, and pandas not imported, before
+a table is asked for. A number that was recalled, not checked against the paper, is marked wherever it is quoted.
 """
 
 import csv
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.configs.record import RECALLED
 from repro.errors import ReproError, unknown
+from repro.results.columns import COLUMNS, Column
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
 
-ERROR = "test error (%)"
-PERPLEXITY = {"valid_perplexity": "validation perplexity", "test_perplexity": "test perplexity"}
-SIZE = {"params_millions": "parameters (M)"}
-SEARCH = {"search_gpu_days": "search cost (GPU days)"}
-
-
-@dataclass(frozen=True)
-class Published:
-    """One published table: where it stands, and what its numeric columns are, with units."""
-
-    source: str
-    title: str
-    units: dict[str, str]  # column -> heading with unit
-    remark: str = ""
-    part: str = ""  # of spos_tables.csv, which holds several tables, the one called so
-    names: dict[str, str] = field(default_factory=dict)  # columns that the file calls otherwise
-
-
+# Published tables, and the remark below each
 TABLES = {
-    "darts_table1_cifar10": Published(
-        "DARTS, Table 1",
-        "Image classifiers on CIFAR-10",
-        {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE, **SEARCH, "ops": "operations"},
-        "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
-    ),
-    "darts_table2_ptb": Published(
-        "DARTS, Table 2",
-        "Language models on Penn Treebank",
-        {**PERPLEXITY, **SIZE, **SEARCH, "ops": "operations"},
-        "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
-        names={"search_cost_gpu_days": "search_gpu_days"},
-    ),
-    "darts_table3_imagenet": Published(
-        "DARTS, Table 3",
-        "Image classifiers on ImageNet, mobile setting",
-        {
-            "top1_error_percent": "top-1 test error (%)",
-            "top5_error_percent": "top-5 test error (%)",
-            **SIZE,
-            "mult_adds_millions": "multiply-adds (M)",
-            **SEARCH,
-        },
-    ),
-    "darts_table4_wikitext2": Published(
-        "DARTS, Table 4",
-        "Language models on WikiText-2",
-        {**PERPLEXITY, **SIZE, **SEARCH},
-    ),
-    "darts_ablations": Published(
-        "DARTS, Sect. 3.3 and appendix",
-        "Alternative optimisation strategies and a deeper search, on CIFAR-10",
-        {"test_error_percent": ERROR, "std": "standard deviation (%)", **SIZE},
-        names={"strategy": "architecture"},
-    ),
-} | {
-    name: Published(
-        f"SPOS, {title.lower()}",
-        title,
-        {
-            "flops_M": "multiply-adds (M)",
-            "params_M": "parameters (M)",
-            "bitops_G": "bit operations (2^30)",
-            "top1_percent": "top-1 accuracy (%)",
-        },
-        part=part,
-        names={"model": "architecture"},
-    )
-    for name, title, part in (
-        ("spos_blocks", "Building block search", "building blocks"),
-        ("spos_channels", "Channel search", "channels"),
-        ("spos_bits", "Mixed-precision quantisation search", "quantization"),
-        ("spos_released", "The released cell", "released cell"),
-    )
+    "darts_table1_cifar10": "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
+    "darts_table2_ptb": "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
+    **dict.fromkeys(("darts_table3_imagenet", "darts_table4_wikitext2", "darts_ablations"), ""),
+    **dict.fromkeys(("spos_blocks", "spos_channels", "spos_bits", "spos_released"), ""),
 }
 
 
@@ -103,23 +36,28 @@ def table(name: str) -> "DataFrame":
     """
     import pandas as pd
 
-    frame, units = pd.DataFrame(_lines(name)), TABLES[name].units
+    frame, numeric = pd.DataFrame(_lines(name)), columns(name)
     if "source" in frame:
-        frame["recalled"] = [any(is_recalled(source, column) for column in units) for source in frame["source"]]
+        frame["recalled"] = [any(is_recalled(source, each.name) for each in numeric) for source in frame["source"]]
     notes = [[] for _ in frame.index]
-    for column, heading in units.items():
-        numbers = [_number(text, heading, note) for text, note in zip(frame[column], notes, strict=True)]
-        frame[column] = pd.Series(numbers, dtype=float)
+    for each in numeric:
+        numbers = [_number(text, each.heading, note) for text, note in zip(frame[each.name], notes, strict=True)]
+        frame[each.name] = pd.Series(numbers, dtype=float)
     if any(notes):
         frame["note"] = ["; ".join(note) for note in notes]
     return frame
 
 
+def columns(name: str) -> list[Column]:
+    """Return what the numeric columns of a published table are, in their order."""
+    return [COLUMNS[column] for column in _lines(name)[0] if column in COLUMNS]
+
+
 def remark(name: str) -> str:
-    """Return what there is to say below a published table."""
-    sources, units = [line.get("source", "") for line in _lines(name)], TABLES[name].units
-    recalled = any(is_recalled(source, column) for source in sources for column in units)
-    return " ".join(filter(None, [TABLES[name].remark, f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
+    """Return the remark below a published table."""
+    sources = [line.get("source", "") for line in _lines(name)]
+    recalled = any(is_recalled(source, column.name) for source in sources for column in columns(name))
+    return " ".join(filter(None, [TABLES[name], f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
 
 
 @cache
@@ -127,12 +65,8 @@ def _lines(name: str) -> tuple[dict[str, str], ...]:
     """Return the lines of a published table as texts; ReproError for a table that there is not."""
     if name not in TABLES:
         raise unknown("published table", name, TABLES, ReproError)
-    published = TABLES[name]
-    text = (FOLDER / ("spos_tables.csv" if published.part else f"{name}.csv")).read_text(encoding="utf-8")
-    lines = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    named = [{published.names.get(column, column): value for column, value in line.items()} for line in lines]
-    mine = [line for line in named if line.get("table", "") == published.part]
-    return tuple({column: value for column, value in line.items() if column != "table"} for line in mine)
+    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
 def is_recalled(source: str, column: str) -> bool:
@@ -144,7 +78,7 @@ def is_recalled(source: str, column: str) -> bool:
 def quoted(text: str) -> str:
     """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`.
 
-    What among them was not checked against the paper is said behind them.
+    Those that were not checked against the paper are listed behind it.
     """
     recalled = []
 

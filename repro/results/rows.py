@@ -1,7 +1,7 @@
 """Which run re-creates which published row (DARTS Tables 1 to 4, Sect. 3.3; SPOS Sect. 4), and the command for it.
 
-A row states what its run is; a run answers the row that states just that, seeds aside, and so at most one of a table.
-Rows that are not named here the papers quote from others: they are shown, and not run.
+A row states the data and protocol of its run. A run answers the row that states its own, seeds aside: at most one row
+of a table. Rows that the papers quote from others have no run: they are shown only.
 """
 
 import shlex
@@ -58,9 +58,9 @@ class Counterpart:
 
 
 def answers(table: str, sizes: Iterable[str]) -> dict[str, str]:
-    """Return for what runs of these profiles are, as `standing.text_of` says it, the id of the row that they answer.
+    """Return what rows state for runs of these profiles (`standing.text_of`) -> the id of the row.
 
-    A row is answered by the run that it states in the run's own profile, and in whichever one by that of the paper.
+    A row is answered by the run that it states in the run's own profile, and in any profile by that of the paper.
     """
     known = [profile for profile in profiles.PROFILES if profile in {*sizes, "paper"}]
     return {text_of(row.stated(profile)): key for key, row in ROWS[table].items() for profile in known}

@@ -1,7 +1,7 @@
-"""What a number may stand beside: whether its data are the paper's, whether its protocol is, and the mark where not.
+"""Whether a run's data and protocol are the paper's, so that its numbers may stand beside the paper's, and its mark.
 
-A run is taken for all that it is: its own values and those of the runs that it needs, but not their seeds. The profile
-it was made in has no part in it, nor has what files hold, for the paper's are not here to compare with.
+A run is compared by its parameters of data and protocol and those of the runs that it needs, seeds left out. The
+profile does not count, nor does what files hold, since the paper's files are not here to compare with.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,13 @@ def whole(held: Description) -> dict[str, Any]:
 
 
 def text_of(held: Description) -> str:
-    """Return all that a described run is, as text that is equal where two of them are alike."""
+    """Return data and protocol of a described run as text, which is equal for two runs that are alike."""
     return as_text(whole(held))
 
 
 @once
 def text_at(path: Path) -> str:
-    """Return all that the run in a folder is, as `text_of` says it."""
+    """Return `text_of` the run in a folder."""
     return text_of(described(path))
 
 

@@ -16,12 +16,20 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 def keep(path: Path, error: Exception) -> None:
     """Write why the run in the folder `path` failed, if that is possible: the error itself is the one to be shown."""
-    reason = str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
-    trace = getattr(error, "trace", "") or "".join(traceback.format_exception(error))
     kind = f"{DIVERGED}\n" if isinstance(error, Diverged) else ""
-    text = f"{line(reason)}\n{kind}\n{COLOURS.sub('', trace).rstrip()}\n"
+    text = f"{line(reason(error))}\n{kind}\n{COLOURS.sub('', traceback_of(error)).rstrip()}\n"
     with suppress(ReproError, OSError):
         write_bytes(path / NAME, text.encode(errors="backslashreplace"))
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, led by its class where it is not one of this package's."""
+    return str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
+
+
+def traceback_of(error: Exception) -> str:
+    """Return an error's traceback, be it of this process or of the one that it is told of."""
+    return getattr(error, "trace", "") or "".join(traceback.format_exception(error))
 
 
 def clear(path: Path) -> None:

@@ -42,36 +42,38 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
 
 
 def describe(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
-    """Return what params.json holds of a run that is to be made now."""
-    held = {"version": VERSION, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
+    """Return the description of a run by today's code, which is what params.json holds."""
+    description = {"version": VERSION, "experiment": experiment.name, "profile": profile, "parameters": params.values()}
     if contents := _contents(params):
-        held["contents"] = contents
+        description["contents"] = contents
     if needs := _needs(experiment, profile, params):
-        held["needs"] = needs
-    return held
+        description["needs"] = needs
+    return description
 
 
-def identity(held: Description) -> dict[str, Any]:
+def identity(description: Description) -> dict[str, Any]:
     """Return what makes a described run what it is, under today's names; two runs with the same identity are one.
 
     Raises UsageError for parameters that are none of the experiment's.
     """
-    needs = {name: identity(need) for name, need in needs_of(held).items()}
-    contents = {name: {"content": digest} for name, digest in held.get("contents", {}).items()}
-    values = {**parameters_of(held).identity(), **needs, **contents}
-    return {"experiment": held["experiment"], "profile": held["profile"], "parameters": values}
+    needs = {name: identity(need) for name, need in needs_of(description).items()}
+    contents = {name: {"content": digest} for name, digest in description.get("contents", {}).items()}
+    values = {**parameters_of(description).identity(), **needs, **contents}
+    return {"experiment": description["experiment"], "profile": description["profile"], "parameters": values}
 
 
-def parameters_of(held: Description) -> Parameters:
-    """Return the parameters of a described run, under today's names; UsageError where its experiment has no such."""
-    return find(held["experiment"]).parameters.read(held["parameters"], older="version" not in held)
+def parameters_of(description: Description) -> Parameters:
+    """Return the parameters of a described run, under today's names; UsageError for one that its experiment lacks."""
+    older = "version" not in description
+    return find(description["experiment"]).parameters.read(description["parameters"], older=older)
 
 
-def needs_of(held: Description) -> Mapping[str, Description]:
+def needs_of(description: Description) -> Mapping[str, Description]:
     """Return the descriptions of the runs that a described one names, by the parameter's name."""
-    if "needs" in held:
-        return held["needs"]
-    return _needs(find(held["experiment"]), held["profile"], parameters_of(held))  # older runs say only their names
+    if "needs" in description:
+        return description["needs"]
+    experiment = find(description["experiment"])  # older runs say only the names of those that they need
+    return _needs(experiment, description["profile"], parameters_of(description))
 
 
 def unseeded(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from typing import BinaryIO
 
 from repro.errors import ReproError, UsageError, line
 from repro.files import LARGEST, make_folder, own
-from repro.runs.run import Run, held_identity, lock, misnamed, read_run
-from repro.runs.states import is_held, state
+from repro.runs.locks import LOCKS, WORKING, is_held, lock
+from repro.runs.run import Run, held_identity, misnamed, read_run
+from repro.runs.states import state
 from repro.settings import runs_folder
 
 ASIDE = ".merging"  # below the runs folder, deeper than any run: no report sees it
-LOCKS = (".lock", ".notebook.lock", ".processes.lock")
 WORDS = {word: word for word in ("copied", "replaced", "kept", "refused", "damaged")}
 WORDS |= {"same": "the same", "conflict": "in conflict"}
 DEEPEST = 9  # folders in each other below a run's
@@ -125,14 +125,14 @@ def read_whole(path: Path) -> Run:
 
 
 def _bring(path: Path, place: Path, target: Path) -> None:
-    """Put a copy of the run `path` at `place`; what is there gives way in one moment, while nobody works on it."""
+    """Put a copy of the run `path` at `place`, replacing what is there by a rename, under its locks."""
     fresh, old = (target / ASIDE / kind / place.parent.name / place.name for kind in ("new", "old"))
     for folder in (fresh, old, place):
         make_folder(folder.parent)
     _copy(path, fresh)
     with ExitStack() as held:
         if place.exists():
-            for name in LOCKS[:2]:
+            for name in WORKING:
                 held.enter_context(lock(place / name, wait=0))
             os.rename(place, old)
         os.rename(fresh, place)

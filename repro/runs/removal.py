@@ -7,7 +7,7 @@ from pathlib import Path
 
 from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError, UsageError
-from repro.runs.run import lock
+from repro.runs.locks import lock
 from repro.settings import runs_folder
 
 

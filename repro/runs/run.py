@@ -13,13 +13,9 @@ Published runs have the same layout in a folder of their own. Tables, claims and
 the runs folder (`folders`, `shown_run`); nothing is computed from them, and nothing written into them.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-import platform
 import shlex
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -32,7 +28,7 @@ from repro.configs.record import Experiment
 from repro.configs.references import Reference, Source, parse_reference
 from repro.configs.registry import find, typed
 from repro.errors import FOREIGN, Diverged, ReproError, broken_numbers
-from repro.files import append, make_folder, own, read_json, read_lines, read_object, read_text, write_bytes, write_json
+from repro.files import append, make_folder, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.runs import failure, provenance
 from repro.runs.identity import (
     VERSION,
@@ -45,6 +41,7 @@ from repro.runs.identity import (
     parameters_of,
     resolve,
 )
+from repro.runs.locks import lock
 from repro.runs.snapshot import once
 from repro.settings import leads, published_folder, runs_folder
 
@@ -348,32 +345,6 @@ def find_needed(reference: Source, profile: str) -> Run:
         command = f"repro run {run.experiment}{options} --profile {profile}"
         raise ReproError(f"{run.name} is needed and not finished; make it with: {command}, or add --with-needs")
     return run
-
-
-@contextmanager
-def lock(path: Path, wait: float) -> Iterator[None]:
-    """Hold `path` as a lock; wait at most `wait` seconds, then ReproError names the process that holds it."""
-    with open(path, "a+", encoding="utf-8", errors="replace", opener=own) as file:
-        end = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if not isinstance(error, BlockingIOError):
-                    raise ReproError(
-                        f"{path.parent} cannot be locked ({error.strerror}), which writing needs: mount its file "
-                        "system with flock, or name a runs folder elsewhere by --runs"
-                    ) from error
-                if time.monotonic() > end:
-                    file.seek(0)
-                    holder = file.read(200).strip() or "another process"
-                    raise ReproError(f"{path.parent} is in use by {holder}; wait for it or stop it") from None
-                time.sleep(0.1)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
 
 
 def _renamed(row: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What is read of runs is read once: while a snapshot is taken, whatever was looked at is remembered."""
+"""A cache of what is read of runs: within a snapshot, no file is read twice."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -9,14 +9,14 @@ _seen: dict[tuple, Any] | None = None
 
 
 def begin() -> None:
-    """Take what runs are from now on for what they are in this process: for one that makes a report and ends."""
+    """Read runs once from now on: for a process that makes a report and ends."""
     global _seen
     _seen = {}
 
 
 @contextmanager
 def taken() -> Iterator[None]:
-    """Take runs for what they are when they are first looked at, until the end; what they become later is not seen."""
+    """Read runs once within the block; what changes in them meanwhile is not seen."""
     global _seen
     outer = _seen
     begin()
@@ -27,7 +27,7 @@ def taken() -> Iterator[None]:
 
 
 def once(look: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that reads runs: in a snapshot, the same arguments are looked at once."""
+    """Cache a function that reads runs, by its arguments, within a snapshot."""
 
     @functools.wraps(look)
     def looked(*arguments: Any) -> Any:

@@ -1,6 +1,5 @@
 """How far every run is, by its folder alone: done, running, stopped or failed, and about how long the rest takes."""
 
-import fcntl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import NamedTuple
 
 from repro.configs.hours import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
-from repro.files import own, read_end, read_json
+from repro.files import read_end, read_json
 from repro.runs import failure, provenance
+from repro.runs.locks import is_held
 from repro.runs.run import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
 from repro.runs.snapshot import once
 from repro.settings import published_folder, runs_folder
@@ -36,7 +36,7 @@ class State:
         return ", ".join(filter(None, (f"{self.word} {epochs}".strip(), left, self.message)))
 
 
-OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # what tells that a folder without params.json is a run's
+OTHERS = ("metrics.jsonl", "provenance.json", "result.json")  # files that mark a run's folder without params.json
 
 
 class Survey(NamedTuple):
@@ -80,13 +80,13 @@ def _unnamed() -> list[Path]:
 
 
 def _own_first(paths: Iterable[Path]) -> list[Path]:
-    """Return runs' folders, a user's own first and of these those that bear the name they were given, and no links."""
+    """Return runs' folders in order of preference: before published ones a user's own, before those renamed ones."""
     moved = {path: path.is_symlink() or given_name(path) not in (None, path.name) for path in paths}
     return sorted(moved, key=lambda path: (is_published(path), moved[path], path))
 
 
 def _check(run: Run) -> None:
-    """Read what every face reads of a run, so that an error says what is damaged."""
+    """Read the files of a run that listings and reports read, so that the error names the damaged one."""
     if not run.name.isprintable():
         raise ReproError("its folder's name is no text: rename it")
     run.result  # noqa: B018
@@ -120,20 +120,6 @@ def expected_epochs(run: Run) -> int | None:
     """Return the epochs of all trainings of a run, where its parameters say: those of a selection are many."""
     values = run.params.values()
     return values["epochs"] * trainings(values) if "epochs" in values else None
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock at `path`."""
-    if not path.exists():
-        return False
-    try:
-        with open(path, "rb", opener=own) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a link or no plain file, which nobody of ours holds
-        return False
-    return False
 
 
 @once

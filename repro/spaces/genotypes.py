@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import read_text
 from repro.spaces import spelling
+from repro.spaces.cell_space import CellSpace
 
 # The candidate operations of the convolutional search, in the order of alpha's columns (Sect. 3.1.1)
 SEARCH_OPERATIONS = (
@@ -36,8 +37,9 @@ EXPECTED = (
     '"reduce": [["max_pool_3x3", 0], ["skip_connect", 1]], "reduce_concat": [2]}, or what DARTS prints, Genotype(...)'
 )
 
-INPUTS = 2  # a convolutional cell reads the two cells before it
-EDGES_PER_NODE = 2
+CONVOLUTIONAL = CellSpace(SEARCH_OPERATIONS, inputs=2, keep=2, labels=("$c_{k-2}$", "$c_{k-1}$"))
+RECURRENT = CellSpace(RECURRENT_OPERATIONS, inputs=1, keep=1)
+CELL_SPACES = {"normal": CONVOLUTIONAL, "reduce": CONVOLUTIONAL, "recurrent": RECURRENT}  # by the name of a cell
 
 
 class Edge(NamedTuple):
@@ -65,7 +67,7 @@ class ConvGenotype:
     def __post_init__(self) -> None:
         for cell in ("normal", "reduce"):
             edges, concat = _freeze(self, cell, f"{cell}_concat")
-            _check_cell(f"{cell} cell", edges, concat, CELL_OPERATIONS, INPUTS, EDGES_PER_NODE)
+            _check_cell(cell, edges, concat, CELL_OPERATIONS)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class RecurrentGenotype:
 
     def __post_init__(self) -> None:
         edges, concat = _freeze(self, "recurrent", "concat")
-        _check_cell("recurrent cell", edges, concat, RECURRENT_OPERATIONS[1:], inputs=1, edges_per_node=1)
+        _check_cell("recurrent", edges, concat, RECURRENT_OPERATIONS[1:])
 
 
 Genotype = ConvGenotype | RecurrentGenotype
@@ -159,21 +161,13 @@ def _edge(cell: str, value: Any) -> Edge:
     return Edge(*value)
 
 
-def _check_cell(
-    cell: str,
-    edges: tuple[Edge, ...],
-    concat: tuple[int, ...],
-    operations: tuple[str, ...],
-    inputs: int,
-    edges_per_node: int,
-) -> None:
-    nodes, rest = divmod(len(edges), edges_per_node)
+def _check_cell(cell: str, edges: tuple[Edge, ...], concat: tuple[int, ...], operations: tuple[str, ...]) -> None:
+    inputs, keep = CELL_SPACES[cell].inputs, CELL_SPACES[cell].keep
+    cell, (nodes, rest) = f"{cell} cell", divmod(len(edges), keep)
     if rest or not nodes:
-        raise ReproError(
-            f"{cell} with {len(edges)} edges: too few, expected {edges_per_node} for each node, at least 1 node"
-        )
+        raise ReproError(f"{cell} with {len(edges)} edges: too few, expected {keep} for each node, at least 1 node")
     for position, (op, source) in enumerate(edges):
-        state = inputs + position // edges_per_node
+        state = inputs + position // keep
         where = f"{cell}, edge {position} into state {state}"
         if op not in operations:
             raise ReproError(f"{where}: unknown operation {op!r}; expected one of {', '.join(operations)}")

@@ -29,9 +29,7 @@ COLUMNS_201 = {
     "cifar100": "CIFAR100TestAccuracy200Epochs",
     "imagenet16": "ImageNetTestAccuracy200Epochs",
 }
-
-
-NEAR = 0.02  # two costs are equal where the higher is above the lower by at most this share
+NEAR = 0.02  # two costs count as equal if the higher one exceeds the lower one by at most this fraction
 
 
 class Row(NamedTuple):

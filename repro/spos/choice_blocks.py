@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.spaces.space import BLOCKS, Space
-from repro.spos.network import Branch, Chain, Choices, Conv, Norm, Region, SinglePath
+from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath, SlicedNorm
 
 
 class ChoiceBlock(nn.Module):
@@ -151,7 +151,7 @@ def _initialise(module: nn.Module) -> None:
     """Start as the released code does."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, std=1 / module.weight.shape[1])
-    elif isinstance(module, Norm) and module.affine:
+    elif isinstance(module, SlicedNorm) and module.affine:
         nn.init.constant_(module.bias, 1e-4)
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)

@@ -9,7 +9,6 @@ Equals `spos.plain.next_population`; held by `test_evolution.py::test_every_gene
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class State:
+class SearchState:
     """A search after `index` generations: the last population and the score of every gene tried, in order."""
 
     seed: int
@@ -53,43 +52,27 @@ class State:
         """Return the `count` best genes of all tried, best first; the earlier of two that are equal."""
         return sorted(self.scores, key=self.scores.__getitem__, reverse=True)[:count]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values that `from_json` reads."""
-        scores = [[list(gene), score] for gene, score in self.scores.items()]
-        return {
-            "seed": self.seed,
-            "index": self.index,
-            "population": list(map(list, self.population)),
-            "scores": scores,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "State":
-        """Rebuild a saved state."""
-        scores = {tuple(gene): score for gene, score in value["scores"]}
-        return cls(value["seed"], value["index"], tuple(map(tuple, value["population"])), scores)
-
 
 def search(
     space: Space, evaluate: Evaluate, *, seed: int, settings: Settings | None = None, budgets: Sequence[Budget] = ()
-) -> State:
+) -> SearchState:
     """Run all generations. To resume, call it again with an `evaluate` that remembers (see `remembered`)."""
-    settings, state = settings or Settings(), State(seed)
+    settings, state = settings or Settings(), SearchState(seed)
     while state.index < settings.generations:
         state = generation(state, evaluate, space, settings, budgets)
     return state
 
 
 def generation(
-    state: State, evaluate: Evaluate, space: Space, settings: Settings, budgets: Sequence[Budget] = ()
-) -> State:
+    state: SearchState, evaluate: Evaluate, space: Space, settings: Settings, budgets: Sequence[Budget] = ()
+) -> SearchState:
     """Propose a population, evaluate it gene by gene and return the next state; empty once a space is used up."""
     population = propose(state, space, settings, budgets)
     scores = dict(state.scores) | {gene: evaluate(gene) for gene in population}
     return replace(state, index=state.index + 1, population=population, scores=scores)
 
 
-def propose(state: State, space: Space, settings: Settings, budgets: Sequence[Budget] = ()) -> tuple[Gene, ...]:
+def propose(state: SearchState, space: Space, settings: Settings, budgets: Sequence[Budget] = ()) -> tuple[Gene, ...]:
     """Return the next population: different genes, never tried before, all within the budgets."""
     rng = np.random.default_rng([state.seed, state.index])
     parents = state.best(settings.parents)

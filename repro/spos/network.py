@@ -68,7 +68,7 @@ def convolve(x: Tensor, weight: Tensor, part: Conv) -> Tensor:
     return F.conv2d(x, weight, None, stride, part.kernel // 2, 1, groups)
 
 
-class Norm(nn.BatchNorm2d):
+class SlicedNorm(nn.BatchNorm2d):
     """BatchNorm that serves its first C channels when x has only C of them."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,15 +88,11 @@ class Branch(nn.Sequential):
 
     def __init__(self, widest: Chain, affine: bool) -> None:
         layers = []
-        for conv in widest:
-            layers += [
-                conv.module(),
-                Norm(conv.out, affine=affine),
-                *[nn.ReLU()] * conv.relu,
-            ]  # numbered by their place
+        for conv in widest:  # ReLUs are modules too: the authors' checkpoints number the others by their places
+            layers += [conv.module(), SlicedNorm(conv.out, affine=affine), *[nn.ReLU()] * conv.relu]
         super().__init__(*layers)
 
-    def pairs(self) -> Iterator[tuple[nn.Conv2d, Norm]]:
+    def pairs(self) -> Iterator[tuple[nn.Conv2d, SlicedNorm]]:
         """Go through the convolutions, each with its BatchNorm."""
         modules = list(self)
         return ((conv, norm) for conv, norm in itertools.pairwise(modules) if isinstance(conv, nn.Conv2d))

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
-from repro.errors import UsageError
+from repro.data.augment import Prepare
 from repro.spaces.space import Cost, Gene, PathSampler
 from repro.spos.network import Region, SinglePath
-from repro.training.acceleration import Prepare, autocast
+from repro.training.acceleration import autocast
 
 
 class PathSGD(torch.optim.Optimizer):
@@ -118,24 +118,8 @@ def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def balanced_split(labels: Tensor, valid_images: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return indices of images, (N - valid_images,) to train, (valid_images,) to validate on: as many of each class."""
-    classes, counts = labels.unique(return_counts=True)
-    each, rest = divmod(valid_images, len(classes))
-    if rest or not 0 < each < counts.min():
-        raise UsageError(
-            f"{valid_images} held-out images cannot be balanced: choose a multiple of {len(classes)} classes, "
-            f"{len(classes)} to {len(classes) * (int(counts.min()) - 1)}"
-        )
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
-    chosen = torch.cat([order[labels[order] == label][:each] for label in classes])
-    keep = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
-    keep[chosen] = False
-    return keep.nonzero().squeeze(1), chosen.sort().values
-
-
 @dataclass(frozen=True)
-class Judge:
+class PathJudge:
     """Scores genes by top-1 accuracy (percent) with inherited weights: higher is better, the same images for all.
 
     calibration (M, C, H, W), images (N, C, H, W) and labels (N,) as loaded; `prepare` makes floats of them, and with

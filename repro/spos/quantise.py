@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from repro.errors import UsageError
 from repro.spaces.space import Cost, Space
-from repro.spos.network import Branch, Chain, Conv, Norm, Region, SinglePath, convolve, region
+from repro.spos.network import Branch, Chain, Conv, Region, SinglePath, SlicedNorm, convolve, region
 
 BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))  # (weights, activations), in the order of genes
 SCALES = (0.5, 1.0, 1.5)  # of the channels between a block's two convolutions
-GIGA = 2**30  # the unit of the paper's BitOps
 FULL = 32
 FIRST_CLIP = 3.0
 
@@ -74,7 +73,7 @@ class QuantisedBlock(nn.Module):
         self.plans = [(Conv(inp, m, 3, stride), Conv(m, out, 3, relu=False)) for m in widths]
         self.short = (Conv(inp, out, 1, stride, relu=False),) if stride > 1 or inp != out else ()
         self.conv1, self.conv2 = (conv.module() for conv in self.plans[int(np.argmax(widths))])
-        self.bn1, self.bn2 = Norm(max(widths), affine=affine), Norm(out, affine=affine)
+        self.bn1, self.bn2 = SlicedNorm(max(widths), affine=affine), SlicedNorm(out, affine=affine)
         self.downsample = Branch(self.short, affine) if self.short else None
         levels = sorted({activation for _, activation in bits})
         self.level = {activation: index for index, activation in enumerate(levels)}
@@ -135,7 +134,7 @@ class ResidualLayout:
                 inp = out
 
 
-RESNET18, RESNET34 = ResidualLayout(), ResidualLayout(repeats=(3, 4, 6, 3))
+RESNETS = {18: ResidualLayout(), 34: ResidualLayout(repeats=(3, 4, 6, 3))}
 
 
 class QuantisedResNet(SinglePath):
@@ -147,7 +146,7 @@ class QuantisedResNet(SinglePath):
 
     def __init__(
         self,
-        layout: ResidualLayout = RESNET18,
+        layout: ResidualLayout = RESNETS[18],
         bits: Sequence[tuple[int, int]] = BITS,
         scales: Sequence[float] = SCALES,
         gene: Sequence[int] | None = None,
@@ -161,7 +160,7 @@ class QuantisedResNet(SinglePath):
             else Conv(layout.channels, layout.widths[0], 7, 2)
         )
         self.chains = (stem,)
-        self.conv1, self.bn1 = stem.module(), Norm(stem.out, affine=affine)
+        self.conv1, self.bn1 = stem.module(), SlicedNorm(stem.out, affine=affine)
         self.space = search_space(layout, bits, scales)
         choices = None if gene is None else self.space.by_layer(gene)
         self.stages = list(dict.fromkeys(stage for stage, *_ in layout.layers()))
@@ -207,7 +206,7 @@ class QuantisedResNet(SinglePath):
 
 
 def search_space(
-    layout: ResidualLayout = RESNET18, bits: Sequence[tuple[int, int]] = BITS, scales: Sequence[float] = SCALES
+    layout: ResidualLayout = RESNETS[18], bits: Sequence[tuple[int, int]] = BITS, scales: Sequence[float] = SCALES
 ) -> Space:
     """Return the space of a layout: a pair of bits and a width for each residual block."""
     if bad := next((b for pair in bits for b in pair if b not in (*range(1, 9), FULL)), None):

@@ -3,16 +3,15 @@
 Parameters ask for it. What cannot be had here is left out, and one line says why.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from repro import progress
+from repro.data.augment import Prepare
 from repro.training import devices, parallel
-
-Prepare = Callable[[Tensor], Tensor]  # uint8 images (N, C, H, W) -> floats
 
 
 def precision(asked: str, device: torch.device) -> str:

@@ -82,10 +82,10 @@ def of_run(path: str | Path) -> dict[str, Any] | None:
     folder = path.parent if path.name == NEWEST and (path.parent / "params.json").exists() else path
     if not folder.is_dir():
         return None
-    held = load(folder)
-    if held is None:
+    checkpoint = load(folder)
+    if checkpoint is None:
         raise ReproError(f"{path} holds no checkpoint: name a run's folder, or a checkpoint of the released code")
-    return held["state"]
+    return checkpoint["state"]
 
 
 def fill(network: nn.Module, path: str, released: Callable[[Any, Mapping[str, Tensor]], None]) -> dict[str, Any] | None:

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from repro.data.augment import Prepare
 from repro.training import parallel
-from repro.training.acceleration import Prepare, autocast
+from repro.training.acceleration import autocast
 from repro.training.clipping import clip_gradients
 from repro.training.cuda_graph import Step
 from repro.training.fit import Epoch
 
 
-class Average:
+class LossAndErrors:
     """Mean loss and errors over an epoch and over all processes, summed on the device: one transfer at the end.
 
-    top: an image is in the error's count when its class is not among so many of the largest logits.
+    top: an image is wrong where its class is not among so many of the largest logits; an error for each number.
     """
 
     def __init__(self, top: Sequence[int] = (1,)) -> None:
@@ -59,8 +60,8 @@ class ImageTraining:
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    clip: float
-    auxiliary: float  # weight of the auxiliary head's loss
+    grad_clip: float
+    auxiliary_weight: float  # of the auxiliary head's loss
     label_smoothing: float = 0.0
     bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
 
@@ -75,10 +76,10 @@ class ImageTraining:
             loss = cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
             total = loss
             if side is not None:
-                total = loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
+                total = loss + self.auxiliary_weight * cross_entropy(side, labels, label_smoothing=self.label_smoothing)
         parallel.mean(total, len(labels)).backward()
         parallel.sum_gradients(self.network.parameters())
-        clip_gradients(self.network.parameters(), self.clip)
+        clip_gradients(self.network.parameters(), self.grad_clip)
         self.optimizer.step()
         return loss.detach(), logits.detach()
 
@@ -92,9 +93,9 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on every batch once, by `training.step` or its captured `step`; return the training loss and error."""
     training.network.train()
-    average = Average()
+    average = LossAndErrors()
     for images, labels in epoch.steps("train", batches, average=average):
-        images, labels = parallel.mine(prepare(images)), parallel.mine(labels)
+        images, labels = parallel.own_part(prepare(images)), parallel.own_part(labels)
         average.add(*(step or training.step)(images, labels), labels)
     return average.row("train")
 
@@ -103,13 +104,13 @@ def evaluate(
     network: nn.Module, images: Tensor, labels: Tensor, prepare: Prepare, part: str, batch: int = 256
 ) -> dict[str, float]:
     """Return `<part>_loss` and `<part>_error` of the network in evaluation mode."""
-    images, labels = parallel.mine(images), parallel.mine(labels)
+    images, labels = parallel.own_part(images), parallel.own_part(labels)
     batches = ((prepare(x), y) for x, y in zip(images.split(batch), labels.split(batch), strict=True))
-    return measure(network, batches, Average()).row(part)
+    return measure(network, batches, LossAndErrors()).row(part)
 
 
 @torch.no_grad()
-def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: Average) -> Average:
+def measure(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], average: LossAndErrors) -> LossAndErrors:
     """Add what the network in evaluation mode makes of this process's batches, as floats, to `average`.
 
     Batches may be empty: of several processes, some get a last batch that others do not.

@@ -1,18 +1,20 @@
 """A step as one CUDA graph: a GPU waits for the launches of many small kernels, and a graph launches them all at once.
 
 A graph reads and writes the same memory every time, and holds numbers like the learning rate as constants. So batches
-are copied to where it reads, and when a rate changes it is recorded anew; when a switch of the network does, after
-plain steps as at first. The first replay with these switches is compared with plain steps from the same state. A step
-that cannot be recorded, or computes something else, is taken plainly from then on. Plain steps too are taken on a
-stream of their own: autograd goes back on the streams it came by, and a recording cannot wait for the default one.
+are copied to where it reads, and when a rate changes it is recorded anew; when a switch of the network does, steps warm
+up again. The first replay after warming up is compared with plain steps from the same state. A step that cannot be
+recorded, or whose replay computes something else, is refused: plain from then on. Plain steps too are taken on a stream
+of their own: autograd goes back on the streams it came by, and a recording cannot wait for the default one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from repro import progress
 from repro.errors import ReproError
@@ -38,10 +40,41 @@ def captured(asked: str, step: Step, network: nn.Module, optimizers: Sequence[to
     return Captured(step, network, optimizers)
 
 
+@dataclass
+class WarmingUp:
+    """So many steps were taken plainly; after WARM_UP of them one is recorded."""
+
+    steps: int = 0
+
+
+@dataclass
+class Recorded:
+    """A graph that `replay` launches reads `batches`, moves what the step moves, and writes `results`."""
+
+    replay: Callable[[], None]
+    batches: Any
+    results: Any
+    rates: list[float]  # learning rates, constants of the graph
+
+    def fits(self, batches: Any) -> bool:
+        """Whether the batches have the shapes that were recorded; the last one of an epoch may not."""
+        return _shapes(batches) == _shapes(self.batches)
+
+    def take(self, batches: Any) -> Any:
+        """Take the step on other batches; return its results."""
+        tree_map(Tensor.copy_, self.batches, batches)
+        self.replay()
+        return tree_map(Tensor.clone, self.results)
+
+
+class Refused:
+    """The step could not be recorded, or its graph computed something else: all steps are plain from now on."""
+
+
 class Captured:
     """A step that moves a network by its optimizers, if any, replayed.
 
-    `record` returns a replay and where its results lie.
+    It is warming up, recorded or refused: `state`. `record` returns a replay and where its results lie.
     """
 
     def __init__(
@@ -52,10 +85,8 @@ class Captured:
         record: Record | None = None,
     ) -> None:
         self.step, self.network, self.optimizers, self.record = step, network, optimizers, record or record_graph
-        self.steps, self.checked, self.given_up = 0, False, False
+        self.state: WarmingUp | Recorded | Refused = WarmingUp()
         self.switches = self._switches()
-        self.replay: Callable[[], None] | None = None
-        self.results: Any = None
         self.stream = torch.cuda.Stream() if record is None else None
 
     def __call__(self, *batches: Any) -> Any:
@@ -64,43 +95,45 @@ class Captured:
             return self._take(batches)
 
     def _take(self, batches: Any) -> Any:
+        if isinstance(self.state, Refused):
+            return self.step(*batches)
         if self.switches != self._switches():
-            self.switches, self.steps, self.checked, self.replay = self._switches(), 0, False, None
-        self.steps += 1
-        if self.given_up or self.steps <= WARM_UP:
-            return self.step(*batches)
-        if self.replay is None or self.rates != self._rates():
-            return self._first(batches)
-        if _each(lambda tensor: tensor.shape, batches) != self.shapes:  # the last batch of an epoch
-            return self.step(*batches)
-        return self._again(batches)
+            self.switches, self.state = self._switches(), WarmingUp()
+        if isinstance(self.state, WarmingUp):
+            self.state.steps += 1
+            return self.step(*batches) if self.state.steps <= WARM_UP else self._first(batches)
+        if self.state.rates != self._rates():
+            return self._at_other_rates(batches)
+        return self.state.take(batches) if self.state.fits(batches) else self.step(*batches)
 
     def _first(self, batches: Any) -> Any:
-        """Record the step and take it."""
-        expected, moved = (None, []) if self.checked else self._plainly(batches)
+        """Take the step from a first recording, if that moves everything as plain steps from the same state do."""
+        expected, moved = self._plainly(batches)
         try:
-            self.rates, self.shapes = self._rates(), _each(lambda tensor: tensor.shape, batches)
-            self.batches = _each(Tensor.clone, batches)
-            self.replay = self.results = None  # frees the memory of the last recording
-            self.replay, self.results = self._recorded()
-            results = self._again(batches)
-            reason = None if self.checked else self._difference(moved, expected, results)
+            results = self._record(batches)
+            reason = self._difference(moved, expected, results)
         except RuntimeError as error:
             reason = _line(error)
         if reason is None:
-            self.checked = True
             return results
-        self.given_up, self.replay = True, None
-        progress.note(f"capture=auto: steps are launched one by one, because {reason}")
-        if expected is None:
-            return self.step(*batches)
-        _copy(self._state(), [after for *_, after in moved])
+        self._refuse(reason)
+        _copy(self._moving(), [after for *_, after in moved])
         return expected
 
-    def _recorded(self) -> tuple[Callable[[], None], Any]:
-        """Return a replay and where its results lie; ReproError if that fails and plain steps would fail after it."""
+    def _at_other_rates(self, batches: Any) -> Any:
+        """Take the step from a recording that holds the learning rates of now."""
         try:
-            return self.record(self.step, self.batches)
+            return self._record(batches)
+        except RuntimeError as error:
+            self._refuse(_line(error))
+            return self.step(*batches)
+
+    def _record(self, batches: Any) -> Any:
+        """Record the step, and take it by a first replay; ReproError where plain steps would fail after a failure."""
+        self.state = WarmingUp(WARM_UP)  # frees the memory of the last recording
+        batches = tree_map(Tensor.clone, batches)
+        try:
+            replay, results = self.record(self.step, batches)
         except RuntimeError as error:
             if torch.__version__ >= MENDED:
                 raise
@@ -108,6 +141,12 @@ class Captured:
                 f"capture=auto: a step cannot be recorded ({_line(error)}), and PyTorch {torch.__version__} cannot go "
                 f"on after that: run again with capture=off, or with PyTorch {MENDED[0]}.{MENDED[1]} or later"
             ) from error
+        self.state = Recorded(replay, batches, results, self._rates())
+        return self.state.take(batches)
+
+    def _refuse(self, reason: str) -> None:
+        self.state = Refused()
+        progress.note(f"capture=auto: steps are launched one by one, because {reason}")
 
     def _plainly(self, batches: Any) -> tuple[Any, list[tuple[Tensor, ...]]]:
         """Take the step plainly, twice, and take it back.
@@ -118,21 +157,16 @@ class Captured:
         for _ in range(2):
             expected = self.step(*batches)
             snapshots.append(self._snapshot())
-            _copy(self._state(), snapshots[0])
+            _copy(self._moving(), snapshots[0])
             devices.restore_random_state(random)
         return expected, list(zip(*snapshots, strict=True))
 
     def _snapshot(self) -> list[Tensor]:
-        return [tensor.detach().clone() for tensor in self._state()]
-
-    def _again(self, batches: Any) -> Any:
-        _each(Tensor.copy_, self.batches, batches)
-        self.replay()
-        return _each(Tensor.clone, self.results)
+        return [tensor.detach().clone() for tensor in self._moving()]
 
     def _difference(self, moved: list[tuple[Tensor, ...]], expected: Any, results: Any) -> str | None:
         """Return what is wrong with the first replay, or None: its results and each optimizer's step are compared."""
-        whole = dict(zip(map(id, self._state()), moved, strict=True))
+        whole = dict(zip(map(id, self._moving()), moved, strict=True))
         groups = [(results, [torch.zeros_like(result) for result in expected], expected, expected)]
         for optimizer in self.optimizers:
             now = _parameters(optimizer)
@@ -150,10 +184,10 @@ class Captured:
         """Return what decides in Python what the network computes."""
         return {name: value for name, value in vars(self.network).items() if isinstance(value, (bool, int, float))}
 
-    def _state(self) -> tuple[Tensor, ...]:
+    def _moving(self) -> tuple[Tensor, ...]:
         """Return every tensor that a step moves."""
-        held = (value for each in self.optimizers for state in each.state.values() for value in state.values())
-        moments = [value for value in held if isinstance(value, Tensor)]
+        values = (value for each in self.optimizers for state in each.state.values() for value in state.values())
+        moments = [value for value in values if isinstance(value, Tensor)]
         return *(p for each in self.optimizers for p in _parameters(each)), *self.network.buffers(), *moments
 
 
@@ -181,11 +215,8 @@ def _line(error: RuntimeError) -> str:
     return str(error).partition("\n")[0]
 
 
-def _each(function: Callable[..., Any], *trees: Any) -> Any:
-    """Apply a function to the tensors of nested tuples of one shape."""
-    if isinstance(trees[0], Tensor):
-        return function(*trees)
-    return tuple(_each(function, *branches) for branches in zip(*trees, strict=True))
+def _shapes(batches: Any) -> list[torch.Size]:
+    return [tensor.shape for tensor in tree_leaves(batches)]
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

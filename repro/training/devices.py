@@ -11,7 +11,7 @@ import torch
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError
 
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 
 def pick(name: str, threads: int = 0) -> torch.device:
@@ -63,14 +63,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def timed(step: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
-    """Take a step, and wait until the device has done it; return what it made, and the seconds that it took."""
+def timed(step: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """Take a step, and wait until the device has done it; return its result and the seconds that it took."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
     began = time.perf_counter()
-    made = step()
+    result = step()
     wait()
-    return made, time.perf_counter() - began
+    return result, time.perf_counter() - began
 
 
 class Stopwatch:

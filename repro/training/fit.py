@@ -19,6 +19,7 @@ from repro import progress
 from repro.errors import Diverged, ReproError
 from repro.runs.run import Run
 from repro.training import checkpoints, devices, parallel
+from repro.training.clock import Clock
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def fit(run: Run, state: Mapping[str, Stateful], epochs: int, epoch: Callable[["
     seed, clock = torch.initial_seed(), Clock(60 * run.params.checkpoint_minutes)
     with progress.bar(run.path.name, start, epochs) as bar:
         for index in range(start, epochs):
-            parallel.diverge(seed, index)
+            parallel.draw_apart(seed, index)
             this = Epoch(index, run, state, clock, within)
             row = epoch(this)
             _refuse_non_finite(run, index, row)
@@ -87,15 +88,15 @@ def restore(run: Run, state: Mapping[str, Stateful]) -> tuple[int, dict[str, Any
 
     0 and None if there is no checkpoint.
     """
-    held, rows = parallel.from_leader(lambda: (checkpoints.load(run.path), run.metrics()))
-    if held is None:
+    checkpoint, rows = parallel.from_leader(lambda: (checkpoints.load(run.path), run.metrics()))
+    if checkpoint is None:
         run.restart([])
         return 0, None
     with _taken_over(run):
         for name, part in state.items():
-            part.load_state_dict(held["state"][name])
-        devices.restore_random_state(held["random"])
-        epochs, within = int(held["epochs"]), held.get("within")
+            part.load_state_dict(checkpoint["state"][name])
+        devices.restore_random_state(checkpoint["random"])
+        epochs, within = int(checkpoint["epochs"]), checkpoint.get("within")
     if len(rows) < epochs:
         raise ReproError(f"{run.path}: metrics.jsonl lacks some of {epochs} epochs: restore it, or delete the folder")
     run.restart(rows[:epochs])
@@ -114,7 +115,7 @@ class Epoch:
         index: int,
         run: Run | None = None,
         state: Mapping[str, Stateful] | None = None,
-        clock: "Clock | None" = None,
+        clock: Clock | None = None,
         within: dict[str, Any] | None = None,
     ) -> None:
         self.index, self.run, self.state, self.clock = index, run, state, clock
@@ -130,8 +131,8 @@ class Epoch:
     def steps(self, name: str, batches: Iterable[T], **parts: Stateful) -> Iterator[T]:
         """Yield `batches`, the rest of the pass `name`; checkpoint between two of them when the time has come.
 
-        parts: what the steps move beside the state of the run, such as sums. They are taken over from the checkpoint;
-        where other processes go on than have made it, each number and list is added up over those that have.
+        parts: what the steps move beside the state of the run, such as sums; restored from a checkpoint. Where it was
+        made by another number of processes, the first one gets the sum of their numbers and lists.
         """
         self.hold(name, **parts)
         if name in self.ended:
@@ -153,7 +154,7 @@ class Epoch:
         return self.counts.get(name, 0)
 
     def hold(self, name: str, **parts: Stateful) -> None:
-        """Let checkpoints within this epoch hold `parts`, by their names; take over what one has held of them."""
+        """Let checkpoints within this epoch hold `parts`, by their names; restore them where it goes on from one."""
         self.parts[name] = parts
         if name in self.found:
             with _taken_over(self.run):
@@ -163,8 +164,8 @@ class Epoch:
     def forget(self, *names: str) -> None:
         """Let the passes `names` begin again."""
         for name in names:
-            for held in (self.counts, self.parts, self.found):
-                held.pop(name, None)
+            for known in (self.counts, self.parts, self.found):
+                known.pop(name, None)
             self.ended.discard(name)
 
     def seconds(self) -> float:
@@ -173,8 +174,8 @@ class Epoch:
 
     def _checkpoint(self) -> None:
         """Checkpoint, in all processes together, unless a sum is not finite: the checkpoint before it is kept then."""
-        held = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self.parts.items()}
-        processes = parallel.gathered([{"parts": held, "random": devices.random_state()}])
+        states = {name: {key: part.state_dict() for key, part in parts.items()} for name, parts in self.parts.items()}
+        processes = parallel.gathered([{"parts": states, "random": devices.random_state()}])
         if all(map(_is_finite, processes)):
             self.run.record()
             passes = {"steps": self.counts, "ended": sorted(self.ended), "seconds": self.seconds()}
@@ -192,43 +193,7 @@ class Epoch:
         if len(processes) == parallel.size():
             self.found = processes[rank]["parts"]
         elif rank == 0:
-            self.found = _added([held["parts"] for held in processes])
-
-
-class Clock:
-    """When it is time for a checkpoint within an epoch.
-
-    The first process's clock decides. All agree by counting steps, and it is looked at after 1, 2, 4, ... of them, or
-    when it should be time at the pace so far: to ask it in every step would make a GPU wait.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.between = seconds
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from now, when there is a checkpoint."""
-        self.saved = time.monotonic()
-        self.restart_count()
-
-    def restart_count(self) -> None:
-        """Count steps from now: they may have another pace than those before."""
-        self.began, self.steps, self.look = time.monotonic(), 0, 1
-
-    def is_time(self) -> bool:
-        """Count a step, and return whether it is time after it."""
-        self.steps += 1
-        if self.steps < self.look:
-            return False
-        wait = parallel.from_leader(self._wait)
-        self.look = self.steps + wait
-        return wait == 0
-
-    def _wait(self) -> int:
-        """Return how many steps to take before the next look; 0 if it is time."""
-        now = time.monotonic()
-        left, pace = self.saved + self.between - now, max(now - self.began, 1e-9) / self.steps
-        return max(1, int(min(self.steps, left / pace))) if left > 0 else 0
+            self.found = _added([process["parts"] for process in processes])
 
 
 class Values:
@@ -258,14 +223,14 @@ def _taken_over(run: Run) -> Iterator[None]:
 
 
 def _added(states: Sequence[Any]) -> Any:
-    """Return the sum of what several processes held: of numbers, tensors and lists, by their names."""
+    """Return the sums of the numbers, tensors and lists of several processes, by their names."""
     if isinstance(states[0], dict):
         return {name: _added([state[name] for state in states]) for name in states[0]}
     return sum(states[1:], states[0])
 
 
 def _is_finite(process: Mapping[str, Any]) -> bool:
-    """Whether all numbers are that a process holds of its passes."""
+    """Whether every number that a process holds of its passes is finite."""
     values = [value for parts in process["parts"].values() for part in parts.values() for value in part.values()]
     numbers = [value for value in values if isinstance(value, float) or (isinstance(value, Tensor) and not value.ndim)]
     return all(map(math.isfinite, numbers))

@@ -76,7 +76,7 @@ def placed(device: torch.device, index: int, processes: int, gpus: int) -> torch
 # ---- parts of a batch
 
 
-def mine(batch: Tensor) -> Tensor:
+def own_part(batch: Tensor) -> Tensor:
     """Return this process's part of a batch (N, ...): every image is in one part; UsageError if a part is empty."""
     if len(batch) < size():
         raise UsageError(f"{len(batch)} images cannot be divided among {size()} processes: take another batch")
@@ -263,7 +263,7 @@ def _unpacked(message: Tensor) -> Any:
     return torch.load(io.BytesIO(message.cpu().numpy()), map_location="cpu", weights_only=True)
 
 
-def diverge(seed: int, epoch: int) -> None:
+def draw_apart(seed: int, epoch: int) -> None:
     """Give every process but the first random draws of its own, by the epoch: a resumed run repeats them."""
     if rank():
         devices.seed_everything(mixed_seed(seed, "dropout", epoch, rank()))

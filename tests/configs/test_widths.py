@@ -11,7 +11,7 @@ from repro.darts.complexity import count_parameters
 from repro.darts.rnn.language_model import LanguageModel
 from repro.data.text import SOURCES
 from repro.errors import UsageError
-from repro.experiments import cifar10_selection, ptb_selection, selection
+from repro.experiments import cifar10_cells, language, selection
 from repro.results import published
 from repro.runs.run import open_run
 from repro.spaces.genotypes import PUBLISHED
@@ -58,8 +58,8 @@ def test_beside_narrower_networks_the_proportion_stays():
 @pytest.mark.parametrize(
     ("experiment", "module", "trains", "changes", "expected"),
     [
-        ("cifar10-progress", cifar10_selection, "channels", {"channels": 18}, {"NASNET": 16, "AMOEBANET": 18}),
-        ("ptb-progress", ptb_selection, "hidden_size", {"hidden_size": 170}, {"ENAS_RNN": 157}),
+        ("cifar10-progress", cifar10_cells, "channels", {"channels": 18}, {"NASNET": 16, "AMOEBANET": 18}),
+        ("ptb-progress", language, "hidden_size", {"hidden_size": 170}, {"ENAS_RNN": 157}),
     ],
 )
 def test_figure_3_trains_each_cell_in_its_own_width(

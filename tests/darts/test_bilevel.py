@@ -161,7 +161,7 @@ def test_clipping_scales_the_implicit_term(smooth):
     vector = torch.autograd.grad(loss, ahead)
     scale = min(1.0, clip / (torch.cat([v.flatten() for v in vector]).norm().item() + 1e-6))
     implicit = torch.autograd.grad(slope, alphas, [v * scale for v in vector])
-    ours = architecture_gradient("exact", train, valid, weights, alphas, xi=xi, clip=clip)
+    ours = architecture_gradient("exact", train, valid, weights, alphas, xi=xi, grad_clip=clip)
     for mine, d, i in zip(ours, direct, implicit, strict=True):
         torch.testing.assert_close(mine, d - xi * coefficient * i, rtol=1e-10, atol=1e-13)
 
@@ -169,7 +169,7 @@ def test_clipping_scales_the_implicit_term(smooth):
 def test_a_largest_norm_of_0_clips_nothing(smooth):
     """In every training, since there is no other clipping than these two."""
     weights, alphas, train, valid = smooth
-    found = [architecture_gradient("exact", train, valid, weights, alphas, xi=0.2, clip=clip) for clip in (0, 1e9)]
+    found = [architecture_gradient("exact", train, valid, weights, alphas, xi=0.2, grad_clip=clip) for clip in (0, 1e9)]
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
     parameter = nn.Parameter(torch.ones(3))
     parameter.grad = torch.full((3,), 1e6)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.data import images
+from repro.data.batches import Batches
 from repro.data.draws import divide
-from repro.data.images import Batches, Images, Source, load_images, split
+from repro.data.images import ExpectedImages, Images, load_images, split
 from repro.errors import ReproError, UsageError
 
-SMALL = Source(20, 10, (32, 32, 3), 10, (0.5,) * 3, (0.25,) * 3)
+SMALL = ExpectedImages(20, 10, (32, 32, 3), 10, (0.5,) * 3, (0.25,) * 3)
 
 
 def arrays(seed=0):
@@ -129,17 +130,16 @@ def test_a_failed_download_says_what_to_put_where(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)
     with pytest.raises(ReproError, match=r"no route to host.*put cifar10.npz"):
-        images.fetch("cifar10", tmp_path / "new")
+        images.fetch(tmp_path / "new")
 
 
 def test_fetch_makes_the_archive_from_what_torchvision_got(batches_folder):
     from torchvision.datasets import CIFAR10
 
     assert CIFAR10(batches_folder)._check_integrity()  # so that nothing is downloaded here
-    assert images.fetch("cifar10", batches_folder) == [batches_folder / "cifar10.npz"]
+    images.fetch(batches_folder)
+    assert (batches_folder / "cifar10.npz").exists()
     assert load_images("cifar10", batches_folder).x_train.shape == (20, 3, 32, 32)
-    with pytest.raises(UsageError, match="image data set to download 'digits'"):
-        images.fetch("digits", batches_folder)
 
 
 def test_a_changed_byte_is_noticed(tmp_path, small):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.data import text
-from repro.data.text import NAMES, PARTS, Source, batchify, fetch, load_corpus, unigram_perplexity
+from repro.data.text import NAMES, PARTS, ReleasedCorpus, batchify, fetch, load_corpus
 from repro.errors import ReproError, UsageError
 
 TEXTS = ("the cat sat\non the mat\n", "the mat sat\n", " \n the dog\n")
@@ -28,7 +28,7 @@ def tiny(monkeypatch, tmp_path):
     """A corpus of three small files, its originals served by file:// addresses."""
     origin = write(tmp_path / "origin")
     md5 = tuple(hashlib.md5((origin / file).read_bytes()).hexdigest() for file in FILES)
-    source = Source(FILES, (8, 4, 4), 7, md5, tuple((origin / file).as_uri() for file in FILES))
+    source = ReleasedCorpus(FILES, (8, 4, 4), 7, md5, tuple((origin / file).as_uri() for file in FILES))
     monkeypatch.setitem(text.SOURCES, "tiny", source)
     monkeypatch.setattr(text, "NAMES", (*NAMES, "tiny"))
     return source
@@ -90,11 +90,6 @@ def test_batchify_keeps_each_stream_in_order(length, batch):
     streams = batchify(tokens, batch)
     assert streams.shape == (length // batch, batch)
     assert torch.equal(streams.t().reshape(-1), tokens[: streams.numel()])
-
-
-def test_unigram_perplexity_of_even_text_is_its_types():
-    tokens = torch.arange(10).repeat(50)
-    assert unigram_perplexity(tokens, tokens, 10) == pytest.approx(10)
 
 
 def test_fetch_brings_the_files_once(tiny, tmp_path):

@@ -12,13 +12,13 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from distributed import KilledWorker
 from listeners import beyond_loopback, listeners
 
 from repro.cli import main
 from repro.configs.registry import find
 from repro.errors import ReproError, UsageError
 from repro.execution import cluster, runner, tls, workers
-from repro.execution.board import Attempt
 from repro.recipe import run_recipe
 from repro.runs import run as runs
 from repro.runs import states
@@ -108,14 +108,18 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
 def test_a_run_that_kills_every_worker_has_failed(folder):
     run = runs.open_run(find("cifar10-search"), "smoke", TINY)
     (job,) = runner.plan([(find("cifar10-search"), TINY)], "smoke", with_needs=False)
-    error = type("KilledWorker", (Exception,), {})
-    attempt = Attempt(job, SimpleNamespace(status="error", exception=error), cluster._done(job))
-    board = cluster.Board([job], "the command", None, [], client=None)
-    (run.path / "checkpoint.pt").touch()
-    board.take_in(attempt)
-    assert (job.outcome, board.waiting) == ("", [job])  # there is a new checkpoint
-    attempt.detail = cluster._done(job)
-    board.take_in(attempt)
+    getting_on = iter([True, False])
+
+    def die():
+        if next(getting_on):
+            (run.path / "checkpoint.pt").touch()
+        raise KilledWorker("the run", None, workers.DEATHS)
+
+    asked = []
+    task = SimpleNamespace(result=die)
+    client = SimpleNamespace(submit=lambda *what, **options: asked.append(what) or task, status="running")
+    cluster.Board([job], "the command", None, [], client=client).work(job)
+    assert len(asked) == 2  # once more after a new checkpoint
     assert job.outcome == "failed"
     assert str(states.state(run)) == f"failed, {job.message}"
 
@@ -251,15 +255,15 @@ def test_workers_that_would_give_other_numbers_are_refused(folder, answer, threa
     folder.mkdir()
     if message:
         with pytest.raises(ReproError, match=message):
-            cluster.refuse_strangers(Client())
+            cluster.check_workers(Client())
     else:
-        cluster.refuse_strangers(Client())
+        cluster.check_workers(Client())
     assert not list(folder.iterdir())
 
 
 def test_a_worker_of_another_version_runs_nothing(folder):
     with pytest.raises(ReproError, match="package is not that of the one who asked"):
-        cluster.work(cluster.Order("bilevel-toy", "smoke", {}, "", {}, "other"))
+        cluster.work("bilevel-toy", "smoke", {}, "", {}, "other")
     assert not folder.exists()
 
 

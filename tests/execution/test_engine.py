@@ -13,7 +13,7 @@ from repro.errors import ReproError, line
 from repro.execution import engine, runner
 from repro.execution.engine import executed
 from repro.runs.run import open_run
-from repro.settings import NOTEBOOKS
+from repro.settings import NOTEBOOKS, ROOT
 
 TOY = "00_bilevel_toy.ipynb"
 
@@ -44,6 +44,19 @@ def test_run_is_executed_once_and_then_left_alone(folder, capfd):
     assert main(["run", "bilevel-toy", "-p", "steps=7"]) == 0
     assert "nothing to do: all 1 runs are done" in capfd.readouterr().out
     assert (path / "notebook.ipynb").stat().st_mtime_ns == before
+
+
+def test_the_kernel_imports_its_starters_package_first_wherever_it_is_started(folder, monkeypatch):
+    """In the root of a checkout too: else a run there would compute with the installed package's code."""
+    source = folder / "notebooks" / TOY
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(PATH)]))
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    engine.execute(source, folder / "executed.ipynb", {}, {})
+    assert f"first {ROOT}, safe 1" in (folder / "executed.ipynb").read_text()
+
+
+PATH = "import sys\n\nprint(f'first {sys.path[0]}, safe {sys.flags.safe_path:d}')"
 
 
 def test_result_made_elsewhere_is_read_not_computed(folder):

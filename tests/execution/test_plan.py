@@ -12,7 +12,7 @@ from repro.configs import hours, profiles
 from repro.configs.record import KINDS
 from repro.configs.registry import EXPERIMENTS, find
 from repro.configs.spos_networks import SposSupernet
-from repro.execution import plan, runner, schedule
+from repro.execution import plan, runner
 from repro.results import published
 from repro.results.rows import ROWS
 from repro.runs import run as runs
@@ -94,8 +94,8 @@ def test_the_readme_says_what_the_plan_says():
     rows = [re.findall(r"[\d.]+", line) for line in text.splitlines() if line.startswith("|")]
     counts, _, until, least = (list(map(float, row)) for row in rows)
     for count, days, bound in zip(counts, until, least, strict=True):
-        assert days == pytest.approx(schedule.makespan(schedule.simulate(left, int(count))) / 24, rel=2e-3)
-        assert bound == pytest.approx(schedule.lower_bound(left, int(count)) / 24, rel=2e-3)
+        assert days == pytest.approx(plan.makespan(plan.simulate(left, int(count))) / 24, rel=2e-3)
+        assert bound == pytest.approx(plan.lower_bound(left, int(count)) / 24, rel=2e-3)
 
 
 @pytest.mark.parametrize("table", ROWS)
@@ -115,7 +115,7 @@ def test_every_published_row_that_names_a_run_is_made_by_the_plan(table):
 def test_longest_paths_come_first_and_needs_before():
     jobs = runner.plan(profiles.plan("paper"), "paper", with_needs=True)
     ranked = plan.ranked(jobs)
-    left = schedule.remaining(plan.tasks(jobs, plan.estimates(jobs)))
+    left = plan.remaining(plan.tasks(jobs, plan.estimates(jobs)))
     assert all(left[one.run.path] >= left[other.run.path] for one, other in pairwise(ranked))
     places = {job.run.path: place for place, job in enumerate(ranked)}
     assert all(places[need] < places[job.run.path] for job in jobs for need in job.needs)

@@ -85,12 +85,15 @@ def test_results_are_those_of_runs_alone(tmp_path, monkeypatch):
 
 
 def started(monkeypatch, requests, at_once=None, failing=()):
-    """The names of the runs as they began (+) and ended (-), where each takes a moment."""
+    """The names of the runs as they began (+) and ended (-), where each takes as long as others begin."""
     events = []
 
     def attempt(job, command, execution):
         events.append(f"+{job.run.path.name}")
-        time.sleep(0.02)
+        seen = 0
+        while seen < len(events):  # others still begin
+            seen = len(events)
+            time.sleep(0.1)
         job.outcome = "failed" if job.run.path.name in failing else "ran"
         events.append(f"-{job.run.path.name}")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.execution.schedule import Task, critical_path, lower_bound, makespan, remaining, simulate
+from repro.execution.plan import Task, critical_path, lower_bound, makespan, remaining, simulate
 
 
 @st.composite

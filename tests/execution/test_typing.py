@@ -15,7 +15,8 @@ from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import arguments, completion, plan, runner
 from repro.report import pages, typeset
 from repro.runs import removal
-from repro.runs.run import lock, open_run
+from repro.runs.locks import lock
+from repro.runs.run import open_run
 from repro.settings import NOTEBOOKS
 from repro.training import fit
 

@@ -12,9 +12,9 @@ from interruptions import interrupted
 from repro.configs.registry import EXPERIMENTS, find
 from repro.darts.cnn.search import ImageSearch, SimultaneousSearch
 from repro.darts.cnn.search_network import SearchNetwork
+from repro.darts.discretise import random_conv_genotype
 from repro.errors import ReproError, UsageError
-from repro.experiments import cifar10_search, cifar10_selection
-from repro.experiments.cifar10_selection import random_genotype
+from repro.experiments import cifar10_cells, cifar10_search
 from repro.experiments.found import find_genotype
 from repro.spaces.genotypes import PUBLISHED, from_json, to_json
 from repro.training import checkpoints
@@ -105,10 +105,10 @@ def test_simultaneous_step_moves_both_along_one_gradient():
 
 def test_alpha_joins_the_optimizer_of_w_as_one_more_parameter():
     params = find("cifar10-joint").parameters.build({"lr": 0.1, "grad_clip": 0.5})
-    search, other = (searcher(SimultaneousSearch, clip=0.5) for _ in range(2))
+    search, other = (searcher(SimultaneousSearch, grad_clip=0.5) for _ in range(2))
     moved = [*search.network.weights(), *search.network.alphas]
     optimizer = cifar10_search.sgd(params, moved)
-    joined = SimultaneousSearch(search.network, optimizer, optimizer, clip=0.5)
+    joined = SimultaneousSearch(search.network, optimizer, optimizer, grad_clip=0.5)
     assert joined.optimizers == [optimizer]
     plain = torch.optim.SGD([*other.weights, *other.alphas], 0.1, 0.9, weight_decay=3e-4)
     for seed in range(3):
@@ -141,8 +141,8 @@ def test_interrupted_joint_search_ends_with_the_same_numbers(strategy, options, 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_random_cells_are_valid_and_reproducible(seed, nodes):
-    genotype = random_genotype(random.Random(seed), nodes)
-    assert genotype == random_genotype(random.Random(seed), nodes)
+    genotype = random_conv_genotype(random.Random(seed), nodes)
+    assert genotype == random_conv_genotype(random.Random(seed), nodes)
     assert from_json(to_json(genotype)) == genotype
     for edges in (genotype.normal, genotype.reduce):
         assert all(edges[i].source != edges[i + 1].source for i in range(0, len(edges), 2))
@@ -151,7 +151,7 @@ def test_random_cells_are_valid_and_reproducible(seed, nodes):
 
 def test_random_cells_reach_every_operation_and_source():
     dice = random.Random(0)
-    edges = [edge for _ in range(200) for edge in random_genotype(dice, 4).normal]
+    edges = [edge for _ in range(200) for edge in random_conv_genotype(dice, 4).normal]
     assert {edge.source for edge in edges} == set(range(5))
     assert len({edge.op for edge in edges}) == 7
 
@@ -176,7 +176,7 @@ def test_selection_takes_the_cell_with_the_lowest_error():
 def test_interrupted_selection_goes_on_with_the_next_cell():
     whole = run("cifar10-random", epochs=1, samples=3, nodes=1, **TINY)
     overrides = {"epochs": 1, "samples": 3, "nodes": 1, "momentum": 0.8999999999999999, **TINY}
-    with interrupted(cifar10_selection, "train_cell", at=2):
+    with interrupted(cifar10_cells, "train_cell", at=2):
         run("cifar10-random", **overrides)
     resumed = run("cifar10-random", **overrides)
     assert resumed.result["values"] == whole.result["values"]

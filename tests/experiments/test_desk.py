@@ -15,7 +15,7 @@ from repro.configs.registry import find
 from repro.data.images import Images
 from repro.errors import Diverged, UsageError
 from repro.experiments import spos_search
-from repro.report import ending
+from repro.report import run_report
 from repro.results import arms, claims
 from repro.runs import failure
 from repro.runs.identity import as_text, describe, identity, resolve
@@ -207,7 +207,7 @@ def test_a_notebook_ends_with_the_verdicts_that_its_run_counts_for(folder):
     assert claims.asking(open_run(find("ptb-eval"), "desk", {"genotype": "DARTS_V1_RNN"})) == []
     toy = open_run(find("bilevel-toy"), "desk", {})
     toy.finish(find("bilevel-toy").compute(toy.params, toy))
-    (row,) = ending.of_claims(toy, claims.asking(toy)).to_dict("records")
+    (row,) = run_report.of_claims(toy, claims.asking(toy)).to_dict("records")
     assert (row["line"].split(":")[0], row["verdict"], row["units"]) == ("D1", "holds", "1")
     assert row["effect, with its 97 % interval"].startswith("0.01 [0.01, 0.01] (distance")
 

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
+import stand_ins
 import torch
 from processes import together
 
@@ -243,7 +245,7 @@ def test_killed_process_is_told_and_the_run_goes_on_with_another_number(trained,
     run = subprocess.Popen([*command, "processes=2"], env=environment, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "killed").glob("*/*/metrics.jsonl")) and run.poll() is None:
         time.sleep(0.02)
-    workers = children(run.pid)
+    workers = children(run.pid)[-2:]  # behind multiprocessing's own
     os.kill(workers[1], signal.SIGKILL)
     _, error = run.communicate(timeout=60)
     assert run.returncode == 1
@@ -268,34 +270,33 @@ def run(tmp_path):
     return open_run(find("imagenet-eval"), "smoke", values)
 
 
-def test_processes_without_a_sign_of_life_are_ended(run, tmp_path, monkeypatch):
-    silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\nexec sleep 60\n")
-    silent.chmod(0o755)
-    monkeypatch.setattr(launcher.sys, "executable", str(silent))
+def test_processes_without_a_sign_of_life_are_ended(run, monkeypatch):
+    monkeypatch.setattr(launcher, "_process", stand_ins.sleep)
     monkeypatch.setattr(launcher, "PATIENCE", 0.3)
     monkeypatch.setattr(launcher, "GRACE", 0.1)
     began = time.monotonic()
     with pytest.raises(ReproError, match="showed no sign of life for 0.3 s; the same command goes on"):
         launcher.compute(run)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
-def test_processes_that_fail_are_quoted(run, tmp_path, monkeypatch):
-    script = tmp_path / "failing"
-    for said, message in {
-        "repro: the data are gone": "^the data are gone$",
-        "Traceback\n[rank1]: RuntimeError: odd": "ended early with RuntimeError: odd; .*failure.txt holds",
-        "nothing": "its processes ended early; .*failure.txt holds what they said, and the same command",
-    }.items():
-        script.write_text(f"#!/bin/sh\n[ $RANK = 1 ] && cat >&2 <<'END'\n{said}\nEND\nexit 1\n")
-        script.chmod(0o755)
-        monkeypatch.setattr(launcher.sys, "executable", str(script))
-        failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew
-        with pytest.raises(ReproError, match=message):
-            launcher.compute(run)
-        assert re.search(message, failure.read(run.path))
-        assert f"process 1:\n{said}" in (run.path / "failure.txt").read_text()
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ReproError("the data are gone"), "^the data are gone$"),
+        (RuntimeError("odd"), "ended early with RuntimeError: odd; .*failure.txt holds"),
+        (None, "its processes ended early; .*failure.txt holds what they said, and the same command"),
+    ],
+)
+def test_processes_that_fail_are_quoted(run, monkeypatch, error, message):
+    monkeypatch.setattr(launcher, "_process", partial(stand_ins.fail, error))
+    failure.keep(run.path, RuntimeError("connection closed by peer"))  # what the first process knew
+    with pytest.raises(ReproError, match=message):
+        launcher.compute(run)
+    assert re.search(message, failure.read(run.path))
+    text = (run.path / "failure.txt").read_text()
+    assert "process 1:\n" in text
+    assert error is None or "in planted\n    raise error\n" in text
 
 
 def test_more_processes_than_gpus_are_refused():

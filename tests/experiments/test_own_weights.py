@@ -10,7 +10,7 @@ from finished import run
 from repro.configs.references import reference
 from repro.configs.registry import find
 from repro.errors import ReproError
-from repro.experiments.spos_supernet import load_supernet
+from repro.experiments.spos_training import load_supernet
 from repro.originals.rnn import read_model
 from repro.runs.run import open_run
 from repro.training import checkpoints

@@ -15,18 +15,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from repro.cli import main
 from repro.configs.registry import find
 from repro.configs.spos_networks import SposRetrain, SposSupernet
+from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
-from repro.experiments import image_data, spos_correlation, spos_data, spos_search
+from repro.experiments import spos_correlation, spos_search
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_networks import build, choose
-from repro.experiments.spos_supernet import path_sampler
+from repro.experiments.spos_training import path_sampler
 from repro.runs import provenance
 from repro.runs.run import open_run
 from repro.spaces.nas_bench import MACRO_SPACE, kendall_tau
 from repro.spaces.space import Space
 from repro.spos.choice_blocks import ChoiceBlock
-from repro.spos.quantise import GIGA
-from repro.training import checkpoints
+from repro.training import acceleration, checkpoints
 
 COUNTS = Path(__file__).parents[1] / "reference" / "counts.json"
 TINY = {"images": 200, "batch": 20, "iterations": 3, "width": 0.5}
@@ -228,14 +228,14 @@ def test_networks_train_and_are_judged_and_timed_as_the_parameters_ask(precision
 
     def computes(name, **parameters):
         seen.clear()
-        with mock.patch.object(spos_data, "lay_out", wraps=spos_data.lay_out) as lay_out:
+        with mock.patch.object(acceleration, "lay_out", wraps=acceleration.lay_out) as lay_out:
             finished = run(name, **parameters, **asked)
         assert {call.args[0] for call in lay_out.call_args_list} == {"off"}
         assert provenance.read(finished.path)["precision"] == precision
         return set(seen)
 
     monkeypatch.setattr(ChoiceBlock, "forward", watched)
-    monkeypatch.setattr(image_data, "precision", lambda asked, device: asked)
+    monkeypatch.setattr(acceleration, "precision", lambda asked, device: asked)
     asked = {"channels_last": "off"} | ({} if precision == "float32" else {"precision": precision})
     assert computes("spos-supernet", **SUPERNET) == {precision}
     supernet = NAMED if precision == "float32" else f"{NAMED},precision={precision}"

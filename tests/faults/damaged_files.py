@@ -75,7 +75,12 @@ def make_files(folder: Path) -> None:
     (folder / "gene.json").write_text("[0, 1, 2, 3]")
     values = CifarEval(**{name: int(TRAINING[name]) for name in ("channels", "cells")})
     network = EvaluationNetwork(
-        PUBLISHED["DARTS_V2"], channels=values.channels, classes=10, cells=values.cells, auxiliary=False, in_channels=1
+        PUBLISHED["DARTS_V2"],
+        channels=values.channels,
+        classes=10,
+        cells=values.cells,
+        auxiliary_head=False,
+        in_channels=1,
     )
     state = {name: released_view(network.state_dict(), place).clone() for name, place in places(network).items()}
     torch.save(state, folder / "cell.pt")

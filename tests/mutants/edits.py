@@ -88,14 +88,14 @@ EDITS = (
     Edit(
         "validation images are augmented",
         "experiments/cifar10_search.py",
-        "network, augment.normalise, device)",
-        "network, augment, device)",
+        "setup.laid_out(augment.normalise)",
+        "setup.laid_out(augment)",
         SEARCH,
     ),
     Edit(
         "w is not clipped",
         "darts/cnn/search.py",
-        "clip_gradients(self.clipped, self.clip)",
+        "clip_gradients(self.clipped, self.grad_clip)",
         "clip_gradients(self.clipped, 1e9)",
         SEARCH,
     ),
@@ -137,7 +137,13 @@ EDITS = (
         SEARCH,
     ),
     Edit("the implicit term is added", "darts/bilevel.py", "tuple(d - i for", "tuple(d + i for", SEARCH),
-    Edit("the implicit term without xi", "darts/bilevel.py", "xi * coefficient * term", "coefficient * term", SEARCH),
+    Edit(
+        "the implicit term without xi",
+        "darts/bilevel.py",
+        'sgd["xi"] * coefficient * term',
+        "coefficient * term",
+        SEARCH,
+    ),
     Edit("a forward difference", "darts/bilevel.py", "shift, alpha=2)", "shift, alpha=1)", SEARCH),
     Edit("half the difference's step", "darts/bilevel.py", "(p - m) / (2 * step)", "(p - m) / step", SEARCH),
     Edit(
@@ -171,63 +177,69 @@ EDITS = (
     # cells trained from scratch
     Edit(
         "drop path is never scheduled",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "params.drop_path_rate * epoch.index / params.epochs",
         "params.drop_path_rate",
         EVAL,
     ),
     Edit(
         "drop path is never set",
-        "experiments/cifar10_eval.py",
-        "        network.set_drop_path(params.drop_path_rate * epoch.index / params.epochs)\n",
+        "experiments/cifar10_cells.py",
+        "        network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)\n",
         "",
         EVAL,
     ),
-    Edit("the rate never falls", "experiments/cifar10_eval.py", "        schedule.step()\n", "        pass\n", EVAL),
+    Edit("the rate never falls", "experiments/cifar10_cells.py", "        schedule.step()\n", "        pass\n", EVAL),
     Edit(
         "no auxiliary head",
-        "experiments/cifar10_eval.py",
-        "auxiliary=params.auxiliary_weight > 0",
-        "auxiliary=False",
+        "experiments/cifar10_cells.py",
+        "auxiliary_head=params.auxiliary_weight > 0",
+        "auxiliary_head=False",
         EVAL,
     ),
     Edit(
         "clip and auxiliary weight are swapped",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "params.grad_clip, params.auxiliary_weight",
         "params.auxiliary_weight, params.grad_clip",
         EVAL,
     ),
-    Edit("no decay", "experiments/cifar10_eval.py", ", weight_decay=params.weight_decay)", ")", EVAL),
+    Edit("no decay", "experiments/cifar10_cells.py", ", weight_decay=params.weight_decay)", ")", EVAL),
     Edit(
         "no cutout",
-        "experiments/cifar10_eval.py",
-        "augmentation(params, images, params.cutout)",
-        "augmentation(params, images)",
+        "experiments/cifar10_cells.py",
+        "last=held_out)\n    augment = augmentation(params, images, params.cutout)",
+        "last=held_out)\n    augment = augmentation(params, images)",
         EVAL,
     ),
     Edit(
         "the test error of training images",
-        "experiments/cifar10_eval.py",
+        "experiments/cifar10_cells.py",
         "images.x_test, images.y_test",
         "images.x_train, images.y_train",
         EVAL,
     ),
     Edit(
-        "test images are augmented", "experiments/cifar10_eval.py", 'augment.normalise, "test"', 'augment, "test"', EVAL
+        "test images are augmented",
+        "experiments/cifar10_cells.py",
+        'augment.normalise, "test"',
+        'augment, "test"',
+        EVAL,
     ),
     Edit(
         "the auxiliary loss is dropped",
         "training/classifier.py",
-        "loss + self.auxiliary * cross_entropy(side, labels, label_smoothing=self.label_smoothing)",
+        "loss + self.auxiliary_weight * cross_entropy(side, labels, label_smoothing=self.label_smoothing)",
         "loss",
         EVAL,
     ),
-    Edit("the auxiliary loss has weight 1", "training/classifier.py", "loss + self.auxiliary * ", "loss + ", EVAL),
+    Edit(
+        "the auxiliary loss has weight 1", "training/classifier.py", "loss + self.auxiliary_weight * ", "loss + ", EVAL
+    ),
     Edit(
         "nothing is clipped",
         "training/classifier.py",
-        "        clip_gradients(self.network.parameters(), self.clip)\n",
+        "        clip_gradients(self.network.parameters(), self.grad_clip)\n",
         "",
         EVAL,
     ),
@@ -236,21 +248,21 @@ EDITS = (
     # selection
     Edit(
         "scored on the half that trained",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "evaluate(network, valid.x, valid.y,",
         "evaluate(network, train.x, train.y,",
         SELECT,
     ),
     Edit(
         "trained on the half that scores",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "train_cell(params, part, network, train, augment)",
         "train_cell(params, part, network, valid, augment)",
         SELECT,
     ),
     Edit(
         "cells from other starts",
-        "experiments/cifar10_selection.py",
+        "experiments/cifar10_cells.py",
         "        devices.seed_everything(params.seed)\n",
         "",
         SELECT,
@@ -278,9 +290,9 @@ EDITS = (
     ),
     Edit(
         "none is drawn",
-        "experiments/cifar10_selection.py",
-        "SEARCH_OPERATIONS[1:]",
-        "SEARCH_OPERATIONS",
+        "darts/discretise.py",
+        "dice.choice(space.operations[1:])",
+        "dice.choice(space.operations)",
         "cifar10-random",
     ),
     Edit(
@@ -295,8 +307,8 @@ EDITS = (
     Edit(
         "no label smoothing",
         "experiments/imagenet.py",
-        "params.auxiliary_weight, params.label_smoothing, bf16",
-        "params.auxiliary_weight, 0.0, bf16",
+        "params.auxiliary_weight, params.label_smoothing)",
+        "params.auxiliary_weight, 0.0)",
         PICTURES,
     ),
     Edit(
@@ -307,15 +319,15 @@ EDITS = (
         PICTURES,
     ),
     # recurrent cells
-    Edit("alpha is not decayed", "experiments/ptb_search.py", ", weight_decay=params.alpha_weight_decay", "", PTB),
+    Edit("alpha is not decayed", "experiments/language.py", ", weight_decay=params.alpha_weight_decay", "", PTB),
     Edit(
-        "w is not decayed", "experiments/ptb_search.py", "params.lr, weight_decay=params.weight_decay", "params.lr", PTB
+        "w is not decayed", "experiments/language.py", "params.lr, weight_decay=params.weight_decay", "params.lr", PTB
     ),
     Edit(
         "clip and TAR are swapped",
-        "experiments/ptb_search.py",
-        "params.grad_clip, params.tar",
-        "params.tar, params.grad_clip",
+        "experiments/language.py",
+        "params.grad_clip, params.tar),\n",
+        "params.tar, params.grad_clip),\n",
         PTB,
     ),
     Edit(
@@ -326,7 +338,9 @@ EDITS = (
         PTB,
     ),
     Edit("the rate does not follow the window", "darts/rnn/search.py", "search.lr * length / bptt", "search.lr", PTB),
-    Edit("alpha's clip is dropped", "darts/rnn/search.py", '            "clip": self.descent.grad_clip,\n', "", PTB),
+    Edit(
+        "alpha's clip is dropped", "darts/rnn/search.py", '            "grad_clip": self.descent.grad_clip,\n', "", PTB
+    ),
     Edit(
         "the embedding moves",
         "darts/rnn/search.py",
@@ -347,8 +361,8 @@ EDITS = (
     Edit(
         "the last weights are tested",
         "darts/rnn/training.py",
-        '            _copy(self.best["weights"], self.weights)\n',
-        "            pass\n",
+        'torch._foreach_copy_(self.weights, self.best["weights"])',
+        "pass",
         MODEL,
     ),
     Edit(
@@ -386,12 +400,12 @@ EDITS = (
     ),
     Edit(
         "held-out images train",
-        "experiments/spos_supernet.py",
+        "experiments/spos_training.py",
         "data.stream(train))",
         "data.stream(torch.arange(len(data.labels))))",
         SUPERNET,
     ),
-    Edit("always uniform", "experiments/spos_supernet.py", 'if params.sampling == "uniform":', "if True:", SUPERNET),
+    Edit("always uniform", "experiments/spos_training.py", 'if params.sampling == "uniform":', "if True:", SUPERNET),
     Edit(
         "BatchNorm is not recalibrated",
         "spos/path_training.py",
@@ -428,7 +442,7 @@ EDITS = (
     ),
     Edit(
         "no last pass for BatchNorm",
-        "experiments/spos_supernet.py",
+        "experiments/spos_training.py",
         "steps = params.iterations + last_steps",
         "steps = params.iterations",
         RETRAIN,

@@ -62,7 +62,7 @@ def test_every_operation_is_read_in_the_released_naming(genotype):
     plain = plain_networks.evaluation_network(genotype, channels=4, cells=3)
     for value in plain.state_dict().values():
         value.copy_(0.5 + torch.rand_like(value) if value.ndim == 1 else value)  # BatchNorm as it never starts
-    network = EvaluationNetwork(genotype, channels=4, cells=3, auxiliary=False)
+    network = EvaluationNetwork(genotype, channels=4, cells=3, auxiliary_head=False)
     state = {name: value for name, value in plain.state_dict().items() if "num_batches" not in name}
     assert set(places(network)) == set(state)
     load_released(network, state)
@@ -84,7 +84,7 @@ def test_a_checkpoint_is_read_with_or_without_its_wrappings(tmp_path):
         assert set(found) == set(state)
         load_released(nasnet(), found)
     torch.save(state, path, _use_new_zipfile_serialization=False)
-    load_released(nasnet(auxiliary=False), read_state_dict(path))  # the head is left out
+    load_released(nasnet(auxiliary_head=False), read_state_dict(path))  # the head is left out
 
 
 @pytest.mark.parametrize(

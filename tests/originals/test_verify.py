@@ -123,9 +123,9 @@ def plain_search(config):
 
     adam = torch.optim.Adam(alphas, 0.01, (0.5, 0.9), weight_decay=0.1)
     free = copy.deepcopy((plain, sgd, adam))
-    paper.search_step(*free, train, valid, clip=math.inf)
+    paper.search_step(*free, train, valid, grad_clip=math.inf)
     arrays["after_step/grad_norm"] = torch.cat([value.grad.flatten() for value in free[0].parameters()]).norm()
-    paper.search_step(plain, sgd, adam, train, valid, clip=0.5)
+    paper.search_step(plain, sgd, adam, train, valid, grad_clip=0.5)
     cells("after_step/alphas_", alphas)
     arrays["after_step/weight_norms"] = torch.stack([value.norm() for value in w.values()])
     arrays["after_step/weight_sums"] = torch.stack([value.sum() for value in w.values()])

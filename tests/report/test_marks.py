@@ -4,10 +4,10 @@ import html
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from report import test_plots
+from report import test_figures
 
 from repro.configs.registry import find
-from repro.report import cells, figures, film, marks
+from repro.report import figures_training, film, graphs, style
 from repro.runs.run import open_run
 from repro.spaces.genotypes import PUBLISHED, to_json
 
@@ -29,9 +29,9 @@ def published(tmp_path, monkeypatch):
 
 
 def test_every_form_of_a_figure_has_the_mark(smoke, published, tmp_path):
-    draw = lambda: figures.search_curve(test_plots.METRICS)
+    draw = lambda: figures_training.curves(test_figures.METRICS)
     for name, run in (("none", None), ("published", published), ("smoke", smoke)):
-        figures.save(draw(), tmp_path / name, run)
+        style.save(draw(), tmp_path / name, run)
     for extension in ("svg", "pdf", "png"):
         files = [tmp_path / f"{name}.{extension}" for name in ("none", "published", "smoke")]
         none, other, marked = (file.read_bytes() for file in files)
@@ -42,8 +42,8 @@ def test_every_form_of_a_figure_has_the_mark(smoke, published, tmp_path):
 
 @pytest.mark.parametrize("number", range(7))
 def test_a_mark_covers_nothing(number, smoke):
-    figure = list(test_plots.figures())[number]
-    share = marks.in_figure(figure, smoke)
+    figure = list(test_figures.figures())[number]
+    share = style.mark_figure(figure, smoke)
     figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -55,28 +55,28 @@ def test_a_mark_covers_nothing(number, smoke):
 
 
 def test_a_long_mark_is_broken_into_lines(smoke, monkeypatch):
-    monkeypatch.setattr(marks, "mark", lambda run: "one=1, " * 60)
-    figure = figures.search_curve(test_plots.METRICS)
+    monkeypatch.setattr(style, "mark", lambda run: "one=1, " * 60)
+    figure = figures_training.curves(test_figures.METRICS)
     height = figure.get_figheight()
-    marks.in_figure(figure, smoke)
+    style.mark_figure(figure, smoke)
     (text,) = figure.texts
     assert text.get_text().count("\n") + 1 > 2
     assert figure.get_figheight() - height > 0.13 * 3
 
 
 def test_graphs_have_the_mark(smoke, published, tmp_path):
-    cells.save(PUBLISHED["DARTS_V2"], tmp_path / "cell", smoke)
+    graphs.save_cells(PUBLISHED["DARTS_V2"], tmp_path / "cell", smoke)
     for cell in ("normal", "reduce"):
         assert WORDS in html.unescape((tmp_path / f"cell-{cell}.svg").read_text())
     for name, run in (("none", None), ("published", published)):
-        cells.save_graph(cells.network_graph(3, 4, 8), tmp_path / name, run)
+        style.save_graph(graphs.network_graph(3, 4, 8), tmp_path / name, run)
     assert (tmp_path / "none.svg").read_text() == (tmp_path / "published.svg").read_text()
 
 
 def test_a_mark_with_quotes_is_still_a_graph(smoke, tmp_path, monkeypatch):
-    monkeypatch.setattr(marks, "mark", lambda run: 'genotype="a\\b".json')
-    source = marks.in_graph(cells.network_graph(3, 4, 8), smoke)
-    (file,), reason = cells.render(source, tmp_path / "network")
+    monkeypatch.setattr(style, "mark", lambda run: 'genotype="a\\b".json')
+    source = style.marked_graph(graphs.network_graph(3, 4, 8), smoke)
+    (file,), reason = style.render(source, tmp_path / "network")
     assert (file.suffix, reason) == (".svg", None)
     assert "a\\b" in file.read_text()
 

@@ -89,7 +89,7 @@ def published(table):
 
 def test_the_papers_effects_are_differences_of_published_numbers():
     error = {row["architecture"]: float(row["test_error_percent"]) for row in published("darts_table1_cifar10")}
-    error |= {row["strategy"]: float(row["test_error_percent"]) for row in published("darts_ablations")}
+    error |= {row["architecture"]: float(row["test_error_percent"]) for row in published("darts_ablations")}
     ptb = {row["architecture"]: float(row["test_perplexity"]) for row in published("darts_table2_ptb")}
     wikitext = {row["architecture"]: float(row["test_perplexity"]) for row in published("darts_table4_wikitext2")}
     days = {row["architecture"]: row["search_gpu_days"] for row in published("darts_table1_cifar10")}
@@ -97,7 +97,8 @@ def test_the_papers_effects_are_differences_of_published_numbers():
     first, second = error["DARTS-1st+cutout"], error["DARTS-2nd+cutout"]
     rivals = error["NASNet-A+cutout(their setup)"], error["AmoebaNet-A+cutout(their setup)"]
     random = error["Random(best of 24)+cutout"]
-    spos = {row["model"]: row["top1_percent"] for row in published("spos_tables") if "ResNet" not in row["model"]}
+    tables = (published(f"spos_{name}") for name in ("blocks", "channels", "released"))
+    spos = {row["architecture"]: row["top1_percent"] for table in tables for row in table}
     block = float(spos["SPOS block search"])
     papers = {
         "D2a": first - second,
@@ -119,8 +120,9 @@ def test_the_papers_effects_are_differences_of_published_numbers():
         "S5": float(spos["SPOS block + channel search"]) - block,
         "S9a": 63 / 24,  # SPOS, Table 7: memory of FBNet, which trains the whole mixture, over one path's
     }
-    bits = [float(row["top1_percent"]) for row in published("spos_tables") if "ResNet-18" in row["model"]]
-    names = [row["model"].split()[1] for row in published("spos_tables") if "ResNet-18" in row["model"]]
+    smaller = [row for row in published("spos_bits") if "ResNet-18" in row["architecture"]]
+    bits = [float(row["top1_percent"]) for row in smaller]
+    names = [row["architecture"].split()[1] for row in smaller]
     uniform = [bits[names.index(f"{b}W{b}A")] for b in (2, 3, 4)]
     found = [value for name, value in zip(names, bits, strict=True) if name == "searched"]
     papers |= {f"S6{line}": f - u for line, f, u in zip("abc", found, uniform, strict=True)}
@@ -232,7 +234,7 @@ def test_the_two_widths_are_those_around_the_number_of_parameters(size, channels
     from repro.darts.complexity import count_parameters
 
     def count(name, width):
-        return count_parameters(EvaluationNetwork(PUBLISHED[name], channels=width, cells=cells, auxiliary=False))
+        return count_parameters(EvaluationNetwork(PUBLISHED[name], channels=width, cells=cells, auxiliary_head=False))
 
     wanted = count("DARTS_V2", channels)
     for line in ("D6a1", "D6a2"):

@@ -5,7 +5,7 @@ import torch
 from finished import run
 
 from repro.configs.registry import find
-from repro.report import figures_others, figures_spos, sections
+from repro.report import figures_spos, figures_training, sections
 from repro.results import others
 from repro.runs.run import open_run
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
@@ -39,7 +39,7 @@ def test_a_run_of_the_paper_s_size_stands_beside_them_while_it_is_under_way(tmp_
     *theirs, ours = others.ANCHORS[0].curves()
     assert ours == others.Curve(started.name, (57.5,), True)
     assert not any(curve.ours for curve in theirs)
-    figure = figures_others.errors([*theirs, ours], "title")
+    figure = figures_training.errors([*theirs, ours], "title")
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines][-1] == [57.5]
     assert f"{started.name}: 57.5 % after 1" in figure.get_label()
 

@@ -13,7 +13,7 @@ from repro.configs import profiles
 from repro.configs.references import Reference
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import UsageError
-from repro.report import ending, report, sections, summary, tables
+from repro.report import report, run_report, sections, style, summary, tables
 from repro.results import compare, published, standing
 from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import states
@@ -281,20 +281,22 @@ def test_a_run_of_a_profile_that_there_is_no_more_is_told(folder):
 
 def test_a_notebook_ends_with_the_rows_of_its_table_and_what_may_be_said(monkeypatch):
     shown = []
-    monkeypatch.setattr(ending, "show_bundle", lambda bundle: shown.append(bundle["text/markdown"]))
+    monkeypatch.setattr(style, "show", lambda bundle: shown.extend(filter(None, [bundle.get("text/markdown")])))
     smoke = finished("wikitext2-eval", "smoke")
-    frame = ending.beside_paper(smoke).set_index("architecture")
+    frame = run_report.beside_paper(smoke).set_index("architecture")
     assert frame.index.tolist() == ["ENAS (their setup)", "DARTS", "this run (wikitext2-eval/smoke)"]
     assert frame.iloc[-1]["test perplexity", "difference"] == "other data"
-    ending.show(smoke)
+    assert not {tables.RUNS, tables.SOURCE} & {*frame}
+    run_report.show(smoke)
     assert shown == ["> wikitext2-eval: smoke · english. Not the paper's protocol on its data: no reproduction."]
     ablation = finished("cifar10-eval", **ROWS["darts_ablations"]["deeper-search"].changes)
-    frame = ending.beside_paper(ablation).set_index("architecture")
+    frame = run_report.beside_paper(ablation).set_index("architecture")
     assert frame.iloc[-1]["test error (%)", "difference"] == "+17.12"
-    ending.show(ablation)
+    run_report.show(ablation)
     assert len(shown) == 1
-    assert list(ending.beside_paper(finished("spos-retrain", depth=18))["architecture"])[-1].startswith("this run (")
-    assert "this run (smoke, order=1)" in ending.beside_paper(finished("cifar10-search", "smoke", order=1))
+    last = run_report.beside_paper(finished("spos-retrain", depth=18))["architecture"].iloc[-1]
+    assert last.startswith("this run (")
+    assert "this run (smoke, order=1)" in run_report.beside_paper(finished("cifar10-search", "smoke", order=1))
 
 
 def test_a_table_is_complete_with_every_row_and_seed_as_published():
@@ -330,6 +332,6 @@ def test_what_is_as_published_is_drawn_last_over_what_is_not(tmp_path):
 
 def test_a_page_says_what_its_numbers_are():
     words = "'s protocol on the paper's data"
-    assert report._standing(finished("cifar10-eval")) == f"the paper{words}"
-    assert report._standing(finished("cifar10-eval", epochs=2)) == f"its numbers are not made by the paper{words}"
-    assert report._standing(finished("cifar10-eval", "smoke")).startswith("a first look on data that ships")
+    assert report._says(finished("cifar10-eval")) == f"the paper{words}"
+    assert report._says(finished("cifar10-eval", epochs=2)) == f"its numbers are not made by the paper{words}"
+    assert report._says(finished("cifar10-eval", "smoke")).startswith("a first look on data that ships")

@@ -115,7 +115,7 @@ def test_a_notebook_that_cannot_be_read_is_a_page_that_says_so(tmp_path):
         with snapshot.taken():
             (opened,) = [each for each in states.survey().runs if each.path == run]
             make_folder(tmp_path / f"{number}" / "notebooks")
-            page, source = report.publish(opened, tmp_path / "none", tmp_path / f"{number}")
+            page, source = report.export(opened, tmp_path / "none", tmp_path / f"{number}")
         text = (tmp_path / f"{number}" / page).read_text()
         assert ("its executed notebook cannot be shown" in text) == (content is not None)
         assert nbformat.read(tmp_path / f"{number}" / source, as_version=4).cells
@@ -232,7 +232,7 @@ def test_nothing_that_a_run_holds_is_executed_or_fetched(monkeypatch, tmp_path, 
     with snapshot.taken():
         _, whole = foreign.made(monkeypatch, tmp_path / "report")
         opened = next(run for run in states.survey().runs if run.path == runs[0])
-        place, _ = report.publish(opened, tmp_path / "none", make_folder(tmp_path / "aside" / "notebooks").parent)
+        place, _ = report.export(opened, tmp_path / "none", make_folder(tmp_path / "aside" / "notebooks").parent)
     own = (tmp_path / "aside" / place).read_text()
     assert "cannot be shown" not in own
     assert count > 400

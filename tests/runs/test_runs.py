@@ -76,7 +76,7 @@ def test_metrics_leave_out_a_line_cut_short():
 def test_second_writer_is_told_who_holds_the_run(monkeypatch):
     run = runs.open_run(find("bilevel-toy"), "smoke", {})
     script = (
-        "import sys, pathlib\nfrom repro.runs.run import lock\n"
+        "import sys, pathlib\nfrom repro.runs.locks import lock\n"
         "with lock(pathlib.Path(sys.argv[1]), 0):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(run.path / ".lock")]

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from repro.errors import ReproError, UsageError
 from repro.spaces.space import BLOCKS, WIDTHS
 from repro.spos.choice_blocks import ChoiceNetwork, Layout, bgr_255, load_released, search_space
-from repro.spos.network import Branch, Conv, Norm
+from repro.spos.network import Branch, Conv, SlicedNorm
 from repro.training.checkpoints import read_state_dict
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -81,7 +81,7 @@ def test_the_stand_alone_network_computes_what_the_supernet_computes(wide):
 def test_a_sliced_norm_is_a_norm_of_its_first_channels():
     x = torch.randn(4, 3, 5, 5)
     for momentum in (0.1, None):
-        whole, part = Norm(3, momentum=momentum), Norm(7, momentum=momentum)
+        whole, part = SlicedNorm(3, momentum=momentum), SlicedNorm(7, momentum=momentum)
         for _ in range(3):
             x = x + 1
             assert torch.equal(whole(x), part(x))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from repro.errors import ReproError, UsageError
 from repro.spaces.space import Budget, Cost, Space
 from repro.spos import plain
-from repro.spos.evolution import Settings, State, generation, propose, random_gene, remembered, search
+from repro.spos.evolution import SearchState, Settings, generation, propose, random_gene, remembered, search
 
 SPACE = Space(20, {"block": ("a", "b", "c", "d")})  # 4^20 networks
 TABLE = np.random.default_rng(5).integers(1, 100, (20, 4))
@@ -49,7 +49,7 @@ def test_it_finds_the_constrained_optimum():
 def test_every_generation_is_that_of_algorithm_1(share):
     """Of the same random numbers, under a constraint that half of all paths break, and under none."""
     budget = Budget(COST, COST.fixed + 2 * share * TABLE.mean(axis=1).sum())
-    state, scores = State(8), {}
+    state, scores = SearchState(8), {}
     numbers = {
         name: value for name, value in vars(SMALL).items() if name in ("population", "parents", "mutation", "crossover")
     }
@@ -148,17 +148,8 @@ def test_a_search_killed_at_any_candidate_replays_to_the_same_end(survived):
     assert len(calls) == 48 - survived
 
 
-def test_a_state_survives_json_and_goes_on():
-    state = State(4)
-    for _ in range(2):
-        state = generation(state, score, SPACE, SMALL)
-    again = State.from_json(json.loads(json.dumps(state.to_json())))
-    assert again == state
-    assert generation(again, score, SPACE, SMALL) == generation(state, score, SPACE, SMALL)
-
-
 def test_seeds_differ():
-    assert propose(State(0), SPACE, SMALL, []) != propose(State(1), SPACE, SMALL, [])
+    assert propose(SearchState(0), SPACE, SMALL, []) != propose(SearchState(1), SPACE, SMALL, [])
 
 
 def test_settings_that_do_not_go_together_are_refused():

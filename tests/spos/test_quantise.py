@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
 from repro.spos.quantise import (
-    GIGA,
-    RESNET18,
-    RESNET34,
+    RESNETS,
     QuantisedResNet,
     ResidualLayout,
     quantise_activations,
@@ -81,7 +80,7 @@ def test_32_bits_are_full_precision():
     assert torch.equal(quantise_activations(X, torch.tensor(1.0), 32), X.relu())
 
 
-@pytest.mark.parametrize(("layout", "oracle"), [(RESNET18, "resnet18"), (RESNET34, "resnet34")])
+@pytest.mark.parametrize(("layout", "oracle"), [(RESNETS[18], "resnet18"), (RESNETS[34], "resnet34")])
 def test_at_32_bits_and_width_1_it_is_torchvision_s_network(layout, oracle):
     """To rounding: its shortcuts take every second pixel first."""
     ours = QuantisedResNet(layout, [(32, 32)], [1.0], affine=True).double()
@@ -98,12 +97,12 @@ def test_at_32_bits_and_width_1_it_is_torchvision_s_network(layout, oracle):
 @pytest.mark.parametrize(
     ("layout", "bits", "giga"),
     [
-        (RESNET18, 2, 6.32),
-        (RESNET18, 3, 14.21),
-        (RESNET18, 4, 25.27),
-        (RESNET34, 2, 13.21),
-        (RESNET34, 3, 29.72),
-        (RESNET34, 4, 52.83),
+        (RESNETS[18], 2, 6.32),
+        (RESNETS[18], 3, 14.21),
+        (RESNETS[18], 4, 25.27),
+        (RESNETS[34], 2, 13.21),
+        (RESNETS[34], 3, 29.72),
+        (RESNETS[34], 4, 52.83),
     ],
 )
 def test_bitops_are_the_published_ones(layout, bits, giga):

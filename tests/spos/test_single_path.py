@@ -11,13 +11,15 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from repro.data.augment import Augment
-from repro.data.images import Batches, load_images
+from repro.data.batches import Batches
+from repro.data.draws import balanced_split
+from repro.data.images import load_images
 from repro.errors import UsageError
 from repro.spaces.space import WIDTHS, Cost, PathSampler
 from repro.spos import plain as paper
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
 from repro.spos.macro import MacroLayout, MacroNetwork
-from repro.spos.path_training import Judge, accuracy, balanced_split, measure_latency, path_training, recalibrate
+from repro.spos.path_training import PathJudge, accuracy, measure_latency, path_training, recalibrate
 from repro.spos.quantise import QuantisedResNet, ResidualLayout
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch
@@ -186,7 +188,7 @@ def test_a_candidate_s_score_depends_on_nothing_but_the_candidate(name):
     torch.manual_seed(0)
     network = NETWORKS[name]()
     x, y = batch(40)
-    judge = Judge(network, x[:20], x[20:], y[20:], plain, batch=10)
+    judge = PathJudge(network, x[:20], x[20:], y[20:], plain, batch=10)
     rng = np.random.default_rng(0)
     genes = [network.space.random(rng) for _ in range(5)]
     weights = [p.clone() for p in network.parameters()]
@@ -237,7 +239,7 @@ def test_in_bf16_networks_train_and_are_judged_with_weights_in_float32(name):
         assert {p.dtype for p in network.parameters()} == {torch.float32}
         x, y = batch(40)
         scores.append(
-            Judge(network, x[:20], x[20:], y[20:], plain, bf16, batch=10)(
+            PathJudge(network, x[:20], x[20:], y[20:], plain, bf16, batch=10)(
                 network.space.random(np.random.default_rng(0))
             )
         )
@@ -281,7 +283,7 @@ def test_a_supernet_learns_digits_and_its_candidates_differ():
     trainer = path_training(network, PathSampler(network.space, 0), 8 * len(batches), lr=0.3)
     rows = [train_epoch(trainer, batches, augment, Epoch(0)) for _ in range(8)]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-    judge = Judge(network, x[:512], images.x_train[held], images.y_train[held], augment.normalise)
+    judge = PathJudge(network, x[:512], images.x_train[held], images.y_train[held], augment.normalise)
     scores = [judge(gene) for gene in [(0,) * 4, (1,) * 4, (2,) * 4, (3,) * 4]]
     assert min(scores) > 15  # of 10 by chance, after a few seconds
     assert len(set(scores)) > 1

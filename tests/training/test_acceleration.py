@@ -2,21 +2,27 @@
 
 import copy
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 from torch.torch_version import TorchVersion
 
+from repro.configs.common import Accelerated
 from repro.darts.bilevel import finite_difference
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.cnn.search import ImageSearch, SimultaneousSearch
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.errors import ReproError
+from repro.runs import provenance
+from repro.runs.run import Run
 from repro.spaces.genotypes import PUBLISHED
 from repro.training import acceleration, cuda_graph, devices
 from repro.training.classifier import ImageTraining
-from repro.training.cuda_graph import Captured
+from repro.training.cuda_graph import Captured, Recorded, Refused
+from repro.training.setup import Setup
 
 CPU = torch.device("cpu")
 
@@ -149,7 +155,7 @@ def test_no_evaluation_step_asks_for_a_value():
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1).to("meta")
     network.drops_paths = True
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
-    training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+    training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
     for images, labels in (pair[0] for pair in batches(2, device=torch.device("meta"))):
         assert training.step(images, labels)[1].shape == (8, 10)
 
@@ -198,8 +204,7 @@ def test_a_replayed_step_may_move_w_and_alpha_by_one_optimizer():
     step = captured(fast, record_again)
     assert run(plain, plain.step, pairs) == run(fast, step, pairs)
     assert same(state(plain), state(fast))
-    assert step.checked
-    assert not step.given_up
+    assert isinstance(step.state, Recorded)
 
 
 @pytest.mark.parametrize("fault", ["raises", "astray"])
@@ -210,8 +215,10 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
         return lambda: step(given[1], given[1]), (torch.zeros(()), torch.zeros(8, 10))
 
     pairs, plain, fast = batches(6), search(1), search(1)
-    assert run(plain, plain.step, pairs) == run(fast, captured(fast, record), pairs)
+    step = captured(fast, record)
+    assert run(plain, plain.step, pairs) == run(fast, step, pairs)
     assert same(state(plain), state(fast))
+    assert isinstance(step.state, Refused)
     (line,) = capfd.readouterr().err.splitlines()
     reasons = ("operation not permitted when stream is capturing", "the recorded step went astray by")
     assert line.startswith(f"capture=auto: steps are launched one by one, because {reasons[fault == 'astray']}")
@@ -261,12 +268,12 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
         torch.manual_seed(0)
         network, recorded = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, in_channels=1), []
         optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9)
-        training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4)
+        training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4)
 
         def old_rate(*given):
-            network.drop_path.fill_(0.0)
+            network.drop_path_rate.fill_(0.0)
             taken = training.step(*given)
-            network.drop_path.fill_(0.5)
+            network.drop_path_rate.fill_(0.5)
             return taken
 
         def record(step, given):
@@ -276,7 +283,7 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
         step, losses = Captured(training.step, network, [optimizer], record) if captures else training.step, []
         for index, pair in enumerate(batches(10)):
             if index == 4:
-                network.set_drop_path(0.5)
+                network.set_drop_path_rate(0.5)
             losses.append(step(*pair[0])[0].item())
         return losses, len(recorded)
 
@@ -289,6 +296,37 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
 def test_a_cpu_needs_no_graph():
     searcher = search()
     assert cuda_graph.captured("auto", searcher.step, searcher.network, []) == searcher.step
+
+
+# ---- a recipe's setup
+
+
+@dataclass(frozen=True)
+class Compiled(Accelerated):
+    """Parameters of a recipe that may compile, and never captures."""
+
+    compile: str = "auto"
+
+
+@pytest.mark.parametrize(("kind", "compiles"), [(Accelerated, False), (Compiled, True)])
+def test_a_network_is_set_up_as_the_parameters_ask(kind, compiles, tmp_path, capfd):
+    """What they lack is not asked for, and so neither refused nor spoken of."""
+    searcher, params = search(), kind(precision="bf16")
+    provenance.begin(tmp_path)
+    setup = Setup(params, Run(tmp_path, "test", "smoke", params), searcher.network, differentiable_twice=True)
+    prepare = lambda images: images
+    assert (setup.device, setup.bf16, setup.laid_out(prepare)) == (CPU, False, prepare)
+    assert setup.captured(searcher.step, *searcher.optimizers) == searcher.step
+    assert provenance.read(tmp_path)["precision"] == "float32"
+    said = capfd.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["precision=bf16", *["compile=auto"] * compiles]
+
+
+def test_recipes_set_networks_up_in_one_place():
+    own = {"acceleration", "cuda_graph"}
+    for path in (Path(acceleration.__file__).parents[1] / "experiments").glob("*.py"):
+        imported = re.findall(r"^from repro\.training(?:\.(\w+))? import (.+)$", path.read_text(), re.MULTILINE)
+        assert not own & {name for module, names in imported for name in (module, *names.split(", "))}, path
 
 
 # ---- recomputation

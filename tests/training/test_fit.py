@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from repro.configs.common import Trained
-from repro.data.images import Batches
+from repro.data.batches import Batches
 from repro.errors import Diverged, ReproError
 from repro.runs.run import Run
 from repro.training import checkpoints
 from repro.training import fit as fitting
-from repro.training.classifier import Average
+from repro.training.classifier import LossAndErrors
 from repro.training.fit import Clock, Epoch, Values, fit
 
 STEPS = 3  # of an epoch
@@ -149,7 +149,7 @@ def test_sums_of_several_processes_are_added_up_where_one_goes_on(tmp_path):
     random_state = fitting.devices.random_state()
     processes = [{"parts": {"train": {"average": part}}, "random": random_state} for part in parts]
     within = {"steps": {"train": 1}, "ended": [], "seconds": 5.0, "processes": processes}
-    average = Average()
+    average = LossAndErrors()
     assert list(Epoch(0, run_in(tmp_path), within=within).steps("train", [1, 2], average=average)) == [1, 2]
     assert (average.loss.item(), average.wrong[1].item(), average.count) == (2.5, 6, 16)
 

@@ -20,7 +20,7 @@ from repro.recipe import run_recipe
 from repro.runs.run import open_run, read_run
 from repro.spaces.genotypes import PUBLISHED
 from repro.training import parallel
-from repro.training.classifier import Average, ImageTraining
+from repro.training.classifier import ImageTraining, LossAndErrors
 from repro.training.fit import Epoch
 
 # ---- BatchNorm
@@ -32,9 +32,9 @@ def normalise(x, gradient, differentiable_twice=True):
     network = nn.Sequential(nn.BatchNorm2d(3, dtype=torch.float64))
     nn.init.normal_(network[0].weight)
     parallel.synchronise(network, differentiable_twice=differentiable_twice)
-    part = parallel.mine(x).clone().requires_grad_()
+    part = parallel.own_part(x).clone().requires_grad_()
     y = network(part)
-    (slope,) = torch.autograd.grad((y * parallel.mine(gradient)).sum(), part, create_graph=True)
+    (slope,) = torch.autograd.grad((y * parallel.own_part(gradient)).sum(), part, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.pow(3).sum(), part)
     return y.detach(), slope.detach(), curvature, network.state_dict()
 
@@ -53,7 +53,7 @@ def test_batch_norm_takes_the_images_of_all_processes(tmp_path, images, count):
 
 def mix(x):
     """Moments of this process's rows of x, put together."""
-    x = parallel.mine(x)
+    x = parallel.own_part(x)
     mean = x.mean(dim=0)
     return parallel.moments(mean, (x - mean).mT @ (x - mean) / len(x), len(x))
 
@@ -96,11 +96,11 @@ def train(steps):
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=2, classes=5, cells=3)
     parallel.synchronise(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
-    training = ImageTraining(network, optimizer, clip=5.0, auxiliary=0.4, label_smoothing=0.1)
+    training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4, label_smoothing=0.1)
     losses = []
     for images, labels in [*batches(steps), *batches(1, size=3)]:
-        average, labels = Average((1, 5)), parallel.mine(labels)
-        average.add(*training.step(parallel.mine(images), labels), labels)
+        average, labels = LossAndErrors((1, 5)), parallel.own_part(labels)
+        average.add(*training.step(parallel.own_part(images), labels), labels)
         losses.append(average.row("train")["train_loss"])
     return losses, network.state_dict()
 
@@ -118,8 +118,8 @@ def search(order, steps, folds):
     searcher = (SimultaneousSearch if joins else ImageSearch)(network, weights, alphas, order)
     losses, data = [], [*batches(2 * steps), *batches(2, size=3)]
     for train, valid in zip(data[::2], data[1::2], strict=True):
-        train, valid = (tuple(map(parallel.mine, batch)) for batch in (train, valid))
-        average = Average()
+        train, valid = (tuple(map(parallel.own_part, batch)) for batch in (train, valid))
+        average = LossAndErrors()
         average.add(*searcher.step(train, valid), train[1])
         losses.append(average.row("train")["train_loss"])
     images, labels = map(torch.cat, zip(*data, strict=True))
@@ -187,13 +187,13 @@ def test_runs_in_two_processes_end_as_in_one(tmp_path, monkeypatch, name, texts)
 def talk():
     """What the processes tell each other."""
     torch.manual_seed(5)
-    parallel.diverge(5, 3)
+    parallel.draw_apart(5, 3)
     return {
         "sums": parallel.sums(parallel.rank() + 1, torch.tensor(0.5)),
         "leader": parallel.from_leader(lambda: parallel.rank()),
         "gathered": parallel.gathered([str(parallel.rank())] * parallel.rank()),
         "draw": torch.rand(1).item(),
-        "part": parallel.mine(torch.arange(5)).tolist(),
+        "part": parallel.own_part(torch.arange(5)).tolist(),
         "loss": parallel.mean(torch.tensor(float(parallel.rank())), 1 + parallel.rank()).item(),
     }
 
@@ -214,7 +214,7 @@ def test_processes_agree_on_values_and_draw_apart(tmp_path):
 
 def test_alone_everything_is_as_it_was():
     x = torch.randn(3, 2)
-    assert torch.equal(parallel.mine(x), x)
+    assert torch.equal(parallel.own_part(x), x)
     assert parallel.mean(x, 3) is x
     assert parallel.replicate([x])[0] is x
     assert parallel.moments(x, x, 3)[0] is x
@@ -225,18 +225,18 @@ def test_alone_everything_is_as_it_was():
 def test_batch_smaller_than_the_processes_is_refused(monkeypatch):
     monkeypatch.setattr(parallel, "size", lambda: 3)
     with pytest.raises(UsageError, match="^2 images cannot be divided among 3 processes: take another batch$"):
-        parallel.mine(torch.zeros(2))
+        parallel.own_part(torch.zeros(2))
 
 
 def test_number_of_processes_is_torchruns(monkeypatch):
-    assert launcher.counted({"processes": "4"}, CifarSearch) == {"processes": "4"}
+    assert launcher.with_processes({"processes": "4"}, CifarSearch) == {"processes": "4"}
     for name, value in environment(0, 2).items():
         monkeypatch.setenv(name, value)
-    assert launcher.counted({}, CifarSearch) == {"processes": "2"}
+    assert launcher.with_processes({}, CifarSearch) == {"processes": "2"}
     with pytest.raises(UsageError, match="processes=4, but torchrun started 2: leave the parameter out"):
-        launcher.counted({"processes": "4"}, CifarSearch)
+        launcher.with_processes({"processes": "4"}, CifarSearch)
     with pytest.raises(UsageError, match="this experiment runs in one process: start it without torchrun"):
-        launcher.counted({}, BilevelToy)
+        launcher.with_processes({}, BilevelToy)
 
 
 def test_number_of_processes_makes_no_other_run(tmp_path, monkeypatch):

@@ -6,12 +6,12 @@ from finished import run
 from repro.configs.cifar10_search import SearchNetworkTraining
 from repro.configs.profiles import PROFILES
 from repro.configs.registry import find
-from repro.experiments import image_data
-from repro.report import ending, sections, tables
+from repro.report import run_report, sections, tables
 from repro.results import compare
 from repro.runs import provenance
 from repro.runs.identity import resolve
 from repro.runs.run import open_run
+from repro.training import acceleration
 
 TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2, "epochs": 1}
 TRAINED = {**TINY, "genotype": "DARTS_V2", "cells": 3}
@@ -25,14 +25,20 @@ def _runs_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """Let `auto` find something faster than float32."""
-    monkeypatch.setattr(image_data, "precision", lambda asked, device: {"auto": "tf32"}.get(asked, asked))
+    monkeypatch.setattr(acceleration, "precision", lambda asked, device: {"auto": "tf32"}.get(asked, asked))
 
 
 def said(run):
     """Everything that tables say of a run, as text."""
     numbers = compare.compare("darts_table1_cifar10", "smoke")
     table = tables.comparison("darts_table1_cifar10", numbers)
-    frames = [ending.beside_paper(run), ending.sources(run), table, compare.overview(), compare.provenance_table()]
+    frames = [
+        run_report.beside_paper(run),
+        run_report.sources(run),
+        table,
+        compare.overview(),
+        compare.provenance_table(),
+    ]
     groups = [sections.caption(group) for group in compare.groups(run.experiment)]
     return [*(frame.to_string() for frame in frames), *groups]
 
@@ -48,7 +54,7 @@ def test_searches_compute_in_float32(profile, name):
 def test_a_search_on_a_gpu_computes_in_float32_unless_asked(on_a_gpu, asked, computed):
     searched = run("cifar10-search", nodes=1, order=1, **asked, **TINY)
     assert provenance.precision(searched.path) == computed
-    assert ("tf32" in ending.sources(searched).to_string()) == bool(computed)
+    assert ("tf32" in run_report.sources(searched).to_string()) == bool(computed)
 
 
 def test_every_table_says_what_was_not_computed_in_float32(on_a_gpu):

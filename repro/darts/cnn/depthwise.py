@@ -1,24 +1,23 @@
-"""Depthwise convolutions for the CPU: the same numbers as `torch.nn.functional`, and gradients several times sooner.
+"""Depthwise convolutions whose gradients are several times as fast on a CPU as those of `torch.nn.functional`.
 
-Maps are (N, C, H, W) in channels-last memory, so that they also are matrices (N * H * W, C), called rows. The library's
-gradients of dilated and of 5x5 depthwise convolutions take up to a hundred times as long as the forward pass; here they
-are made of the convolutions that it is fast at.
+oneDNN's gradients of dilated and of 5x5 depthwise convolutions take up to a hundred times as long as the forward pass;
+here they are computed by the convolutions that it is fast at. Feature maps are (N, C, H, W) in channels-last memory, so
+that they are also matrices (N * H * W, C), called rows.
 
-Every function can be differentiated any number of times: the fast backward pass serves first derivatives, and when
-autograd records it (`create_graph=True`), the plain formula is differentiated instead.
+The fast backward pass is for first derivatives. When autograd records it (`create_graph=True`), the plain formula is
+differentiated instead, and any derivative of higher order is right too.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from repro.darts.grouped import convolve
+from repro.darts.double_backward import convolve, recorded_gradient
 
 LAST = torch.channels_last
 
@@ -39,18 +38,6 @@ def maps(matrix: Tensor, like: Tensor) -> Tensor:
     return matrix.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
-def differentiate(
-    plain: Callable[..., Any], inputs: Sequence[Tensor], gradient: Tensor | Sequence[Tensor]
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of the plain formula, such that they can be differentiated again."""
-    with torch.enable_grad():
-        aliases = [tensor.view_as(tensor) for tensor in inputs]  # one input may have been computed from another
-        output = plain(*aliases)
-    wanted = [tensor for tensor in aliases if tensor.requires_grad]
-    found = iter(torch.autograd.grad(output, wanted, gradient, create_graph=True, materialize_grads=True))
-    return tuple(next(found) if tensor.requires_grad else None for tensor in aliases)
-
-
 def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """Convolve every channel by itself: (N, C, H, W), (C, 1, k, k) -> (N, C, H / stride, W / stride), k odd."""
     if x.device.type != "cpu" or library_is_fast(weight.shape[-1], stride, dilation):
@@ -59,26 +46,26 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
 
 
 def library_is_fast(size: int, stride: int, dilation: int) -> bool:
-    """Whether the library's gradients are the faster ones, measured on one CPU with AVX-512, or the only ones."""
+    """Return whether oneDNN's gradients are the faster ones, as measured on a CPU with AVX-512, or the only ones."""
     return dilation > 2 or (dilation == 1 and (size != 5 or stride == 2))
 
 
 def plain_depthwise(stride: int, dilation: int, x: Tensor, weight: Tensor) -> Tensor:
-    """Apply the library's convolution."""
+    """Apply PyTorch's convolution: (N, C, H, W), (C, 1, k, k) -> (N, C, H / stride, W / stride)."""
     return convolve(x, weight, stride, dilation * (weight.shape[-1] // 2), dilation, groups=len(weight))
 
 
 def strided(x: Tensor, stride: int) -> Tensor:
-    """Return the pixels (N, C, H / stride, W / stride) that a 1x1 convolution with a stride reads.
+    """Return the pixels that a 1x1 convolution with this stride reads: (N, C, H, W) -> (N, C, H / stride, W / stride).
 
-    It is to be applied to them without one: with few channels that come last, the library overwrites memory where it
-    computes the gradient over the weights of one that has a stride.
+    The convolution is then applied with stride 1. With a larger one and few channels in channels-last memory, oneDNN
+    writes outside its buffers where it computes the gradient of the weights.
     """
     return x[:, :, ::stride, ::stride]
 
 
 def without_gaps(stride: int, dilation: int, x: Tensor) -> tuple[int, int, Tensor]:
-    """Return what is to be convolved: with stride and dilation 2 only even pixels are read, without gaps."""
+    """Return stride, dilation and input to convolve with: of stride 2 with dilation 2 only the even pixels are read."""
     if stride == dilation == 2:
         stride, dilation, x = 1, 1, strided(x, 2)
     return stride, dilation, x.contiguous(memory_format=LAST)
@@ -98,16 +85,17 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, None, *differentiate(partial(plain_depthwise, *ctx.geometry), (x, weight), gradient)
+            plain = partial(plain_depthwise, *ctx.geometry)
+            return None, None, *recorded_gradient(plain, (x, weight), ctx.needs_input_grad[2:], gradient)
         gradient = gradient.contiguous(memory_format=LAST)
-        return None, None, *Reader(x).gradients(*ctx.geometry, weight, gradient, ctx.needs_input_grad[2:])
+        return None, None, *InputReader(x).gradients(*ctx.geometry, weight, gradient, ctx.needs_input_grad[2:])
 
 
-class Reader:
-    """Gradients of all depthwise convolutions that read one input.
+class InputReader:
+    """The gradients of all depthwise convolutions of one input (N, C, H, W).
 
-    oneDNN is fast for kernels of at most 3 columns without dilation. So pixels that are read together in a dilated
-    convolution are put side by side, and a kernel of 5 columns is taken as its first 3 and its last 3.
+    oneDNN is fast for kernels of at most 3 columns without dilation. So the pixels that a dilated convolution reads
+    together are moved together, and a kernel of 5 columns is computed as its first 3 and its last 3.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -116,39 +104,42 @@ class Reader:
     def gradients(
         self, stride: int, dilation: int, weight: Tensor, gradient: Tensor, needed: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Return those over the input (N, C, H, W) and over the kernels (C, 1, k, k), where needed."""
+        """Return the gradients of the input (N, C, H, W) and of the kernels (C, 1, k, k), where needed.
+
+        weight: (C, 1, k, k); gradient: of the result, (N, C, H', W').
+        """
         channels, _, size, _ = weight.shape
         if library_is_fast(size, stride, dilation):
             geometry = [stride] * 2, [dilation * (size // 2)] * 2, [dilation] * 2, False, [0, 0], channels
             mask = [*needed, False]
             return torch.ops.aten.convolution_backward(gradient, self.x, weight, None, *geometry, mask)[:2]
-        # At stride 1 the gradient over the input is a convolution with the kernels turned by 180 degrees
+        # At stride 1 the gradient of the input is a convolution with the kernels rotated by 180 degrees
         for_x = plain_depthwise(1, dilation, gradient, weight.flip(2, 3)) if needed[0] else None
         return for_x, self._weight(channels, size, dilation, gradient) if needed[1] else None
 
     def _weight(self, channels: int, size: int, dilation: int, gradient: Tensor) -> Tensor:
         if dilation == 2:
-            parts = self.together._weight(2 * channels, size, 1, _together(gradient))
-            return parts[:channels] + parts[channels:]
+            parts = self.together._weight(2 * channels, size, 1, _together(gradient))  # (2 * C, 1, k, k)
+            return parts[:channels] + parts[channels:]  # of even and of odd columns
         if size != 5:
             return conv2d_weight(self.x, (channels, 1, size, size), gradient, 1, size // 2, groups=channels)
         window = channels, 1, size, 3
-        first, last = (conv2d_weight(moved, window, gradient, groups=channels) for moved in self.shifted)
-        return torch.cat([first, last[..., 1:]], dim=3)
+        first, last = (conv2d_weight(x, window, gradient, groups=channels) for x in self.shifted)  # 2 x (C, 1, 5, 3)
+        return torch.cat([first, last[..., 1:]], dim=3)  # (C, 1, 5, 5): both have the middle column
 
     @cached_property
     def shifted(self) -> tuple[Tensor, Tensor]:
-        """What the first and the last 3 columns of a kernel of 5 read."""
+        """The inputs of the first and of the last 3 columns of a kernel of 5, 2 x (N, C, H + 4, W + 2)."""
         return _two_columns_apart(self.x)
 
     @cached_property
-    def together(self) -> "Reader":
-        """What kernels of dilation 2 read, without the gaps."""
-        return Reader(_together(self.x))
+    def together(self) -> "InputReader":
+        """The input of kernels with dilation 2, without the pixels between: (2 * N, 2 * C, H / 2, W / 2)."""
+        return InputReader(_together(self.x))
 
 
 def _two_columns_apart(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (N, C, H, W) with 2 rows of zeros above and below, and 2 columns of zeros on the left, and on the right.
+    """Pad (N, C, H, W) by 2 rows on either side, and 2 columns on the left, and on the right: 2 x (N, C, H + 4, W + 2).
 
     Both share memory: the zeros on the right of a row are those on the left of the next one.
     """
@@ -162,13 +153,14 @@ def _two_columns_apart(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _together(x: Tensor) -> Tensor:
-    """Group pixels by whether their row and their column are even: (N, C, H, W) -> (2 * N, 2 * C, H / 2, W / 2).
+    """Separate even from odd rows and columns: (N, C, H, W) -> (2 * N, 2 * C, H / 2, W / 2).
 
-    Even and odd columns become channels, which is only another view of the same memory; even and odd rows, images.
+    Even and odd columns become channels, which is a view of the same memory; even and odd rows become images.
     """
     height, width = x.shape[2:]
     if height % 2 or width % 2:
         x = functional.pad(x, (0, width % 2, 0, height % 2))
-    x = x.permute(0, 2, 3, 1).contiguous()
+    x = x.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C)
     x = x.view(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, -1)  # (N, H / 2, 2, W / 2, 2 * C)
-    return x.permute(2, 0, 1, 3, 4).flatten(0, 1).permute(0, 3, 1, 2)
+    x = x.permute(2, 0, 1, 3, 4).flatten(0, 1)  # (2 * N, H / 2, W / 2, 2 * C)
+    return x.permute(0, 3, 1, 2)

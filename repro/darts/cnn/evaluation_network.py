@@ -1,8 +1,8 @@
 """The evaluation networks (DARTS Sect. 3.2, A.2.3): a discrete cell, stacked, for CIFAR-10 and for ImageNet.
 
 (N, 3, 32, 32) -> (N, 10) behind a stem of one convolution; (N, 3, 224, 224) -> (N, 1000) behind three of stride 2.
-In training an auxiliary head (weight 0.4 in the loss) reads the cell of the second reduction, and drop path zeroes the
-results of whole operations, image by image.
+In training an auxiliary head (weight 0.4 in the loss) reads the second reduction cell, and drop path zeroes the results
+of operations, image by image.
 
 Equals `darts.plain_networks.evaluation_network`;
 held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
@@ -17,7 +17,8 @@ from torch.nn import functional
 from repro.darts.cnn import depthwise
 from repro.darts.cnn.operations import Identity, Preprocess, Shape, operation, plain_sum, stack
 from repro.errors import ReproError, unknown
-from repro.spaces.genotypes import EDGES_PER_NODE, ConvGenotype
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CONVOLUTIONAL, ConvGenotype
 
 
 class DiscreteCell(nn.Module):
@@ -33,17 +34,17 @@ class DiscreteCell(nn.Module):
             operation(op, shape.channels, shape.stride(source)) for op, source in self.edges
         )
 
-    def forward(self, before: Tensor, last: Tensor, drop_path: Tensor | None) -> Tensor:
-        """Compute the nodes in order; `drop_path` is the rate, None without."""
+    def forward(self, before: Tensor, last: Tensor, drop_path_rate: Tensor | None) -> Tensor:
+        """Compute the nodes in order; `drop_path_rate` is None without drop path."""
         states = self.preprocess(before, last)
         results: list[Tensor] = []
         for edge, apply in zip(self.edges, self.operations, strict=True):
             result = apply(states[edge.source])
             # Deviation: the paper drops every path; the released code spares identities, and so do we
-            if drop_path is not None and not isinstance(apply, Identity):
-                result = drop_images(result, drop_path)
+            if drop_path_rate is not None and not isinstance(apply, Identity):
+                result = drop_images(result, drop_path_rate)
             results.append(result)
-            if len(results) == EDGES_PER_NODE:
+            if len(results) == CONVOLUTIONAL.keep:
                 states.append(plain_sum(results))
                 results = []
         return torch.cat([states[state] for state in self.concat], dim=1)
@@ -81,10 +82,10 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, classes: int, stride: int, last_norm: bool) -> None:
         super().__init__()
-        # Released code: the ImageNet head was trained without its last BatchNorm
+        # As in the released code, whose ImageNet head has no BatchNorm here
         norm = [nn.BatchNorm2d(768)] if last_norm else []
         self.features = nn.Sequential(
-            # Released code: in place, so in training the classifier sees rectified maps if no cell follows this head
+            # In place, as in the released code: if no cell follows this head, the classifier reads rectified maps too
             nn.ReLU(inplace=True),
             PoolTo2x2(stride),
             nn.Conv2d(channels, 128, 1, bias=False),
@@ -141,11 +142,10 @@ def _conv_norm(channels_in: int, channels_out: int, stride: int) -> tuple[nn.Mod
 
 
 class EvaluationNetwork(nn.Module):
-    """Cells of one genotype, stacked: images (N, in_channels, H, W) -> logits (N, classes) and the auxiliary logits.
+    """Stacked cells of one genotype: images (N, in_channels, H, W) -> logits (N, classes), and the head's or None.
 
-    kind: "cifar" or "imagenet", the stem and the auxiliary head. The defaults are the paper's CIFAR-10 network; its
-    ImageNet network has 48 channels, 1000 classes and 14 cells. The auxiliary logits are None in evaluation, and
-    without a head.
+    kind: "cifar" or "imagenet", for stem and auxiliary head. The defaults are the paper's CIFAR-10 network; its
+        ImageNet network has 48 channels, 1000 classes and 14 cells.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class EvaluationNetwork(nn.Module):
         channels: int = 36,
         classes: int = 10,
         cells: int = 20,
-        auxiliary: bool = True,
+        auxiliary_head: bool = True,
         in_channels: int = 3,
     ) -> None:
         super().__init__()
@@ -170,24 +170,24 @@ class EvaluationNetwork(nn.Module):
         self.stem = make_stem(in_channels, channels)
         self.cells = stack(partial(DiscreteCell, genotype), cells, channels, self.stem.widths, self.stem.reduced)
         self.classifier = nn.Linear(self.cells[-1].width, classes)
-        self.auxiliary_after = 2 * cells // 3
+        self.auxiliary_after = reductions(cells)[1]
         width = self.cells[self.auxiliary_after].width
-        self.auxiliary = AuxiliaryHead(width, classes, pooling_stride, last_norm) if auxiliary else None
-        self.register_buffer("drop_path", torch.zeros(()), persistent=False)
+        self.auxiliary = AuxiliaryHead(width, classes, pooling_stride, last_norm) if auxiliary_head else None
+        self.register_buffer("drop_path_rate", torch.zeros(()), persistent=False)
         self.drops_paths = False
 
-    def set_drop_path(self, rate: float) -> None:
-        """Drop paths with this rate from now on; at 0 the network computes as if there were no drop path."""
-        self.drop_path.fill_(rate)
+    def set_drop_path_rate(self, rate: float) -> None:
+        """Set the rate of drop path in training; at 0 no random number is drawn."""
+        self.drop_path_rate.fill_(rate)
         self.drops_paths = rate > 0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits (N, classes) and, in training with an auxiliary head, those of the head."""
-        drop_path = self.drop_path if self.training and self.drops_paths else None
+        """Return the logits and, in training with an auxiliary head, those of the head."""
+        drop_path_rate = self.drop_path_rate if self.training and self.drops_paths else None
         before, last = self.stem(depthwise.laid_out(x))
         auxiliary = None
         for index, cell in enumerate(self.cells):
-            before, last = last, cell(before, last, drop_path)
+            before, last = last, cell(before, last, drop_path_rate)
             if index == self.auxiliary_after and self.training and self.auxiliary is not None:
                 auxiliary = self.auxiliary(last)
         return self.classifier(last.mean(dim=(2, 3))), auxiliary

@@ -1,8 +1,10 @@
 """BatchNorm and the weighted sum of Eq. 2 folded into the 1x1 convolutions before them, for the CPU.
 
-BatchNorm without affine after y = W x needs the means and variances of y. They follow from those of x, which is what a
-depthwise convolution put out: mean(y) = W mean(x) and var(y) = diag(W cov(x) W'). So y is never made: the normalised,
-weighted sum over the operations of all edges into one node is a sum of products with other matrices than W.
+BatchNorm without affine after y = W x needs the means and variances of y. They follow from the moments of x, the result
+of a depthwise convolution: mean(y) = W mean(x) and var(y) = diag(W cov(x) W'). So y is never computed: the normalised,
+weighted sum of all operations on all edges into a node is a sum of products of such x with other matrices than W.
+
+R = N * H' * W' are the rows of a result as a matrix (R, C); K the kernels.
 """
 
 import math
@@ -14,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repro.darts.cnn.depthwise import Reader, differentiate, maps, plain_depthwise, rows, without_gaps
+from repro.darts.cnn.depthwise import InputReader, maps, plain_depthwise, rows, without_gaps
+from repro.darts.double_backward import recorded_gradient
 
 T = TypeVar("T")
 
@@ -22,7 +25,7 @@ T = TypeVar("T")
 def depthwise_moments(
     inputs: Sequence[Tensor], weights: Sequence[Tensor], stride: int = 1, dilation: int = 1
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-    """Convolve one input by K kernels, or K inputs by one kernel each, as `depthwise` does.
+    """Convolve one input (N, C, H, W) by K kernels (C, 1, k, k), or K inputs by one kernel each, as `depthwise` does.
 
     Return the K results (N, C, H', W'), and the means (K, C) and covariances (K, C, C) of their channels in float64.
     """
@@ -36,7 +39,7 @@ def _plain_depthwise_moments(count: int, stride: int, dilation: int, *tensors: T
     inputs, weights = _pairs(count, tensors)
     results = [plain_depthwise(stride, dilation, x, weight) for x, weight in zip(inputs, weights, strict=True)]
     matrices = torch.stack([rows(result).double() for result in results])  # (K, R, C)
-    mean = matrices.mean(dim=1)
+    mean = matrices.mean(dim=1)  # (K, C)
     matrices = matrices - mean[:, None]
     return *results, mean, matrices.mT @ matrices / matrices.shape[1]
 
@@ -46,9 +49,9 @@ class _DepthwiseMoments(torch.autograd.Function):
     def forward(count: int, stride: int, dilation: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         pairs = zip(*_pairs(count, tensors), strict=True)
         results = [plain_depthwise(stride, dilation, x, weight) for x, weight in pairs]
-        size = len(rows(results[0]))
-        mean = torch.stack([rows(y).sum(0) for y in results]).double() / size
-        products = torch.stack([_products(rows(y)) for y in results]).double() / size
+        size = len(rows(results[0]))  # R
+        mean = torch.stack([rows(y).sum(0) for y in results]).double() / size  # (K, C)
+        products = torch.stack([_products(rows(y)) for y in results]).double() / size  # (K, C, C)
         return *results, mean, products - mean[:, :, None] * mean[:, None]
 
     @staticmethod
@@ -63,47 +66,47 @@ class _DepthwiseMoments(torch.autograd.Function):
         tensors, results = tensors[: -len(mean)], tensors[-len(mean) :]
         if torch.is_grad_enabled():
             plain = partial(_plain_depthwise_moments, *ctx.geometry)
-            return None, None, None, *differentiate(plain, tensors, gradients)
-        slopes = _with_moments(gradients[:-2], results, mean, *gradients[-2:])
-        shared = Reader(tensors[0]) if count == 1 else None
+            return None, None, None, *recorded_gradient(plain, tensors, ctx.needs_input_grad[3:], gradients)
+        slopes = _with_moments(gradients[:-2], results, mean, *gradients[-2:])  # K x (N, C, H', W')
+        shared = InputReader(tensors[0]) if count == 1 else None
         needed = ctx.needs_input_grad[3:]
         found: list[Tensor | None] = [None] * len(tensors)
         for index, (slope, weight) in enumerate(zip(slopes, tensors[count:], strict=True)):
             source = index % count
             wanted = needed[source], needed[count + index]
-            reader = shared or Reader(tensors[source])
+            reader = shared or InputReader(tensors[source])
             for_x, found[count + index] = reader.gradients(stride, dilation, weight, slope, wanted)
             found[source] = for_x if found[source] is None else found[source].add_(for_x)
         return None, None, None, *found
 
 
 def _pairs(count: int, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Divide into inputs, a single one repeated, and as many weights."""
+    """Split into K inputs, a single one repeated, and K kernels."""
     inputs, weights = tensors[:count], tensors[count:]
     return inputs * (len(weights) // count), weights
 
 
 def _products(x: Tensor) -> Tensor:
-    """Return X' X of (R, C); summed in up to 8 parts, which loses fewer digits than all rows at once."""
-    parts = x.unflatten(0, (math.gcd(len(x), 8), -1))
-    return (parts.mT @ parts).sum(0)
+    """Return X' X of (R, C) as a sum of up to 8 parts, which rounds less than one product of all rows."""
+    parts = x.unflatten(0, (math.gcd(len(x), 8), -1))  # (parts, R / parts, C)
+    return (parts.mT @ parts).sum(0)  # (C, C)
 
 
 def _with_moments(
     slopes: Sequence[Tensor], results: Sequence[Tensor], mean: Tensor, for_mean: Tensor, for_covariance: Tensor
 ) -> Iterator[Tensor]:
-    """Yield the whole gradient over each result, once those over its mean and covariance are added to its own."""
-    size = len(rows(results[0]))
-    matrices = (for_covariance + for_covariance.mT) / size
-    biases = for_mean / size - (matrices @ mean[..., None]).squeeze(2)
+    """Yield the gradient (N, C, H', W') of each result: its own, and what reaches it by its mean and covariance."""
+    size = len(rows(results[0]))  # R
+    matrices = (for_covariance + for_covariance.mT) / size  # (K, C, C)
+    biases = for_mean / size - (matrices @ mean[..., None]).squeeze(2)  # (K, C)
     dtype = results[0].dtype
     for slope, result, matrix, bias in zip(slopes, results, matrices.to(dtype), biases.to(dtype), strict=True):
         yield maps(torch.addmm(rows(slope), rows(result), matrix).add_(bias), like=result)
 
 
 def after(weight: Tensor, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Return means and variances (..., M) of y = W x from W (..., M, C) and the mean and covariance of x."""
-    var = (weight @ covariance * weight).sum(-1).clamp(min=0)  # rounding may leave less than nothing of a constant
+    """Return means and variances (..., M) of W x; W is (..., M, C), x has mean (..., C) and covariance (..., C, C)."""
+    var = (weight @ covariance * weight).sum(-1).clamp(min=0)  # rounding may make that of a constant negative
     return (weight @ mean[..., None]).squeeze(-1), var
 
 
@@ -113,37 +116,37 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def mixture(
-    inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, planes: Sequence[Tensor], strengths: Tensor
+    inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor, planes: Sequence[Tensor], scales: Tensor
 ) -> Tensor:
-    """Sum 1x1 convolutions and weighted maps into one result of (N, M, H, W).
+    """Return the sum (N, M, H, W) of 1x1 convolutions with one bias, and of scaled maps.
 
-    inputs, weights: (N, C, H, W) and (M, C), one product each, together with one bias (M,).
-    planes: (N, M, H, W), each times its entry of `strengths`.
+    inputs, weights, bias: (N, C, H, W) and (M, C), a convolution each, and (M,).
+    planes, scales: (N, M, H, W) each, and as many numbers.
     """
-    return _Mixture.apply(len(inputs), bias, strengths, *inputs, *weights, *planes)
+    return _Mixture.apply(len(inputs), bias, scales, *inputs, *weights, *planes)
 
 
-def _plain_mixture(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+def _plain_mixture(count: int, bias: Tensor, scales: Tensor, *tensors: Tensor) -> Tensor:
     inputs, weights, planes = _thirds(count, tensors)
     products = [functional.conv2d(x, weight[..., None, None]) for x, weight in zip(inputs, weights, strict=True)]
-    weighted = [strength * plane for strength, plane in zip(strengths, planes, strict=True)]
+    weighted = [scale * plane for scale, plane in zip(scales, planes, strict=True)]
     return sum(products + weighted) + bias[:, None, None]
 
 
 def _thirds(count: int, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-    """Divide into what belongs to `count` inputs, to as many weights, and to the planes."""
+    """Split into what belongs to `count` inputs, to as many weights, and to the planes."""
     return values[:count], values[count : 2 * count], values[2 * count :]
 
 
 class _Mixture(torch.autograd.Function):
     @staticmethod
-    def forward(count: int, bias: Tensor, strengths: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(count: int, bias: Tensor, scales: Tensor, *tensors: Tensor) -> Tensor:
         inputs, weights, planes = _thirds(count, tensors)
-        total = torch.addmm(bias, rows(inputs[0]), weights[0].mT)
+        total = torch.addmm(bias, rows(inputs[0]), weights[0].mT)  # (R, M)
         for x, weight in zip(inputs[1:], weights[1:], strict=True):
             total.addmm_(rows(x), weight.mT)
-        for plane, strength in zip(planes, strengths, strict=True):
-            total.addcmul_(rows(plane), strength)
+        for plane, scale in zip(planes, scales, strict=True):
+            total.addcmul_(rows(plane), scale)
         return maps(total, like=inputs[0])
 
     @staticmethod
@@ -153,20 +156,21 @@ class _Mixture(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors  # read once: where cells are recomputed, that is when
+        saved = ctx.saved_tensors  # read once: reading recomputes a cell whose activations were not stored
         if torch.is_grad_enabled():
-            return None, *differentiate(partial(_plain_mixture, ctx.count), saved, gradient)
-        _, strengths, *tensors = saved
+            plain = partial(_plain_mixture, ctx.count)
+            return None, *recorded_gradient(plain, saved, ctx.needs_input_grad[1:], gradient)
+        _, scales, *tensors = saved
         inputs, weights, planes = _thirds(ctx.count, tensors)
-        _, _, strengths_needed, *needed = ctx.needs_input_grad
+        _, _, scales_needed, *needed = ctx.needs_input_grad
         inputs_needed, weights_needed, planes_needed = _thirds(ctx.count, needed)
-        slope = rows(gradient)
+        slope = rows(gradient)  # (R, M)
         along = lambda plane: torch.dot(slope.flatten(), rows(plane).flatten())
         return (
             None,
             slope.sum(0),
-            torch.stack([along(plane) for plane in planes]) if strengths_needed and planes else None,
+            torch.stack([along(plane) for plane in planes]) if scales_needed and planes else None,
             *(maps(slope @ w, like=gradient) if n else None for w, n in zip(weights, inputs_needed, strict=True)),
             *(slope.mT @ rows(x) if n else None for x, n in zip(inputs, weights_needed, strict=True)),
-            *(gradient * s if n else None for s, n in zip(strengths, planes_needed, strict=True)),
+            *(gradient * s if n else None for s, n in zip(scales, planes_needed, strict=True)),
         )

@@ -1,8 +1,8 @@
 """The operations of a convolutional cell (DARTS Sect. 3.1.1): (N, C, H, W) -> (N, C, H / stride, W / stride).
 
-Convolutions follow the order ReLU, convolution, BatchNorm. Depthwise separable convolutions are applied twice.
-`affine` gives BatchNorm a learned scale and shift: yes in evaluation, no in search (the alphas would compete with it).
-At the end stands how cells of any kind are stacked into a network (Sect. 2.1): one loop for all of them.
+Convolutions follow the order ReLU, convolution, BatchNorm. With `affine`, BatchNorm has a learned scale and shift, as
+in evaluation; in the search it has none, since it would rescale what alpha weighs. `stack` makes a network of cells of
+any kind (Sect. 2.1).
 
 Equals `darts.plain_networks.operation`;
 held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
@@ -10,7 +10,6 @@ held by `test_released.py::test_every_operation_is_read_in_the_released_naming`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -19,11 +18,12 @@ from torch.nn import functional
 
 from repro.darts.cnn import depthwise
 from repro.errors import ReproError, unknown
-from repro.spaces.genotypes import INPUTS, SEARCH_OPERATIONS
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CONVOLUTIONAL, SEARCH_OPERATIONS
 
 
 class Identity(nn.Identity):
-    """The skip connection at stride 1: drop path leaves it alone."""
+    """The skip connection at stride 1, which drop path never drops."""
 
 
 class ReLUConvBN(nn.Sequential):
@@ -37,7 +37,7 @@ class ReLUConvBN(nn.Sequential):
 class FactorizedReduce(nn.Module):
     """Halve the resolution: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
 
-    Two 1x1 convolutions read the even and the odd pixels; each gives half of the channels.
+    One 1x1 convolution reads the even pixels, another one the odd pixels; each computes half of the channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
@@ -60,9 +60,9 @@ def plain_sum(maps: Sequence[Tensor]) -> Tensor:
 
 
 def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the even pixels of (N, C, H, W), then the odd ones; beside an odd size these are zeros.
+    """Return the pixels in even rows and columns, and those in odd ones: (N, C, H, W) -> 2 x (N, C, H / 2, W / 2).
 
-    1x1 convolutions read them instead of having a stride themselves (see `cnn.depthwise.strided`).
+    Where H or W is odd, zeros follow. 1x1 convolutions of stride 1 then read them, see `cnn.depthwise.strided`.
     """
     rows, columns = x.shape[-2] % 2, x.shape[-1] % 2
     padded = functional.pad(x, (0, columns, 0, rows)) if rows or columns else x
@@ -70,7 +70,7 @@ def even_and_odd(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A k x k convolution of every channel by itself, which keeps the resolution at stride 1."""
+    """A k x k depthwise convolution, which keeps the resolution at stride 1."""
 
     def __init__(self, channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
         padding = dilation * (kernel // 2)
@@ -81,19 +81,9 @@ class DepthwiseConv(nn.Conv2d):
         return depthwise.depthwise(x, self.weight, self.stride[0], self.dilation[0])
 
 
-def separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
-    """Return ReLU, depthwise and pointwise convolution, BatchNorm."""
-    return [
-        nn.ReLU(),
-        DepthwiseConv(channels, kernel, stride, dilation),
-        nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels, affine=affine),
-    ]
-
-
 @dataclass(frozen=True)
 class Separable:
-    """What makes a depthwise separable convolution: an odd kernel, its dilation, and whether it is applied twice."""
+    """A kind of depthwise separable convolution: an odd kernel, its dilation, and whether it is applied twice."""
 
     kernel: int
     dilation: int = 1
@@ -107,10 +97,13 @@ class Separable:
             )
 
     def __call__(self, channels: int, stride: int, affine: bool = True) -> nn.Sequential:
-        """Return it as a module; applied twice, the first carries the stride."""
-        strides = (stride, 1) if self.twice else (stride,)
-        parts = (separable(channels, self.kernel, each, self.dilation, affine) for each in strides)
-        return nn.Sequential(*chain.from_iterable(parts))
+        """Return it as a module: ReLU, depthwise and 1x1 convolution, BatchNorm; only the first of two has a stride."""
+        layers: list[nn.Module] = []
+        for each in (stride, 1) if self.twice else (stride,):
+            depthwise = DepthwiseConv(channels, self.kernel, each, self.dilation)
+            pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+            layers += [nn.ReLU(), depthwise, pointwise, nn.BatchNorm2d(channels, affine=affine)]
+        return nn.Sequential(*layers)
 
 
 class Conv7x1(nn.Sequential):
@@ -151,13 +144,7 @@ OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "conv_7x1_1x7": Conv7x1,
     **SEPARABLE,
 }
-
-
-# The search mixes the poolings, each a function of (N, C, H, W) and a stride, and the separable ones of its operations
-POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "max_pool_3x3": lambda x, stride: functional.max_pool2d(x, 3, stride, 1),
-    "avg_pool_3x3": lambda x, stride: functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False),
-}
+POOLINGS = ("max_pool_3x3", "avg_pool_3x3")  # of the search
 
 
 def mixed(names: Sequence[str]) -> dict[str, Separable]:
@@ -192,7 +179,7 @@ class Shape(NamedTuple):
 
     def stride(self, source: int) -> int:
         """Return the stride of the edges that leave state `source`."""
-        return 2 if self.reduce and source < INPUTS else 1
+        return 2 if self.reduce and source < CONVOLUTIONAL.inputs else 1
 
 
 class Preprocess(nn.Module):
@@ -214,12 +201,12 @@ def stack(
 ) -> nn.ModuleList:
     """Stack `cells` cells on the stem's two outputs; those at 1/3 and 2/3 of the depth reduce, and double the channels.
 
-    `make` returns a cell for its place; the cell says in `width` how many channels it puts out.
+    `make` returns a cell for its place; the cell's `width` is the number of its output channels.
     """
     stacked = nn.ModuleList()
     before, last = stem
     for index in range(cells):
-        reduce = index in (cells // 3, 2 * cells // 3)
+        reduce = index in reductions(cells)
         channels = channels * 2 if reduce else channels
         stacked.append(make(Shape(before, last, channels, reduce, reduced_before)))
         before, last, reduced_before = last, stacked[-1].width, reduce

@@ -15,24 +15,25 @@ from torch.nn.functional import cross_entropy
 from repro.darts.bilevel import Functional, architecture_gradient, unrolled_terms
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
-from repro.data.images import Batches
+from repro.data.augment import Prepare
+from repro.data.batches import Batches
 from repro.spaces.genotypes import to_json
 from repro.training import parallel
 from repro.training.acceleration import autocast, without_tf32
-from repro.training.classifier import Average, Prepare
+from repro.training.classifier import LossAndErrors
 from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch
+from repro.training.observer import Observer, observed
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, H, W) as floats, labels (N,)
 Step = Callable[[Batch, Batch], tuple[Tensor, Tensor]]  # training and validation batch -> loss and logits
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images and labels -> loss and logits
 
 
 @dataclass
 class ImageSearch:
     """A search network with its optimizers, and the step that moves w and alpha (Alg. 1).
 
-    Of several processes, each is given its part of every batch, and all move alpha and w alike.
+    With several processes, each is given its part of every batch, and gradients are summed over all.
     """
 
     network: SearchNetwork
@@ -41,8 +42,8 @@ class ImageSearch:
     order: int | str = 2
     xi_scale: float = 1.0  # xi in units of the current learning rate of w
     eps: float = 0.01
-    clip: float = 5.0
-    bf16: bool = False  # computes in bfloat16 where autocast does, with weights in float32
+    grad_clip: float = 5.0
+    bf16: bool = False  # autocast to bfloat16
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -90,7 +91,7 @@ class ImageSearch:
         return loss, logits
 
     def weight_gradient(self, train: Batch, inputs: list[nn.Parameter]) -> tuple[Tensor, Tensor]:
-        """Leave the loss's gradient in `inputs`, clipped for w's optimizer; return the loss and the logits."""
+        """Set the gradient of `inputs`, clipped over all that w's optimizer moves; return the loss and the logits."""
         images, labels = train
         self.weight_optimizer.zero_grad()
         with autocast(self.bf16, images.device):
@@ -98,12 +99,12 @@ class ImageSearch:
             loss = cross_entropy(logits, labels)
         parallel.mean(loss, len(labels)).backward(inputs=inputs)
         parallel.sum_gradients(inputs)
-        clip_gradients(self.clipped, self.clip)
+        clip_gradients(self.clipped, self.grad_clip)
         return loss.detach(), logits.detach()
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Every optimizer, once: that of w may move alpha too."""
+        """All optimizers, without repetition: that of w may move alpha too."""
         return [*dict.fromkeys((self.weight_optimizer, self.alpha_optimizer))]
 
     @torch.no_grad()
@@ -113,7 +114,7 @@ class ImageSearch:
         return cross_entropy(logits, labels), logits
 
     def _loss(self, batch: Batch, precise: bool = False) -> Any:
-        """Return the loss of a batch as a function; `precise` is for steps of w that bfloat16 would round away."""
+        """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
         images, labels = batch
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
@@ -141,16 +142,19 @@ class SimultaneousSearch(ImageSearch):
         return loss, logits
 
 
-class Comparison:
-    """Watches a search of second order: compares Eq. 8 with the exact derivative in every so-manieth step."""
+class Comparison(Observer):
+    """Compares Eq. 8 with the exact derivative, in every `every`-th step of a second-order search.
 
-    def __init__(self, search: ImageSearch, every: int) -> None:
-        self.search, self.every = search, every
+    first: how many steps the search had taken when the epoch began.
+    """
+
+    def __init__(self, search: ImageSearch, every: int, first: int) -> None:
+        self.search, self.every, self.first = search, every, first
         self.cosines: list[float] = []
 
-    def __call__(self, step: int, train: Batch, valid: Batch) -> None:
-        """Compare both in the step of that index, before it is taken."""
-        if step % self.every == 0:
+    def before(self, index: int, train: Batch, valid: Batch) -> None:
+        """Compare both before the step is taken."""
+        if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,34 +167,39 @@ class Comparison:
 
 
 def search_epoch(
-    step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Comparison
+    step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Observer
 ) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error.
 
-    observers: see both batches before each step.
+    observers: see each step, with both batches.
     """
-    average = Average()
+    average = LossAndErrors()
     for images, labels in epoch.steps("train", train, average=average, **observers):
         valid_images, valid_labels = valid.next()
-        batch = (parallel.mine(prepare(images)), parallel.mine(labels))
-        valid_batch = (parallel.mine(prepare(valid_images)), parallel.mine(valid_labels))
-        for observe in observers.values():
-            observe(epoch.index * len(train) + epoch.done("train"), batch, valid_batch)
-        average.add(*step(batch, valid_batch), batch[1])
+        batch = (parallel.own_part(prepare(images)), parallel.own_part(labels))
+        valid_batch = (parallel.own_part(prepare(valid_images)), parallel.own_part(valid_labels))
+        found = observed(step, observers.values(), epoch.done("train"), batch, valid_batch)
+        average.add(*found, batch[1])
     return average.row("train")
 
 
 def validate(
-    judge: Judge, images: Tensor, labels: Tensor, prepare: Prepare, batch: int, epoch: Epoch
+    judge: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    images: Tensor,
+    labels: Tensor,
+    prepare: Prepare,
+    batch: int,
+    epoch: Epoch,
 ) -> dict[str, float]:
     """Return loss and error on the images that train alpha, with batch statistics (Sect. 3.1.1).
 
-    A last batch of one image has none, and is left out, as in training.
+    judge: returns the loss and the logits of images and labels. A last batch of one image has no statistics, and is
+    left out, as in training.
     """
-    average = Average()
+    average = LossAndErrors()
     batches = [(x, y) for x, y in zip(images.split(batch), labels.split(batch), strict=True) if len(y) > 1]
     for x, y in epoch.steps("valid", batches[epoch.done("valid") :], average=average):
-        x, y = parallel.mine(prepare(x)), parallel.mine(y)
+        x, y = parallel.own_part(prepare(x)), parallel.own_part(y)
         average.add(*judge(x, y), y)
     return average.row("valid")
 
@@ -198,8 +207,8 @@ def validate(
 def architecture(network: SearchNetwork) -> dict[str, Any]:
     """Return the cell derived now, softmax(alpha) of every edge, and the skip connections in each cell."""
     genotype = conv_genotype(*network.alphas)
-    shares = {
+    softmax_alpha = {
         kind: alpha.softmax(dim=1).tolist() for kind, alpha in zip(("normal", "reduce"), network.alphas, strict=True)
     }
-    skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in shares}
-    return {"genotype": to_json(genotype), "softmax_alpha": shares, "skips": skips}
+    skips = {kind: sum(edge.op == "skip_connect" for edge in getattr(genotype, kind)) for kind in softmax_alpha}
+    return {"genotype": to_json(genotype), "softmax_alpha": softmax_alpha, "skips": skips}

@@ -7,7 +7,7 @@ that leave one state of a cell read the same tensor at the same stride, so they 
 Equals `darts.plain_networks.SearchNetwork`; held by `test_supernet.py::test_equals_the_plain_network`.
 """
 
-from itertools import count
+from itertools import chain, count
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +15,11 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from repro.darts.cnn import depthwise
-from repro.darts.cnn.mixed_edges import Contribution, MixedEdges, total
+from repro.darts.cnn.batched_edges import BatchedEdges
+from repro.darts.cnn.folded_edges import Contribution, FoldedEdges, total
+from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import Preprocess, Shape, plain_sum, stack
-from repro.spaces.genotypes import INPUTS, SEARCH_OPERATIONS
-
-
-def edge_number(node: int, source: int) -> int:
-    """Return the row of alpha that holds the edge from state `source` into intermediate node `node` (from 0)."""
-    return node * (node + 3) // 2 + source
-
-
-def targets_by_source(nodes: int) -> list[range]:
-    """Return for every state that is read the nodes (from 0) that read it: all that come after it."""
-    return [range(max(0, source - INPUTS + 1), nodes) for source in range(nodes + INPUTS - 1)]
+from repro.spaces.genotypes import CONVOLUTIONAL
 
 
 class SearchCell(nn.Module):
@@ -40,24 +32,25 @@ class SearchCell(nn.Module):
         super().__init__()
         self.nodes, self.reduce, self.width = nodes, shape.reduce, nodes * shape.channels
         self.preprocess = Preprocess(shape, affine=False)
+        edges = CONVOLUTIONAL.edges(nodes)
+        self.targets = [[edges[row][0] for row in rows] for rows in CONVOLUTIONAL.by_source(nodes)]
         self.groups = nn.ModuleList(
-            MixedEdges(shape.channels, len(targets), shape.stride(source))
-            for source, targets in enumerate(targets_by_source(nodes))
+            MixedEdges(shape.channels, len(nodes), shape.stride(source)) for source, nodes in enumerate(self.targets)
         )
 
-    def forward(self, before: Tensor, last: Tensor, strengths: Tensor) -> Tensor:
-        """Compute the nodes in order; `strengths` (edges, 8) has its rows grouped by source state."""
-        states = self.preprocess(before, last)
+    def forward(self, before: Tensor, last: Tensor, probabilities: Tensor) -> Tensor:
+        """Compute the nodes in order; `probabilities` (edges, 8) has its rows grouped by source state."""
+        states = self.preprocess(before, last)  # 2 x (N, C, H, W)
         parts: list[list[Contribution | Tensor]] = [[] for _ in range(self.nodes)]
-        rows = strengths.split([group.edges for group in self.groups])
+        rows = probabilities.split([group.edges for group in self.groups])  # (E, 8) each
         folds = not self.training or folds_on(before.device)
-        for source, (group, targets) in enumerate(zip(self.groups, targets_by_source(self.nodes), strict=True)):
-            mixed = (group.folded if folds else group.batched)(states[source], rows[source])
-            for node, part in zip(targets, mixed, strict=True):
+        mix, add = (FoldedEdges, total) if folds else (BatchedEdges, plain_sum)
+        for source, (group, targets) in enumerate(zip(self.groups, self.targets, strict=True)):
+            for node, part in zip(targets, mix(group)(states[source], rows[source]), strict=True):
                 parts[node].append(part)
-            if source >= 1:  # states 0 .. source have all been read: the next node is complete
-                states.append((total if folds else plain_sum)(parts[source - 1]))
-        return torch.cat(states[INPUTS:], dim=1)
+            if source >= CONVOLUTIONAL.inputs - 1:  # the next node has all its edges
+                states.append(add(parts[len(states) - CONVOLUTIONAL.inputs]))  # (N, C, H', W')
+        return torch.cat(states[CONVOLUTIONAL.inputs :], dim=1)
 
 
 def folds_on(device: torch.device) -> bool:
@@ -66,10 +59,10 @@ def folds_on(device: torch.device) -> bool:
 
 
 def recomputed(cell: nn.Module, *inputs: Tensor) -> Tensor:
-    """Apply a cell and keep its inputs alone: the backward pass computes the rest again.
+    """Apply a cell and store its inputs only: the backward pass recomputes its activations.
 
-    It does so with the tensors that are the cell's weights now (`functional_call` may have put them there), and without
-    moving its running statistics a second time.
+    It recomputes with the tensors that are the cell's weights now (`functional_call` may have put them there), and does
+    not move the running statistics a second time.
     """
     weights, passes = dict(cell.named_parameters()), count()
 
@@ -102,13 +95,11 @@ class SearchNetwork(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         self.cells = stack(lambda shape: SearchCell(shape, nodes), cells, channels, (width, width))
         self.classifier = nn.Linear(self.cells[-1].width, classes)
-        edges = edge_number(nodes, 0)
+        shape = CONVOLUTIONAL.rows(nodes).start, len(CONVOLUTIONAL.operations)  # (edges, 8)
         # Deviation: the paper starts from zeros (alpha_scale=0); the released code from 1e-3 N(0, 1), which breaks ties
-        self.alphas_normal = nn.Parameter(alpha_scale * torch.randn(edges, len(SEARCH_OPERATIONS)))
-        self.alphas_reduce = nn.Parameter(alpha_scale * torch.randn(edges, len(SEARCH_OPERATIONS)))
-        order = [
-            edge_number(node, source) for source, targets in enumerate(targets_by_source(nodes)) for node in targets
-        ]
+        self.alphas_normal = nn.Parameter(alpha_scale * torch.randn(shape))
+        self.alphas_reduce = nn.Parameter(alpha_scale * torch.randn(shape))
+        order = [*chain.from_iterable(CONVOLUTIONAL.by_source(nodes))]
         self.register_buffer("by_source", torch.tensor(order), persistent=False)
 
     @property

@@ -1,7 +1,7 @@
 """Recurrent language models (DARTS Sect. 3.1.2, A.1.2, A.2.2): tokens (T, B) and a hidden state (B, H) to a loss.
 
 One class is both networks: without a genotype the search network, whose nodes mix all activations over all states
-before them, under one BatchNorm without affine; with one, the network that evaluates it. Embedding and softmax share
+before them, with one BatchNorm without affine; with a genotype its evaluation network. Embedding and softmax share
 their weight. Dropout is variational: one mask (B, H) for all steps of a sequence, and whole words of the embedding.
 
 Equals `darts.plain_recurrent.language_model`;
@@ -16,21 +16,20 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
 
-from repro.darts.rnn.recurrence import ACTIVATIONS, Inputs, Norm, Wiring, recorded, times
+from repro.darts.double_backward import recorded_gradient
+from repro.darts.rnn.recurrence import Inputs, StateNorm, times, wiring_of
 from repro.darts.rnn.unrolled import unroll
-from repro.spaces.genotypes import RECURRENT_OPERATIONS, RecurrentGenotype
+from repro.spaces.genotypes import RECURRENT, RecurrentGenotype
 
 INIT = 0.04  # weights start uniformly in -INIT..INIT
-LOGITS = 2**23  # values of the softmax held at a time
-
-assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
+LOGITS = 2**23  # values of the softmax in memory at a time
 
 
 @dataclass(frozen=True)
 class Dropout:
     """Rates of variational dropout; the defaults are the search's (A.1.2)."""
 
-    word: float = 0.0  # whole vocabulary_size, everywhere in the sequences
+    word: float = 0.0  # whole words, everywhere in the sequences
     embedding: float = 0.2
     input: float = 0.75  # the embedding where it enters the cell
     hidden: float = 0.25  # every state before it is mapped
@@ -38,7 +37,7 @@ class Dropout:
 
 
 class Masks(NamedTuple):
-    """One draw of dropout for a whole sequence; what is kept is scaled by 1 / (1 - rate), None keeps all."""
+    """Dropout masks for a whole sequence; kept values are scaled by 1 / (1 - rate), and None keeps all."""
 
     word: Tensor | None = None  # (V, 1)
     input: Tensor | None = None  # (B, H): that of the embedding times that of the cell's input
@@ -47,7 +46,7 @@ class Masks(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a sequence gives."""
+    """The result of reading a sequence."""
 
     loss: Tensor  # mean negative log-likelihood of the targets, in nats
     hidden: Tensor  # (B, H), after the last step
@@ -56,7 +55,7 @@ class Output(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """A language model over `vocabulary_size` words with embedding, hidden state and cell of one `size` H.
+    """A language model over `vocabulary_size` words; embedding, hidden state and cell have one `hidden_size` H.
 
     Parameters: embedding (V, H), bias (V,), first (2H, 2H) whose rows read input and hidden state, maps (nodes, H, 2H),
     and in the search network alpha (edges, 5), started at `alpha_init` x N(0, 1).
@@ -65,7 +64,7 @@ class LanguageModel(nn.Module):
     def __init__(
         self,
         vocabulary_size: int,
-        size: int,
+        hidden_size: int,
         genotype: RecurrentGenotype | None = None,
         *,
         nodes: int = 8,
@@ -74,15 +73,15 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         nodes = len(genotype.recurrent) if genotype else nodes
-        self.dropout, self.wiring = dropout, _wiring(genotype, nodes)
-        self.embedding = nn.Parameter(torch.empty(vocabulary_size, size).uniform_(-INIT, INIT))
+        self.dropout, self.wiring = dropout, wiring_of(genotype, nodes)
+        self.embedding = nn.Parameter(torch.empty(vocabulary_size, hidden_size).uniform_(-INIT, INIT))
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
-        self.first = nn.Parameter(torch.empty(2 * size, 2 * size).uniform_(-INIT, INIT))
-        self.maps = nn.Parameter(torch.empty(nodes, size, 2 * size).uniform_(-INIT, INIT))
+        self.first = nn.Parameter(torch.empty(2 * hidden_size, 2 * hidden_size).uniform_(-INIT, INIT))
+        self.maps = nn.Parameter(torch.empty(nodes, hidden_size, 2 * hidden_size).uniform_(-INIT, INIT))
         self.alpha = self.norm = None
         if genotype is None:
-            self.alpha = nn.Parameter(alpha_init * torch.randn(nodes * (nodes + 1) // 2, 1 + len(ACTIVATIONS)))
-            self.norm = nn.BatchNorm1d(size, affine=False)
+            self.alpha = nn.Parameter(alpha_init * torch.randn(RECURRENT.rows(nodes).start, len(RECURRENT.operations)))
+            self.norm = nn.BatchNorm1d(hidden_size, affine=False)
 
     @property
     def alphas(self) -> list[nn.Parameter]:
@@ -128,10 +127,10 @@ class LanguageModel(nn.Module):
         words = functional.embedding(tokens, self.embedding)
         if masks.word is not None:
             words = words * masks.word[tokens]
-        gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H): does not depend on the step
+        gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H), of all steps at once
         mixture = None if self.alpha is None else self.alpha.softmax(dim=1)
         inputs = Inputs(gates, hidden, self.first[size:], self.maps, mixture)
-        norm = self.norm and Norm(self.norm.running_mean, self.norm.running_var, self.norm.training)
+        norm = self.norm and StateNorm(self.norm.running_mean, self.norm.running_var, self.norm.training)
         states = unroll(self.wiring, norm, masks.hidden, inputs)
         return states, times(states, masks.output)
 
@@ -143,7 +142,7 @@ class LanguageModel(nn.Module):
 def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Return the mean cross entropy of softmax(states @ weight.T + bias), (N, H), (V, H), (V,), with targets (N,).
 
-    The gradient is taken together with the loss, part by part, so that the (N, V) logits never exist as a whole.
+    Loss and gradient are computed together, part by part, so that the (N, V) logits are never in memory as a whole.
     """
     return _CrossEntropy.apply(torch.is_grad_enabled(), targets, states, weight, bias)
 
@@ -153,10 +152,10 @@ class _CrossEntropy(Function):
     def forward(ctx: Any, graded: bool, targets: Tensor, *inputs: Tensor) -> Tensor:
         needed = [graded and need for need in ctx.needs_input_grad[2:]]
         slopes = [torch.zeros_like(value) if need else None for value, need in zip(inputs, needed, strict=True)]
-        states, weight, bias = inputs
+        states, weight, bias = inputs  # (N, H), (V, H), (V)
         rows, loss = max(1, LOGITS // len(weight)), states.new_zeros(())
         for start in range(0, len(states), rows):
-            part, target = states[start : start + rows], targets[start : start + rows, None]
+            part, target = states[start : start + rows], targets[start : start + rows, None]  # (n, H), (n, 1)
             log_prob = torch.addmm(bias, part, weight.t()).log_softmax(dim=1)
             loss -= log_prob.gather(1, target).sum()
             if any(needed):
@@ -171,8 +170,8 @@ class _CrossEntropy(Function):
         targets, *inputs = ctx.saved_tensors[:4]
         if not torch.is_grad_enabled():
             return None, None, *(None if held is None else held * slope for held in ctx.saved_tensors[4:])
-        again = recorded(lambda *views: _plain(targets, *views), inputs, ctx.needs_input_grad[2:], slope)
-        return None, None, *again
+        plain = lambda *views: _plain(targets, *views)
+        return None, None, *recorded_gradient(plain, inputs, ctx.needs_input_grad[2:], slope)
 
 
 def _plain(targets: Tensor, states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -180,7 +179,7 @@ def _plain(targets: Tensor, states: Tensor, weight: Tensor, bias: Tensor) -> Ten
 
 
 def _add_slopes(slopes: list[Tensor | None], start: int, slope: Tensor, part: Tensor, weight: Tensor) -> None:
-    """Add the share of one part, `slope` (n, V) of its logits, to the slopes of states, weight and bias."""
+    """Add what one part's logits contribute, by their `slope` (n, V), to the slopes of states, weight and bias."""
     states, weights, bias = slopes
     if states is not None:
         torch.mm(slope, weight, out=states[start : start + len(part)])
@@ -188,10 +187,3 @@ def _add_slopes(slopes: list[Tensor | None], start: int, slope: Tensor, part: Te
         weights.addmm_(slope.t(), part)
     if bias is not None:
         bias += slope.sum(0)
-
-
-def _wiring(genotype: RecurrentGenotype | None, nodes: int) -> Wiring:
-    if genotype is None:
-        return Wiring(tuple(slice(0, i + 1) for i in range(nodes)), None, tuple(range(1, nodes + 1)))
-    sources = tuple(slice(edge.source, edge.source + 1) for edge in genotype.recurrent)
-    return Wiring(sources, tuple(edge.op for edge in genotype.recurrent), genotype.concat)

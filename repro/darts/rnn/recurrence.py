@@ -1,18 +1,24 @@
-"""A recurrent cell over T steps (DARTS Sect. 2.1, A.1.2): gates (T, B, 2H), a hidden state (B, H) -> states (T, B, H).
+"""The hidden states of a recurrent cell over time, for automatic differentiation of any order (DARTS Sect. 2.1, 3.1.2).
 
-A cell makes a first state of its input and the state before, then one state after another by its nodes, and returns
-the mean of some of them. Every new state is a highway s' = s + c (f(h) - s), with c and h linear in s. A node of an
-evaluated cell reads one state through one activation f; a node of the search reads all states before it through all.
+A cell makes a first state of its input and the hidden state, then one state after another by its nodes, and returns the
+mean of some of them. Every new state is a highway s' = s + c (f(h) - s), with c and h linear in s. A node of a derived
+cell reads one state through one activation f; a node of the search reads all states before it through all (Eq. 2).
+
+T steps, B sequences, hidden size H. `unrolled` has the same values, and writes their first derivative out.
+Equals `darts.plain_recurrent.language_model`;
+held by `test_recurrent.py::test_network_is_the_plain_one_with_all_dropouts`.
 """
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda h: h}
+from repro.darts.plain_recurrent import ACTIVATIONS
+from repro.spaces.genotypes import RECURRENT, RECURRENT_OPERATIONS, RecurrentGenotype
+
+assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
 
 
 class Wiring(NamedTuple):
@@ -22,13 +28,16 @@ class Wiring(NamedTuple):
     activations: tuple[str, ...] | None  # None: every edge mixes all of them
     outputs: tuple[int, ...]
 
-    def rows(self, node: int) -> slice:
-        """Return the rows of the mixture that belong to the edges into `node`, which reads all states before it."""
-        start = node * (node + 1) // 2
-        return slice(start, start + node + 1)
+
+def wiring_of(genotype: RecurrentGenotype | None, nodes: int = 0) -> Wiring:
+    """Return the wiring of a derived cell, or that of the search with so many nodes."""
+    if genotype is None:
+        return Wiring(tuple(slice(0, i + 1) for i in range(nodes)), None, tuple(range(1, nodes + 1)))
+    sources = tuple(slice(edge.source, edge.source + 1) for edge in genotype.recurrent)
+    return Wiring(sources, tuple(edge.op for edge in genotype.recurrent), genotype.concat)
 
 
-class Norm(NamedTuple):
+class StateNorm(NamedTuple):
     """One BatchNorm without affine for all states; it moves its running statistics (H,) unless they are None."""
 
     mean: Tensor | None
@@ -45,34 +54,33 @@ class Norm(NamedTuple):
 class Inputs(NamedTuple):
     """What a recurrence can be differentiated by."""
 
-    gates: Tensor  # (T, B, 2H): the input's share in the first state
+    gates: Tensor  # (T, B, 2H): the first map of the cell's input
     hidden: Tensor  # (B, H)
-    first: Tensor  # (H, 2H): the hidden state's map
+    first: Tensor  # (H, 2H): the first map of the hidden state
     maps: Tensor  # (nodes, H, 2H)
-    mixture: Tensor | None  # (edges, 5): the probabilities of a search's operations, by node, then by source
+    mixture: Tensor | None  # (edges, 5): softmax(alpha) in the search
 
 
-def plain(wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
-    """Return the states (T, B, H), in differentiable operations as the paper writes them: for derivatives of any order.
+def recurrence(wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
+    """Return the hidden states (T, B, H) of all steps.
 
     mask (B, H): the variational dropout of every state before it is mapped.
     """
     normalise = norm or (lambda state: state)
     hidden, outputs = inputs.hidden, []
     for gate in inputs.gates:
-        c, h = (gate + times(hidden, mask) @ inputs.first).chunk(2, dim=-1)
+        c, h = (gate + times(hidden, mask) @ inputs.first).chunk(2, dim=-1)  # (B, H) each
         states = [normalise(torch.lerp(hidden, h.tanh(), c.sigmoid()))]
         for i, reads in enumerate(wiring.sources):
-            source = torch.stack(states[reads])
+            source = torch.stack(states[reads])  # (edges into the node, B, H)
             c, h = (times(source, mask) @ inputs.maps[i]).chunk(2, dim=-1)
             if inputs.mixture is None:
                 state = torch.lerp(source, ACTIVATIONS[wiring.activations[i]](h), c.sigmoid())
             else:
-                p = inputs.mixture[wiring.rows(i), :, None, None]
+                p = inputs.mixture[RECURRENT.rows(i), :, None, None]  # (edges into the node, 5, 1, 1)
                 kept = p[:, 1:].sum(1) * source  # the zero operation keeps nothing
-                state = kept + c.sigmoid() * (
-                    sum(p[:, 1 + k] * f(h) for k, f in enumerate(ACTIVATIONS.values())) - kept
-                )
+                mixed = sum(p[:, 1 + k] * f(h) for k, f in enumerate(ACTIVATIONS.values()))
+                state = kept + c.sigmoid() * (mixed - kept)
             states.append(normalise(state.sum(0)))
         hidden = torch.stack([states[i] for i in wiring.outputs]).mean(0)
         outputs.append(hidden)
@@ -80,18 +88,5 @@ def plain(wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs
 
 
 def times(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Return value * mask, or the value where there is no mask."""
+    """Apply dropout: return value * mask, or the value where there is no mask."""
     return value if mask is None else value * mask
-
-
-def recorded(
-    compute: Callable[..., Tensor], inputs: Sequence[Tensor | None], needed: Sequence[bool], slope: Tensor
-) -> list[Tensor | None]:
-    """Return the gradient of compute(*inputs) as operations that autograd records, so that it can be differentiated.
-
-    The inputs are seen through views: where one depends on another, only what `compute` does with each shall count.
-    """
-    views = [value if value is None else value.view_as(value) for value in inputs]
-    wanted = [view for view, need in zip(views, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(compute(*views), wanted, slope, create_graph=True, materialize_grads=True))
-    return [next(found) if need else None for need in needed]

@@ -15,11 +15,11 @@ from torch import Tensor
 from repro.darts.bilevel import Functional, Order, architecture_gradient
 from repro.darts.discretise import recurrent_genotype
 from repro.darts.rnn.language_model import LanguageModel
-from repro.darts.rnn.recurrence import ACTIVATIONS
-from repro.darts.rnn.training import Average, Descent, mean_loss, perplexity, retried
-from repro.darts.rnn.windows import Lengths, Window, Windows, window
-from repro.spaces.genotypes import Edge, RecurrentGenotype, to_json
+from repro.darts.rnn.training import Descent, mean_loss, retried
+from repro.darts.rnn.windows import Lengths, Window, WindowAverage, Windows, perplexity, window
+from repro.spaces.genotypes import to_json
 from repro.training.fit import Epoch, Values
+from repro.training.observer import Observer, observed
 
 
 @dataclass
@@ -32,8 +32,8 @@ class LanguageSearch:
     descent: Descent
     order: Order = 2
     eps: float = 0.01
-    frozen_masks: bool = False  # the same dropout at w, w+ and w-; the released code draws it anew
-    # The released code forgets the virtual step of the shared embedding: its softmax copies the old value back.
+    frozen_masks: bool = False  # the same dropout masks at w, w+ and w-; the released code draws new ones
+    # In the released code the virtual step leaves the embedding where it was: tying it to the softmax copies w back.
     moves_embedding: bool = False
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class LanguageSearch:
             "xi": group["lr"],
             "eps": self.eps,
             "weight_decay": group["weight_decay"],
-            "clip": self.descent.grad_clip,
+            "grad_clip": self.descent.grad_clip,
         }
         gradient = architecture_gradient(self.order, train_loss, valid_loss, self.weights, self.alphas, **options)
         return gradient, after[-1]
@@ -87,19 +87,25 @@ class LanguageSearch:
 
 
 def search_epoch(
-    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
+    search: LanguageSearch, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch, **observers: Observer
 ) -> dict[str, Any]:
-    """Search through the streams `train` (rows, B) once, alpha on the streams `valid` over and over; then validate."""
+    """Search through the streams `train` (rows, B) once, with alpha on `valid`, repeated as needed; then validate.
+
+    observers: see each step, with both windows and both hidden states (B, H).
+    """
     bptt = search.descent.bptt
 
     def once() -> dict[str, Any]:
         search.network.train()
-        windows, average = Windows(train, lengths, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), WindowAverage()
         hidden = Values(train=search.network.initial(train.shape[1]), valid=search.network.initial(valid.shape[1]))
-        for start, length in epoch.steps("train", windows, windows=windows, average=average, hidden=hidden):
+        parts = {"windows": windows, "average": average, "hidden": hidden, **observers}
+        for start, length in epoch.steps("train", windows, **parts):
             search.weight_optimizer.param_groups[0]["lr"] = search.lr * length / bptt
             batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), bptt)
-            loss, hidden.train, hidden.valid = search.step(batch, other, hidden.train, hidden.valid)
+            given = (batch, other, hidden.train, hidden.valid)
+            done = epoch.done("train")
+            loss, hidden.train, hidden.valid = observed(search.step, observers.values(), done, *given)
             average.add(loss, batch[0].numel())
         losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid, epoch)}
         return {name: perplexity(loss) for name, loss in losses.items()}
@@ -131,16 +137,7 @@ def architecture(network: LanguageModel) -> dict[str, Any]:
     }
 
 
-def random_cell(nodes: int, generator: torch.Generator) -> RecurrentGenotype:
-    """Draw a cell: for every node one of the states before it and one activation, all equally likely."""
-    names, edges = tuple(ACTIVATIONS), []
-    for i in range(nodes):
-        op, source = (int(torch.randint(count, (), generator=generator)) for count in (len(names), i + 1))
-        edges.append(Edge(names[op], source))
-    return RecurrentGenotype(tuple(edges), tuple(range(1, nodes + 1)))
-
-
 def _held_back(weights: Sequence[Tensor], embedding: Tensor) -> list[Tensor]:
-    """Return the weights with the embedding as it was before the virtual step; gradients pass as if it had moved."""
+    """Return the weights with the embedding as before the virtual step; its gradient is that of the moved one."""
     ahead, *rest = weights
     return [embedding.detach() + (ahead - ahead.detach()), *rest]

@@ -1,12 +1,11 @@
 """Training recurrent language models by truncated back-propagation (DARTS Sect. 3.2, A.2.2).
 
-A text is a tensor of streams (rows, B), read in windows of random length; the hidden state goes on from window to
-window, the gradient does not. The learning rate of a window is scaled by its length. Training is SGD, then averaged SGD
-once the validation loss has stopped falling; from then on it is the averaged weights that are validated.
+A text is a tensor of streams (rows, B), read in windows of random length; the hidden state is carried from window to
+window, the gradient is not. The learning rate of a window is scaled by its length. Training is SGD, then averaged SGD
+(ASGD) once the validation loss has stopped falling; from then on the averaged weights are validated.
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,28 +18,23 @@ from torch import Tensor
 from repro import progress
 from repro.darts.bilevel import Functional
 from repro.darts.rnn.language_model import LanguageModel, Output
-from repro.darts.rnn.windows import Lengths, Window, Windows, window
+from repro.darts.rnn.windows import Lengths, NotFinite, Window, WindowAverage, Windows, perplexity, window
 from repro.data.text import batchify
 from repro.errors import ReproError
 from repro.training.clipping import clip_gradients
 from repro.training.fit import Epoch, Stateful, Values
 
-CHECK = 50  # windows from one look at the loss to the next: each look waits for the device
 RETRIES = 3
-
-
-class NotFinite(ReproError):
-    """A loss is infinite or not a number."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """One step on w: the window's usual length, the largest gradient norm, and what regularises the states."""
+    """One step on w, with the usual length of a window, the largest gradient norm, and the weights of TAR and AR."""
 
     bptt: int = 35
     grad_clip: float = 0.25
-    tar: float = 1e-3  # TAR: mean square of the difference of a state and the one before
-    ar: float = 0.0  # AR: mean square of the states after dropout
+    tar: float = 1e-3  # temporal activation regularisation: mean square of the differences of successive states
+    ar: float = 0.0  # activation regularisation: mean square of the states after dropout
 
     def step(
         self, network: LanguageModel, optimizer: torch.optim.Optimizer, train: Window, hidden: Tensor
@@ -61,15 +55,15 @@ class Descent:
 
 
 @dataclass
-class LanguageTraining:
-    """An evaluation network with its optimizer, first SGD, then averaged SGD, and the best weights so far."""
+class CellTrainer:
+    """An evaluation network with its optimizer, first SGD, then ASGD, and the best weights so far."""
 
     network: LanguageModel
     descent: Descent
     lr: float = 20.0
     weight_decay: float = 8e-7
-    patience: int = 5  # validations: the trigger compares with the best of all but the last so many
-    losses: list[float] = field(default_factory=list)  # validation losses before the trigger
+    patience: int = 5  # averaging begins when a loss is above the best of all but the last so many validations
+    losses: list[float] = field(default_factory=list)  # of validations before averaging
     trigger: int | None = None  # epoch after which averaging began
     best: dict[str, Any] | None = None  # loss, epoch and weights of the best validation
 
@@ -79,7 +73,7 @@ class LanguageTraining:
         self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.weights, self.lr, weight_decay=self.weight_decay)
 
     def validated(self, loss: float, epoch: int) -> None:
-        """Note a validation: keep the best weights; begin to average where `patience` validations have not improved."""
+        """Record a validation: keep the best weights; begin to average after `patience` validations without a gain."""
         if self.best is None or loss < self.best["loss"]:
             weights = [weight.detach().clone() for weight in self.averaged()]
             self.best = {"loss": loss, "epoch": epoch, "weights": weights}
@@ -95,15 +89,16 @@ class LanguageTraining:
         self.optimizer = torch.optim.ASGD(self.weights, self.lr, lambd=0.0, t0=0.0, weight_decay=self.weight_decay)
 
     def averaged(self) -> Sequence[Tensor]:
-        """Return what is validated: the averaged weights, or the weights where there are none."""
+        """Return the weights that are validated: averaged ones, if averaging has begun."""
         if self.trigger is None or not self.optimizer.state:
             return self.weights
         return [self.optimizer.state[weight]["ax"] for weight in self.weights]
 
     def load_best(self) -> None:
-        """Put the weights of the best validation into the network: what is tested."""
+        """Copy the weights of the best validation into the network, which is then tested."""
         if self.best is not None:
-            _copy(self.best["weights"], self.weights)
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights, self.best["weights"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that moves, but the random states."""
@@ -120,15 +115,13 @@ class LanguageTraining:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def train_epoch(
-    training: LanguageTraining, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch
-) -> dict[str, Any]:
+def train_epoch(training: CellTrainer, train: Tensor, valid: Tensor, lengths: Lengths, epoch: Epoch) -> dict[str, Any]:
     """Train on the streams `train` (rows, B) once, then validate on the streams `valid`."""
     bptt = training.descent.bptt
 
     def once() -> dict[str, Any]:
         training.network.train()
-        windows, average = Windows(train, lengths, bptt), Average()
+        windows, average = Windows(train, lengths, bptt), WindowAverage()
         state = Values(hidden=training.network.initial(train.shape[1]))
         averaging = training.trigger is not None
         for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
@@ -170,7 +163,7 @@ def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt
 
     Deviation: the released code divides by one row more than it predicts (0.01 % of the loss).
     """
-    average, state = Average(), Values(hidden=hidden)
+    average, state = WindowAverage(), Values(hidden=hidden)
     starts = range(0, len(text) - 1, bptt)[epoch.done("valid") :]
     for start in epoch.steps("valid", starts, average=average, state=state):
         tokens, targets = window(text, start, bptt)
@@ -181,9 +174,9 @@ def mean_loss(forward: Callable[..., Output], hidden: Tensor, text: Tensor, bptt
 
 
 def retried(state: Stateful, lr: float, epoch: Epoch, once: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what `once` returns; where a loss is not finite, go back to its start and draw other windows and masks.
+    """Return the row of an epoch, `once()`; if a loss is not finite, restart the epoch with other windows and masks.
 
-    Raises ReproError after RETRIES such returns. The number of them is in the row, as `restarts`.
+    Raises ReproError after RETRIES restarts. Their number is in the row, as `restarts`.
     """
     start = Values(restarts=0, state=copy.deepcopy(state.state_dict()))
     epoch.hold("start", start=start)
@@ -196,42 +189,6 @@ def retried(state: Stateful, lr: float, epoch: Epoch, once: Callable[[], dict[st
             start.restarts += 1
             epoch.forget("train", "valid")
     raise ReproError(f"the loss was not finite in {RETRIES + 1} tries of one epoch at lr={lr}: lower the learning rate")
-
-
-class Average:
-    """The mean loss of windows, summed on the device and looked at now and then."""
-
-    def __init__(self) -> None:
-        self.total: Tensor | float = 0.0
-        self.count = self.windows = 0
-
-    def add(self, loss: Tensor, count: int) -> None:
-        """Add the mean loss of `count` tokens; NotFinite if what was added until now is not."""
-        self.total = self.total + loss.double() * count
-        self.count += count
-        self.windows += 1
-        if self.windows % CHECK == 0:
-            self.loss()
-
-    def loss(self) -> float:
-        """Return the mean loss of all tokens; NotFinite if it is not."""
-        mean = float(self.total) / self.count
-        if not math.isfinite(mean):
-            raise NotFinite(f"the loss is {mean} after {self.windows} windows")
-        return mean
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums in `state`."""
-        vars(self).update(state)
-
-
-def perplexity(loss: float) -> float:
-    """Return exp(loss), at most 1e300."""
-    return math.exp(min(loss, 690.0))
 
 
 def streams(network: LanguageModel, tokens: Tensor, batch: int) -> Tensor:
@@ -249,7 +206,7 @@ def streams(network: LanguageModel, tokens: Tensor, batch: int) -> Tensor:
 
 @contextmanager
 def _fixed(alphas: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    """Take no gradient of the architecture."""
+    """Compute no gradient of the architecture."""
     for alpha in alphas:
         alpha.requires_grad_(False)
     try:
@@ -257,8 +214,3 @@ def _fixed(alphas: Sequence[torch.nn.Parameter]) -> Iterator[None]:
     finally:
         for alpha in alphas:
             alpha.requires_grad_()
-
-
-def _copy(values: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        torch._foreach_copy_(list(into), list(values))

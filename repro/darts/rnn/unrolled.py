@@ -1,9 +1,10 @@
-"""A recurrent cell over T steps, as `recurrence.plain` defines it, 1.5 to 2 times as fast: the gradient is written out.
+"""A recurrent cell over T steps with its gradient written by hand: 1.5 to 2 times as fast as `recurrence`.
 
 Each activation is computed once for all sources of a node, the mixture is one batched product, scratch memory is used
-again, and a map's gradient is one product over all steps. Nothing waits for a value: a GPU can capture the loop.
+again, and a map's gradient is one product over all steps. No operation waits for a value: a GPU can capture the loop.
 
-Equals `darts.plain_recurrent.mixed_step`; held by `test_recurrent.py::test_network_is_the_plain_one_with_all_dropouts`.
+Equals `darts.rnn.recurrence.recurrence`;
+held by `test_recurrent.py::test_gradient_written_out_is_that_of_the_plain_formula`.
 """
 
 from typing import Any, Self
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from repro.darts.rnn.recurrence import ACTIVATIONS, Inputs, Norm, Wiring, plain, recorded, times
+from repro.darts.double_backward import recorded_gradient
+from repro.darts.plain_recurrent import ACTIVATIONS
+from repro.darts.rnn.mixed_activations import MixedActivations
+from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence, times
 
 SLOPES = {  # f'(h) from f(h)
     "tanh": lambda f: 1 - f * f,
@@ -22,45 +26,46 @@ SLOPES = {  # f'(h) from f(h)
 }
 
 
-def unroll(wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
-    """Return what `plain` returns: the fast way, unless running statistics normalise."""
+def unroll(wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inputs: Inputs) -> Tensor:
+    """Return what `recurrence` returns, by it where running statistics normalise."""
     fast = norm is None or norm.training
-    return _Unrolled.apply(wiring, norm, mask, *inputs) if fast else plain(wiring, norm, mask, inputs)
+    return _Unrolled.apply(wiring, norm, mask, *inputs) if fast else recurrence(wiring, norm, mask, inputs)
 
 
 class _Unrolled(Function):
     @staticmethod
-    def forward(ctx: Any, wiring: Wiring, norm: Norm | None, mask: Tensor | None, *inputs: Tensor | None) -> Tensor:
+    def forward(ctx, wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, *inputs: Tensor | None) -> Tensor:
         made = _Forward(wiring, norm, mask, Inputs(*inputs)).run()
         ctx.wiring, ctx.norm = wiring, norm
         ctx.save_for_backward(mask, *inputs, made.outputs, made.states, made.scales, made.opened, *made.edges)
         return made.outputs
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, ...]:
         needed = ctx.needs_input_grad[3:]
         if not torch.is_grad_enabled():
             return None, None, None, *_Backward(ctx, needed).run(slope)
         mask, *inputs = ctx.saved_tensors[:6]
         norm = ctx.norm and ctx.norm._replace(mean=None, var=None)  # the running statistics have moved already
-        again = recorded(lambda *views: plain(ctx.wiring, norm, mask, Inputs(*views)), inputs, needed, slope)
-        return None, None, None, *again
+        plain = lambda *views: recurrence(ctx.wiring, norm, mask, Inputs(*views))
+        return None, None, None, *recorded_gradient(plain, inputs, needed, slope)
 
 
 class _Forward:
-    """The states of all steps, c and f(h) of every first state, c and h of every edge, and the scales of the norm."""
+    """Computes the states of all steps, and stores c and f(h) of every first state, and c and h of every edge."""
 
-    def __init__(self, wiring: Wiring, norm: Norm | None, mask: Tensor | None, inputs: Inputs) -> None:
+    def __init__(self, wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inputs: Inputs) -> None:
         self.wiring, self.norm, self.mask = wiring, norm, mask
         self.gates, self.hidden, self.first, self.maps, mixture = inputs
         steps, (batch, size), nodes = len(self.gates), self.hidden.shape, len(self.maps)
-        self.outputs = self.gates.new_empty(steps, batch, size)
+        self.outputs = self.gates.new_empty(steps, batch, size)  # (T, B, H)
         self.states = self.gates.new_empty(steps, nodes + 1, batch, size)
         self.scales = self.gates.new_empty(steps, nodes + 1, size)  # 1 / standard deviation of what was normalised
-        self.opened = self.gates.new_empty(steps, 2, batch, size)
+        self.opened = self.gates.new_empty(steps, 2, batch, size)  # c and tanh h of the first state
+        # c and h of each node's edges: nodes x (2, T, edges into the node, B, H)
         self.edges = [self.gates.new_empty(2, *self.states[:, reads].shape) for reads in wiring.sources]
         self.masked = None if mask is None else torch.empty_like(self.states[0])
-        self.mix = None if mixture is None else _Mix(wiring, mixture, self.states)
+        self.mix = None if mixture is None else MixedActivations(mixture, self.states)
 
     def run(self) -> Self:
         for t in range(len(self.gates)):
@@ -91,7 +96,7 @@ class _Forward:
         self._close(t, i + 1)
 
     def _close(self, t: int, i: int) -> None:
-        """Normalise a new state, and drop some of it for the nodes that read it."""
+        """Normalise a new state, and apply dropout to it for the nodes that read it."""
         state = self.states[t, i]
         if self.norm is not None:
             mean, var, _, momentum, eps = self.norm
@@ -103,9 +108,9 @@ class _Forward:
 
 
 class _Backward:
-    """The gradient, from the last step to the first.
+    """Computes the gradient, from the last step to the first; a slope is the gradient of the loss by a value.
 
-    The slopes of c and h are written over c and h: PyTorch then refuses to go back through the same graph again.
+    The slopes of c and h are written over c and h: PyTorch then refuses a second backward pass through the graph.
     """
 
     def __init__(self, ctx: Any, needed: tuple[bool, ...]) -> None:
@@ -113,13 +118,13 @@ class _Backward:
         self.mask, self.gates, self.hidden, self.first, self.maps, mixture, *kept = ctx.saved_tensors
         self.outputs, self.states, self.scales, self.opened, *self.edges = kept
         self.needs_first, self.needs_maps, needs_mixture = needed[2:]
-        self.mix = None if mixture is None else _Mix(self.wiring, mixture, self.states)
+        self.mix = None if mixture is None else MixedActivations(mixture, self.states)
         self.d_mixture = torch.zeros_like(mixture) if needs_mixture else None
         self.d_gates, self.d_states = torch.empty_like(self.gates), torch.empty_like(self.states[0])
         self.scratch = torch.empty_like(self.states[0, 1:])
 
     def run(self, slope: Tensor) -> tuple[Tensor | None, ...]:
-        carried = torch.zeros_like(self.hidden)
+        carried = torch.zeros_like(self.hidden)  # (B, H): the slope of a step's output from the step after it
         for t in reversed(range(len(self.gates))):
             share = (slope[t] + carried) / len(self.wiring.outputs)
             self.d_states.zero_()
@@ -161,74 +166,24 @@ class _Backward:
         return (slope - slope.mean(0) - normed * (slope * normed).mean(0)) * self.scales[t, i]
 
     def _back(self, weight: Tensor, dc: Tensor, dh: Tensor, out: Tensor) -> Tensor:
-        """Take the slopes of c and h back through their map."""
+        """Return the slope of a map's input by those of its outputs c and h: (n, B, H) each, and `weight` (H, 2H)."""
         size, flat = len(weight), out.view(-1, len(weight))
         torch.mm(dc.reshape(-1, size), weight[:, :size].t(), out=flat)
         flat.addmm_(dh.reshape(-1, size), weight[:, size:].t())
         return out
 
     def _product(self, source: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
-        """Return the gradient of a map (H, 2H) from all its inputs and the slopes of its outputs."""
+        """Return the gradient of a map (H, 2H) by all its inputs and the slopes of its outputs, (T, n, B, H) each."""
         size = source.shape[-1]
         masked = times(source, self.mask).reshape(-1, size).t()
         return torch.cat([masked @ dc.reshape(-1, size), masked @ dh.reshape(-1, size)], dim=1)
 
 
-class _Mix:
-    """The mixture of all activations on all edges into a node, sum_j p_j . (s_j + c_j (f(h_j) - s_j)), as products.
-
-    One buffer holds s, tanh h, relu h, sigmoid h and h, (5, edges, B, H). Its rows are weighted as in
-    p . f(h) - (sum of p) s, so that what c multiplies is one batched product.
-    """
-
-    def __init__(self, wiring: Wiring, mixture: Tensor, states: Tensor) -> None:
-        self.wiring, self.buffer = wiring, states.new_empty(6, *states[0, 1:].shape)
-        self.kept = mixture[:, 1:].sum(1)
-        self.weights = torch.cat([-self.kept[:, None], mixture[:, 1:]], dim=1)
-        # the derivatives are 1 - tanh^2, [h > 0], sigmoid - sigmoid^2 and 1
-        self.slopes = torch.cat([-mixture[:, 1:2], mixture[:, 2:4]], dim=1)
-        self.constant = mixture[:, 1] + mixture[:, 4]
-
-    def forward(self, i: int, source: Tensor, c: Tensor, h: Tensor, out: Tensor) -> None:
-        self.buffer[0, i].copy_(source[i])  # the states before it are there already
-        rows, n = self.wiring.rows(i), len(c)
-        values, mixed = self._values(h), self.buffer[5, :n]
-        torch.bmm(self.weights[rows, None], values.transpose(0, 1), out=mixed.view(n, 1, -1))
-        mixed *= c
-        torch.addmv(mixed.sum(0).view(-1), values[0].t(), self.kept[rows], out=out.view(-1))
-
-    def begin(self, states: Tensor) -> None:
-        """Take the states of the step whose nodes are to be gone back through."""
-        self.buffer[0].copy_(states[:-1])
-
-    def backward(self, i: int, c: Tensor, h: Tensor, slope: Tensor, d_source: Tensor, d_mixture: Tensor | None) -> None:
-        """Add to the slopes of the sources and of the mixture; write those of c's argument and of h over c and h."""
-        rows, n, values = self.wiring.rows(i), len(c), self._values(h)
-        edges, through = values.transpose(0, 1), torch.mul(slope, c, out=self.buffer[5, :n])  # reaches f(h) - s
-        if d_mixture is not None:
-            onto = torch.bmm(edges, through.view(n, -1, 1)).squeeze(2)
-            straight = values[0] @ slope.reshape(-1)
-            d_mixture[rows, 1:] += onto[:, 1:] - onto[:, :1] + straight[:, None]
-        torch.bmm(self.weights[rows, None], edges, out=h.view(n, 1, -1))  # h itself is among the values
-        torch.addcmul(through, through, c, value=-1, out=c).mul_(h)
-        values[1].square_()
-        values[2].sign_()
-        values[3].addcmul_(values[3], values[3], value=-1)
-        torch.bmm(self.slopes[rows, None], edges[:, 1:4], out=h.view(n, 1, -1))
-        h.add_(self.constant[rows, None, None]).mul_(through)
-        d_source.addcmul_(through.neg_().add_(slope), self.kept[rows, None, None])
-
-    def _values(self, h: Tensor) -> Tensor:
-        values = self.buffer[:5, : len(h)]
-        torch.tanh(h, out=values[1])
-        torch.clamp(h, min=0, out=values[2])
-        torch.sigmoid(h, out=values[3])
-        values[4].copy_(h)
-        return values.flatten(2)
-
-
 def _unhighway(name: str, source: Tensor, c: Tensor, f: Tensor, slope: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
-    """Write the slopes of the arguments of c and f in s' = s + c (f - s), over c and h if so told; return that of s."""
+    """Write the slopes of the arguments of c and f in s' = s + c (f - s) to `dc` and `dh`; return that of s.
+
+    `dc` and `dh` may be the memory of c and h.
+    """
     through = slope * c
     torch.addcmul(through, through, c, value=-1, out=dc).mul_(f - source)
     torch.mul(through, SLOPES[name](f), out=dh)

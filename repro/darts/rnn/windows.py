@@ -1,14 +1,20 @@
-"""Windows of random length for truncated back-propagation over time, as in the released code (DARTS A.1.2, A.2.2)."""
+"""Windows of random length for truncated back-propagation through time (DARTS A.1.2, A.2.2), and their mean loss."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from repro.errors import UsageError
+from repro.errors import ReproError, UsageError
 
+CHECK = 50  # windows between two checks that the loss is finite, each of which waits for the device
 Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
+
+
+class NotFinite(ReproError):
+    """A loss is infinite or not a number."""
 
 
 def window(text: Tensor, start: int, length: int) -> Window:
@@ -18,7 +24,7 @@ def window(text: Tensor, start: int, length: int) -> Window:
 
 
 class Windows:
-    """Start and drawn length of every window of one epoch, or of what is left of it; their number is a guess."""
+    """Iterates over start and drawn length of the windows of one epoch; `len` is their expected number."""
 
     def __init__(self, text: Tensor, lengths: Callable[[int], int], bptt: int) -> None:
         if len(text) < 3:
@@ -46,7 +52,7 @@ class Windows:
 
 
 class Lengths:
-    """Draws the lengths of windows by one of the two functions below; `state_dict` continues the draws bit for bit."""
+    """Draws the lengths of windows by one of the two functions below; `state_dict` resumes exactly."""
 
     def __init__(self, draw: Callable[[int, torch.Generator], int], seed: int) -> None:
         self.draw, self.generator = draw, torch.Generator().manual_seed(seed)
@@ -73,3 +79,39 @@ def training_length(bptt: int, generator: torch.Generator) -> int:
 def search_length(bptt: int, generator: torch.Generator) -> int:
     """Draw a window's length: `bptt`, or half of it with probability 0.05."""
     return bptt if torch.rand((), generator=generator).item() < 0.95 else max(1, bptt // 2)
+
+
+class WindowAverage:
+    """The mean loss of windows, summed on the device; every CHECK windows it is checked to be finite."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count = self.windows = 0
+
+    def add(self, loss: Tensor, count: int) -> None:
+        """Add the mean loss of `count` tokens; NotFinite if a check finds that the sum is not."""
+        self.total = self.total + loss.double() * count
+        self.count += count
+        self.windows += 1
+        if self.windows % CHECK == 0:
+            self.loss()
+
+    def loss(self) -> float:
+        """Return the mean loss of all tokens; NotFinite if it is not."""
+        mean = float(self.total) / self.count
+        if not math.isfinite(mean):
+            raise NotFinite(f"the loss is {mean} after {self.windows} windows")
+        return mean
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the sums in `state`."""
+        vars(self).update(state)
+
+
+def perplexity(loss: float) -> float:
+    """Return exp(loss), at most 1e300."""
+    return math.exp(min(loss, 690.0))

@@ -11,6 +11,8 @@ from torch import nn
 
 from repro.darts import plain_networks
 from repro.darts.cnn import mixed_edges
+from repro.darts.cnn.batched_edges import BatchedEdges
+from repro.darts.cnn.folded_edges import FoldedEdges, total
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import MIXED, OPERATIONS, POOLINGS, Separable, mixed
 from repro.darts.plain import MixedOp
@@ -51,33 +53,33 @@ def fill(parameters, weights):
 
 
 def compare(table, stride, height, width):
-    """Values, slopes of the input and of the strengths, in both formulations; then with running statistics."""
+    """Values, slopes of the input and of the probabilities, in both formulations; then with running statistics."""
     torch.manual_seed(0)
     with mock.patch.object(mixed_edges, "MIXED", table):
         groups = [MixedEdges(CHANNELS, EDGES, stride).double() for _ in range(2)]
     groups[1].load_state_dict(groups[0].state_dict())
     x = torch.randn(3, CHANNELS, height, width, dtype=torch.float64, requires_grad=True)
-    strengths = torch.rand(EDGES, 1 + len(POOLINGS) + 1 + len(table), dtype=torch.float64, requires_grad=True)
+    probabilities = torch.rand(EDGES, 1 + len(POOLINGS) + 1 + len(table), dtype=torch.float64, requires_grad=True)
     edges = [mixed_op(groups[0], edge, table) for edge in range(EDGES)]
 
     def plain():
-        return [edge(x, row) for edge, row in zip(edges, strengths, strict=True)]
+        return [edge(x, row) for edge, row in zip(edges, probabilities, strict=True)]
 
     def folded(group):
-        return [mixed_edges.total([part]) for part in group.folded(x, strengths)]
+        return [total([part]) for part in FoldedEdges(group)(x, probabilities)]
 
-    agree(x, strengths, plain(), folded(groups[0]), groups[1].batched(x, strengths))
+    agree(x, probabilities, plain(), folded(groups[0]), BatchedEdges(groups[1])(x, probabilities))
     for module in (*edges, *groups):
         module.eval()
-    agree(x, strengths, plain(), folded(groups[0]), folded(groups[1]))
+    agree(x, probabilities, plain(), folded(groups[0]), folded(groups[1]))
 
 
-def agree(x, strengths, expected, *found):
+def agree(x, probabilities, expected, *found):
     slopes = [torch.randn_like(y) for y in expected]
-    wanted = [*expected, *torch.autograd.grad(expected, (x, strengths), slopes)]
+    wanted = [*expected, *torch.autograd.grad(expected, (x, probabilities), slopes)]
     for maps in found:
         maps = list(maps)
-        values = [*maps, *torch.autograd.grad(maps, (x, strengths), slopes)]
+        values = [*maps, *torch.autograd.grad(maps, (x, probabilities), slopes)]
         for value, want in zip(values, wanted, strict=True):
             torch.testing.assert_close(value, want, rtol=1e-7, atol=1e-9)
 

@@ -30,7 +30,7 @@ def test_parameters_and_mult_adds_of_published_networks(name):
             cells=expected["layers"],
         )
     assert count_parameters(network) == expected["params"]
-    assert count_parameters(network, auxiliary=True) == expected["params_with_auxiliary"]
+    assert count_parameters(network, with_auxiliary_head=True) == expected["params_with_auxiliary"]
     assert count_mult_adds(network, *SHAPES[kind]) == expected["conv_and_linear_mult_adds"]
 
 
@@ -69,14 +69,14 @@ def test_drop_path_keeps_its_rate_in_bfloat16():
 
 def test_drop_path_acts_in_training_only_and_spares_identities():
     torch.manual_seed(0)
-    network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, auxiliary=False)
+    network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=4, cells=3, auxiliary_head=False)
     x = torch.randn(8, 3, 8, 8)
     without = network(x)[0]
-    network.set_drop_path(0.9)
+    network.set_drop_path_rate(0.9)
     assert not torch.equal(network(x)[0], without)
-    network.set_drop_path(0.0)
+    network.set_drop_path_rate(0.0)
     assert torch.equal(network(x)[0], without)
-    network.set_drop_path(0.9)
+    network.set_drop_path_rate(0.9)
     network.eval()
     assert torch.equal(network(x)[0], network(x)[0])
 

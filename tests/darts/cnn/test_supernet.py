@@ -13,10 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from repro.darts import plain as paper
 from repro.darts.bilevel import Functional, architecture_gradient
 from repro.darts.cnn import depthwise, folding
-from repro.darts.cnn.mixed_edges import MixedEdges, total
+from repro.darts.cnn.folded_edges import FoldedEdges, total
+from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.search import ImageSearch
-from repro.darts.cnn.search_network import SearchNetwork, edge_number, targets_by_source
-from repro.darts.grouped import differentiated_twice
+from repro.darts.cnn.search_network import SearchNetwork
+from repro.darts.double_backward import differentiated_twice
 from repro.darts.plain_networks import SearchNetwork as PlainSearchNetwork
 from repro.originals.cnn import load_released, places, released_view
 
@@ -113,10 +114,10 @@ def test_steps_of_the_search_are_those_of_algorithm_1(order, folds, monkeypatch)
         )
         for w, alphas in ((network.weights(), network.alphas), (list(plain.parameters()), plain.alphas))
     ]
-    search = ImageSearch(network, *both[0], order=order, clip=0.5)
+    search = ImageSearch(network, *both[0], order=order, grad_clip=0.5)
     for _ in range(3):
         batches = [(torch.randn(4, 1, 8, 8).double(), torch.randint(CLASSES, (4,))) for _ in range(2)]
-        expected = paper.search_step(plain, *both[1], *batches, order=order, clip=0.5)
+        expected = paper.search_step(plain, *both[1], *batches, order=order, grad_clip=0.5)
         assert relative(search.step(*batches)[0], expected) < 1e-9
         for alpha, value in zip(network.alphas, plain.alphas, strict=True):
             assert relative(alpha.detach(), value.detach()) < 1e-7
@@ -151,13 +152,6 @@ def test_an_exact_gradient_takes_as_many_convolutions_on_a_gpu_as_a_finite_diffe
             architecture_gradient(order, loss, loss, network.weights(), network.alphas, xi=0.1)
         counts.append(convolutions.count)
     assert counts[1] < 1.2 * counts[0]
-
-
-def test_every_edge_of_alpha_belongs_to_one_source():
-    for nodes in range(1, 6):
-        edges = [edge_number(n, source) for source, targets in enumerate(targets_by_source(nodes)) for n in targets]
-        assert sorted(edges) == list(range(sum(2 + node for node in range(nodes))))
-        assert len(targets_by_source(nodes)) == nodes + 1
 
 
 def test_alphas_are_in_the_state_dict_and_apart_from_the_weights():
@@ -263,7 +257,7 @@ def test_maps_without_variance_stay_finite():
     """Large and constant: the difference of two second moments is rounding alone."""
     edges = MixedEdges(4, edges=2, stride=1)
     x = torch.full((8, 4, 6, 6), 1e4, requires_grad=True)
-    node = total(edges.folded(x, torch.full((2, 8), 1 / 8)))
+    node = total(FoldedEdges(edges)(x, torch.full((2, 8), 1 / 8)))
     (slope,) = torch.autograd.grad(node.sum(), x)
     assert torch.isfinite(node).all()
     assert torch.isfinite(slope).all()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from repro.darts import plain_recurrent
 from repro.darts.bilevel import Functional, architecture_gradient, finite_difference
+from repro.darts.plain_recurrent import language_model
 from repro.darts.rnn.language_model import Dropout, LanguageModel, Masks, cross_entropy
-from repro.darts.rnn.recurrence import Inputs, Norm, Wiring, plain
+from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence
 from repro.darts.rnn.unrolled import unroll
 from repro.originals.vectors import read
 from repro.originals.verify_rnn import check
@@ -56,9 +56,7 @@ def test_network_is_the_plain_one_with_all_dropouts(genotype):
     theirs = {"word": masks.word, "embedding": None, "x": masks.input, "hidden": masks.hidden, "output": masks.output}
     norm = None if genotype else lambda state: functional.batch_norm(state, None, None, training=True)
     cell = genotype or network.alpha
-    log_prob, after, states, dropped = plain_recurrent.language_model(
-        released(network), cell, tokens, hidden, theirs, norm
-    )
+    log_prob, after, states, dropped = language_model(released(network), cell, tokens, hidden, theirs, norm)
     output = network(tokens, targets, hidden, masks)
     close(output[1:], (after, states, dropped))
     expected = functional.nll_loss(log_prob.flatten(0, 1), targets.flatten())
@@ -69,7 +67,7 @@ def test_network_is_the_plain_one_with_all_dropouts(genotype):
     close(torch.autograd.grad(output.loss + extra, parameters), torch.autograd.grad(expected + other, parameters), 1e-9)
 
 
-def recurrence(genotype, nodes=3):
+def problem(genotype, nodes=3):
     generator = torch.Generator().manual_seed(2)
 
     def draw(*shape):
@@ -78,19 +76,19 @@ def recurrence(genotype, nodes=3):
     nodes = len(genotype.recurrent) if genotype else nodes
     mixture = None if genotype else draw(nodes * (nodes + 1) // 2, 5).softmax(1).detach().requires_grad_()
     inputs = Inputs(draw(T, B, 2 * H), draw(B, H), draw(H, 2 * H), draw(nodes, H, 2 * H), mixture)
-    norm = None if genotype else Norm(torch.zeros(H).double(), torch.ones(H).double())
+    norm = None if genotype else StateNorm(torch.zeros(H).double(), torch.ones(H).double())
     return model(genotype, nodes).wiring, norm, inputs
 
 
 @CELLS
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradient_written_out_is_that_of_the_plain_formula(genotype, masked):
-    wiring, norm, inputs = recurrence(genotype)
+    wiring, norm, inputs = problem(genotype)
     mask = torch.tensor([0.0, 2.0]).double().repeat(B * H // 2).view(B, H) if masked else None
     wanted = [value for value in inputs if value is not None]
     slope = torch.randn(T, B, H, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     outputs, gradients, moments = [], [], []
-    for compute in (unroll, plain):
+    for compute in (unroll, recurrence):
         own = norm and norm._replace(mean=norm.mean.clone(), var=norm.var.clone())
         outputs.append(compute(wiring, own, mask, inputs))
         first = torch.autograd.grad(outputs[-1], wanted, slope, create_graph=True)
@@ -104,7 +102,7 @@ def test_gradient_written_out_is_that_of_the_plain_formula(genotype, masked):
 
 
 def test_gradient_for_alpha_alone_is_the_same():
-    wiring, norm, inputs = recurrence(None)
+    wiring, norm, inputs = problem(None)
     fixed = Inputs(*(value.detach() for value in inputs[:4]), inputs.mixture)
     both = [
         torch.autograd.grad(unroll(wiring, norm, None, which).sum(), inputs.mixture)[0] for which in (inputs, fixed)
@@ -113,7 +111,7 @@ def test_gradient_for_alpha_alone_is_the_same():
 
 
 def test_graph_cannot_be_gone_through_twice_unnoticed():
-    wiring, norm, inputs = recurrence(None)
+    wiring, norm, inputs = problem(None)
     total = unroll(wiring, norm, None, inputs).sum()
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -173,7 +171,7 @@ def test_architecture_gradient_leaves_the_network_alone_and_converges():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     compute = Functional(network, network.weights(), network.alphas)
     train, valid = (lambda w, a, seed=seed: compute(w, a, *text(seed)).loss for seed in (0, 1))
-    exact = architecture_gradient("exact", train, valid, network.weights(), network.alphas, xi=0.1, clip=0.25)
+    exact = architecture_gradient("exact", train, valid, network.weights(), network.alphas, xi=0.1, grad_clip=0.25)
     weights = [weight.detach() for weight in network.weights()]
     vector = [torch.randn_like(weight) for weight in weights]
     errors = []
@@ -211,4 +209,3 @@ def test_nothing_in_the_loop_waits_for_a_value(genotype):
 def test_wiring_of_the_search_reads_all_states_before():
     wiring = LanguageModel(V, H, nodes=3).wiring
     assert wiring == Wiring((slice(0, 1), slice(0, 2), slice(0, 3)), None, (1, 2, 3))
-    assert [wiring.rows(i) for i in range(3)] == [slice(0, 1), slice(1, 3), slice(3, 6)]

@@ -4,23 +4,17 @@ The same genotype always gives the same DOT. `dot` draws it if there is one, els
 along; where neither can, the DOT text itself is kept.
 """
 
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from graphviz import Digraph
 
-from repro.files import make_folder, write_bytes
-from repro.progress import note
-from repro.report import marks
-from repro.report.marks import FONT, INK
+from repro.report import style
+from repro.report.style import FONT, INK
 from repro.runs.run import Run
-from repro.spaces.genotypes import EDGES_PER_NODE, ConvGenotype, Edge, Genotype
+from repro.spaces.cell_space import reductions
+from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype
 
 FAINT = "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
@@ -44,12 +38,6 @@ FAMILIES = {
     "sigmoid": ("#00695c", "dashed"),
     "identity": ("#555555", "dotted"),
 }
-# In a process of its own, as `dot` is: its C library may write warnings to the terminal
-PYGRAPHVIZ = """
-import sys, pygraphviz
-graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
-sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
-"""
 
 
 def operation_label(op: str) -> str:
@@ -58,6 +46,11 @@ def operation_label(op: str) -> str:
         return {"skip_connect": "skip", "none": "zero"}[op]
     words = [word.replace("x", "×") if word[0].isdigit() else word for word in op.split("_")]
     return " ".join(words).replace("7×1 1×7", "7×1, 1×7")
+
+
+def look(op: str) -> tuple[str, str]:
+    """Return colour and line of an operation's edge."""
+    return FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
 
 
 def cell_graphs(genotype: Genotype) -> dict[str, str]:
@@ -71,17 +64,16 @@ def cell_graphs(genotype: Genotype) -> dict[str, str]:
     return {"recurrent": _recurrent_cell(genotype.recurrent, genotype.concat)}
 
 
-def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3", auxiliary: bool = False) -> str:
+def network_graph(cells: int, channels: int, size: int, auxiliary: bool = False) -> str:
     """Return the stack of `cells` cells as DOT; `channels` and `size` (pixels) are those of the first cell.
 
     Reductions stand at one and two thirds: they halve the size and double the channels.
     """
     graph = _graph("network", nodesep="0.12", ranksep="0.22")
-    graph.node("stem", stem, fillcolor=INPUT)
-    reductions = {cells // 3, 2 * cells // 3}
+    graph.node("stem", "conv 3×3", fillcolor=INPUT)
     states = ["stem", "stem"]
     for index in range(cells):
-        reduction = index in reductions
+        reduction = index in reductions(cells)
         if reduction:
             channels, size = 2 * channels, -(-size // 2)
         name = f"cell{index}"
@@ -96,7 +88,7 @@ def network_graph(cells: int, channels: int, size: int, stem: str = "conv 3×3",
     graph.edge(states[1], "head")
     if auxiliary:
         graph.node("auxiliary", "auxiliary\\nhead", fillcolor=OUTPUT, style="rounded,filled,dashed")
-        graph.edge(f"cell{2 * cells // 3}", "auxiliary", style="dashed")
+        graph.edge(f"cell{reductions(cells)[1]}", "auxiliary", style="dashed")
     return graph.source
 
 
@@ -129,84 +121,25 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
     return graph.source
 
 
-def save(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
+def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
     """Draw every cell of `genotype` into `stem`-<cell>.svg (or pdf, png); show it in a notebook, or say why not.
 
-    run: the one that it is of, which is marked unless it is as published; None for a published cell.
+    run: as in `style.save`.
     """
     for cell, source in cell_graphs(genotype).items():
-        show({"text/markdown": f"{cell} cell"})
-        save_graph(source, stem.with_name(f"{stem.name}-{cell}"), run, formats, described(genotype, cell))
+        style.show({"text/markdown": f"{cell} cell"})
+        style.save_graph(source, stem.with_name(f"{stem.name}-{cell}"), run, formats, described(genotype, cell))
 
 
 def described(genotype: Genotype, cell: str) -> str:
     """Return in words what the drawing of a cell shows, for readers who cannot see it."""
     convolutional = isinstance(genotype, ConvGenotype)
-    inputs, count = (("c(k-2)", "c(k-1)"), EDGES_PER_NODE) if convolutional else ((), 1)
+    inputs, count = ("c(k-2)", "c(k-1)") if convolutional else (), CELL_SPACES[cell].keep
     names = [*inputs, *map(str, range(len(getattr(genotype, cell)) + 1))]
     words = [f"{operation_label(op)} of {names[source]}" for op, source in getattr(genotype, cell)]
     nodes = [" and ".join(words[first : first + count]) for first in range(0, len(words), count)]
     numbered = [f"node {number}: {node}" for number, node in enumerate(nodes, start=0 if convolutional else 1)]
     return f"Graph of the {cell} cell; {'; '.join(numbered)}"
-
-
-def save_graph(
-    source: str, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network"
-) -> None:
-    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not.
-
-    run: as in `save`.
-    """
-    paths, reason = render(marks.in_graph(source, run), stem, formats)
-    if reason:
-        note(reason)
-    if paths[0].suffix == ".svg":
-        show(
-            {"image/svg+xml": paths[0].read_text(encoding="utf-8")},
-            **{"image/svg+xml": {"alt": marks.in_words(alt, run)}},
-        )
-
-
-def show(bundle: dict[str, str], **metadata: Any) -> None:
-    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
-    ipython = sys.modules.get("IPython")
-    if ipython and ipython.get_ipython():
-        ipython.display.display(bundle, raw=True, metadata=metadata)
-
-
-def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
-    """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
-    make_folder(stem.parent)
-    paths, reason = [], None
-    for extension in formats:
-        try:
-            picture = _draw(source, extension)
-        except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
-            reason = _reason(error)
-            continue
-        paths.append(stem.with_name(f"{stem.name}.{extension}"))
-        write_bytes(paths[-1], picture)
-    if reason is None:
-        return paths, None
-    dot = stem.with_name(f"{stem.name}.dot")
-    write_bytes(dot, source.encode())
-    return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
-
-
-def _draw(source: str, extension: str) -> bytes:
-    """Return the picture as bytes, without a date; raises what the drawing program raises."""
-    dot = shutil.which("dot")
-    command = [dot, f"-T{extension}"] if dot else [sys.executable, "-c", PYGRAPHVIZ, extension]
-    answer = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(answer.stderr.decode(errors="replace"))
-    # A date of the same length, so that the offsets in the file stay right
-    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", answer.stdout)
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's last line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def _graph(name: str, **attributes: str) -> Digraph:
@@ -224,7 +157,7 @@ def _graph(name: str, **attributes: str) -> Digraph:
 
 def _operation_edge(graph: Digraph, source: str, target: str, op: str) -> None:
     """Add one labelled edge, coloured and dashed by the family of its operation."""
-    colour, line = FAMILIES[next(family for family in FAMILIES if op.startswith(family))]
+    colour, line = look(op)
     graph.edge(source, target, f" {operation_label(op)} ", color=colour, fontcolor=colour, style=line, penwidth="1.6")
 
 

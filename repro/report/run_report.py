@@ -6,11 +6,10 @@ import pandas as pd
 
 from repro.configs import hours
 from repro.configs.registry import find
-from repro.report import sections_claims, tables
-from repro.report.cells import show as show_bundle
-from repro.report.typeset import heading, verbatim
-from repro.report.typeset import show as show_table
+from repro.report import sections_claims, style, tables, typeset
+from repro.report.typeset import verbatim
 from repro.results import claim_rows, claims, compare, published, standing
+from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import provenance
@@ -20,13 +19,13 @@ from repro.runs.states import duration
 
 def show(run: Run) -> None:
     """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
-    show_table(beside_paper(run))
+    typeset.show(beside_paper(run))
     if mark := standing.mark(run):
-        show_bundle({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
+        style.show({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
     if asked := claims.asking(run):
-        show_bundle({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
-        show_table(of_claims(run, asked))
-    show_table(sources(run))
+        style.show({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
+        typeset.show(of_claims(run, asked))
+    typeset.show(sources(run))
 
 
 def beside_paper(run: Run) -> pd.DataFrame:
@@ -38,9 +37,8 @@ def beside_paper(run: Run) -> pd.DataFrame:
     rows = [row for row in published.table(table).to_dict("records") if row["id"] in ROWS[table]]
     paper = next((row for row in rows if row["id"] == key), {})
     ours = compare.ours(table, Group((run,)), paper, ROWS[table].get(key))
-    frame = pd.DataFrame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
-    cells = tables.comparison(table, frame.assign(**{name: None for name in compare.FACTS if name not in frame}))
-    return cells.drop(columns=[name for name in cells if name[:8] == "executed" or name == "runs"])
+    frame = compare.as_frame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
+    return tables.comparison(table, frame).drop(columns=[tables.RUNS, tables.SOURCE])
 
 
 def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.report import cells, figures_spos
+from repro.report import figures_spos, graphs, style
 
 ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
 SEARCHES = {"evolution": ROWS, "random search": ROWS.iloc[::-1].reset_index(drop=True)}
@@ -66,7 +66,7 @@ def test_the_same_data_give_the_same_bytes(same_bytes):
 
 def test_a_path_is_drawn_layer_by_layer_with_a_row_for_each_stage():
     choices = {"block": ["shuffle_3x3", "xception", "shuffle_7x7"], "width": ["x1", "x0.2", "x1.6"]}
-    source = cells.path_graph(choices, [16, 8, 8, 4])
+    source = graphs.path_graph(choices, [16, 8, 8, 4])
     labels = re.findall(r'layer\d \[label="([^"]+)"', source)
     assert labels == [r"shuffle 3×3\nx1\n8×8", r"xception\nx0.2", r"shuffle 7×7\nx1.6\n4×4"]
     visible = [edge for edge in re.findall(r"(\w+) -> (\w+)(.*)", source) if "invis" not in edge[2]]
@@ -74,10 +74,10 @@ def test_a_path_is_drawn_layer_by_layer_with_a_row_for_each_stage():
         ("layer0", "layer1"), ("layer1", "layer2"), ("layer2", "head"), ("stem", "layer0"),
     ]  # fmt: skip
     assert source.count("rank=same") == 3
-    assert cells.path_graph(choices, [16, 8, 8, 4]) == source
+    assert graphs.path_graph(choices, [16, 8, 8, 4]) == source
 
 
 def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
-    cells.save_graph(cells.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
+    monkeypatch.setattr(style, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
+    style.save_graph(graphs.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
     assert "1W2A" in (tmp_path / "network.dot").read_text()

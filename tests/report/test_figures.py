@@ -1,15 +1,16 @@
 """Figures: what stands in them is the data, and the same data give the same bytes."""
 
 from base64 import b64decode
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from repro.report import figures as plots
-from repro.report import figures_alpha, figures_cost
+from repro.report import figures_cost, figures_darts, figures_training, style
+from repro.report.graphs import operation_label
 from repro.results import published
-from repro.spaces.genotypes import RECURRENT_OPERATIONS, SEARCH_OPERATIONS
+from repro.spaces.genotypes import CELL_SPACES, CONVOLUTIONAL, RECURRENT, RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
 TRAJECTORIES = [
     {"xi": xi, "alpha": [2.0, 1.5, end], "weight": [-2.0, 0.0, end], "fixed_point": end}
@@ -23,7 +24,7 @@ TURNS = pd.DataFrame({f"seconds_{kind}": [1.0, 2, 9] for kind in ("first", "path
 TURNS = TURNS.assign(seconds_second=[3.0, 4, 5], seconds_mixture=6.0, bytes_path=2.0**20, bytes_mixture=2.0**21)
 
 
-def shares(edges, operations, seed=0):
+def softmax(edges, operations, seed=0):
     return np.random.default_rng(seed).dirichlet(np.ones(operations), edges).tolist()
 
 
@@ -33,19 +34,19 @@ def lines(axes):
 
 
 def test_the_same_data_give_the_same_bytes(same_bytes):
-    same_bytes(lambda: plots.search_curve(METRICS))
+    same_bytes(lambda: figures_training.curves(METRICS))
 
 
 def test_settings_of_matplotlib_stay_as_they_were():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plots.search_curve(METRICS)
+    figures_training.curves(METRICS)
     assert dict(matplotlib.rcParams) == before
 
 
 def test_figure_2_shows_every_step_and_the_fixed_points():
-    (axes,) = plots.bilevel_toy(TRAJECTORIES).axes
+    (axes,) = figures_darts.bilevel_toy(TRAJECTORIES).axes
     drawn = lines(axes)
     assert drawn[r"$\xi = 0.5$"].tolist() == [[2, -2], [1.5, 0], [1, 1]]
     rings = [line.get_data() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
@@ -59,39 +60,50 @@ def test_figure_2_shows_every_step_and_the_fixed_points():
 
 def test_a_descent_that_diverges_does_not_hide_the_others():
     far = {"xi": 9.0, "alpha": [2.0, 1e9], "weight": [-2.0, -1e9], "fixed_point": 0.1}
-    (axes,) = plots.bilevel_toy([*TRAJECTORIES, far]).axes
+    (axes,) = figures_darts.bilevel_toy([*TRAJECTORIES, far]).axes
     assert axes.get_xlim()[1] < 20
 
 
 def test_curves_count_epochs_from_one_and_show_the_parts_there_are():
-    loss, error = plots.search_curve(METRICS).axes
+    loss, error = figures_training.curves(METRICS).axes
     assert lines(loss)["training"].tolist() == [[1, 3], [2, 2], [3, 1]]
     assert lines(error)["validation"].tolist() == [[1, 91], [2, 60], [3, 40]]
     alone = METRICS.drop(columns=["valid_loss", "valid_error"])
-    assert list(lines(plots.search_curve(alone).axes[0])) == ["training"]
-    assert plots.search_curve(METRICS.head(1)).axes[1].get_ylim()[1] > 91
+    assert list(lines(figures_training.curves(alone).axes[0])) == ["training"]
+    assert figures_training.curves(METRICS.head(1)).axes[1].get_ylim()[1] > 91
 
 
 def test_rows_of_alpha_are_named_by_node_then_source():
     first, second = r"$c_{k-2}$", r"$c_{k-1}$"
-    assert figures_alpha.edge_labels(5, True) == [
+    assert CONVOLUTIONAL.edge_labels(2) == [
         f"{first} → 0",
         f"{second} → 0",
         f"{first} → 1",
         f"{second} → 1",
         "0 → 1",
     ]
-    assert figures_alpha.edge_labels(14, True)[-1] == "2 → 3"
-    assert figures_alpha.edge_labels(3, False) == ["0 → 1", "0 → 2", "1 → 2"]
-    assert figures_alpha.edge_labels(36, False)[-1] == "7 → 8"
+    assert CONVOLUTIONAL.edge_labels(4)[-1] == "2 → 3"
+    assert RECURRENT.edge_labels(2) == ["0 → 1", "0 → 2", "1 → 2"]
+    assert RECURRENT.edge_labels(8)[-1] == "7 → 8"
+
+
+def test_columns_are_named_by_the_space_of_the_cell(monkeypatch):
+    """And not by their number: a convolutional space may have as many operations as the recurrent one."""
+    five = replace(CONVOLUTIONAL, operations=SEARCH_OPERATIONS[:5])
+    monkeypatch.setitem(CELL_SPACES, "normal", five)
+    expected = ["zero", *map(operation_label, five.operations[1:])]
+    axes = figures_darts.alpha_heatmap({"normal": softmax(5, 5)}).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == expected
+    axes = figures_darts.alpha_history([softmax(5, 5)] * 2, "normal").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == expected
 
 
 @pytest.mark.parametrize(
     ("cell", "edges", "operations"), [("normal", 14, SEARCH_OPERATIONS), ("recurrent", 36, RECURRENT_OPERATIONS)]
 )
 def test_the_strongest_operation_is_never_none(cell, edges, operations):
-    values = shares(edges, len(operations))
-    axes = figures_alpha.alpha_heatmap({cell: values}).axes[0]
+    values = softmax(edges, len(operations))
+    axes = figures_darts.alpha_heatmap({cell: values}).axes[0]
     dots = axes.collections[-1].get_offsets()
     expected = [1 + int(np.argmax(row[1:])) for row in values]
     assert (np.floor(dots[:, 0]) == expected).all()
@@ -100,7 +112,7 @@ def test_the_strongest_operation_is_never_none(cell, edges, operations):
 
 def test_progress_keeps_the_best_of_each_run():
     snapshots = pd.DataFrame({"run": [0, 0, 1, 1], "cost": [1, 2, 1, 2], "value": [4.0, 5, 3, 2]})
-    (axes,) = plots.progress(snapshots, {"ENAS": 3.5}, cost="GPU days", measure="error (%)").axes
+    (axes,) = figures_darts.progress(snapshots, {"ENAS": 3.5}, cost="GPU days", measure="error (%)").axes
     drawn = lines(axes)
     assert drawn["median, current cell"].tolist() == [[1, 3.5], [2, 3.5]]
     assert drawn["median, best so far"].tolist() == [[1, 3.5], [2, 3]]
@@ -108,10 +120,10 @@ def test_progress_keeps_the_best_of_each_run():
 
 
 def test_every_edge_has_its_panel_and_its_strongest_operation():
-    history = [shares(5, len(SEARCH_OPERATIONS), seed) for seed in range(6)]
-    figure = figures_alpha.alpha_history(history, "normal")
+    history = [softmax(5, len(SEARCH_OPERATIONS), seed) for seed in range(6)]
+    figure = figures_darts.alpha_history(history, "normal")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    assert list(panels) == figures_alpha.edge_labels(5, True)
+    assert list(panels) == CONVOLUTIONAL.edge_labels(2)
     (dots,) = panels["0 → 1"].lines
     expected = [1.5 + int(np.argmax(epoch[4][1:])) for epoch in history]
     assert dots.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
@@ -120,7 +132,7 @@ def test_every_edge_has_its_panel_and_its_strongest_operation():
 
 def test_several_runs_give_their_mean_and_a_band():
     both = pd.concat([METRICS.assign(run=0), METRICS.assign(run=1, train_loss=METRICS.train_loss + 2)])
-    figure = plots.search_curve(both)
+    figure = figures_training.curves(both)
     assert lines(figure.axes[0])["training"].tolist() == [[1, 4], [2, 3], [3, 2]]
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in band.tolist()} >= {(1, 3), (1, 5), (3, 1), (3, 3)}
@@ -149,24 +161,31 @@ def test_accuracies_from_memory_are_hollow(name, cost):
     assert sum(len(line.get_xdata()) for line in axes.lines) == len(table)
 
 
+def test_what_a_search_found_is_said_by_the_table_and_not_by_names():
+    table = published.table("spos_blocks").assign(architecture="a network")
+    (axes,) = figures_cost.accuracy_against_cost(table, "flops_M", "cost").axes
+    drawn = {line.get_label(): len(line.get_xdata()) for line in axes.lines if len(line.get_xdata())}
+    assert drawn == {"SPOS": 1, "baseline, recalled": 6}
+
+
 def figures():
-    yield plots.bilevel_toy(TRAJECTORIES)
-    yield plots.search_curve(METRICS)
-    yield figures_alpha.alpha_heatmap({"normal": shares(5, 8)})
-    yield figures_alpha.alpha_history([shares(5, 8)] * 3, "normal")
+    yield figures_darts.bilevel_toy(TRAJECTORIES)
+    yield figures_training.curves(METRICS)
+    yield figures_darts.alpha_heatmap({"normal": softmax(5, 8)})
+    yield figures_darts.alpha_history([softmax(5, 8)] * 3, "normal")
     yield figures_cost.cost_against_error(published.table("darts_table1_cifar10"))
     yield figures_cost.accuracy_against_cost(published.table("spos_bits"), "bitops_G", "bit operations (G)")
-    yield figures_cost.orders(TURNS)
-    yield figures_cost.one_path(TURNS)
+    yield figures_training.orders(TURNS)
+    yield figures_training.one_path(TURNS)
     snapshots = pd.DataFrame({"run": [0, 0], "cost": [1, 2], "value": [4.0, 5]})
-    yield plots.progress(snapshots, {}, cost="epochs", measure="error (%)")
+    yield figures_darts.progress(snapshots, {}, cost="epochs", measure="error (%)")
 
 
 def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
-    (axes,) = figures_cost.orders(TURNS).axes
+    (axes,) = figures_training.orders(TURNS).axes
     assert lines(axes)["first order"].tolist() == [[1, 1], [2, 2], [3, 9]]
     assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [2, 4]  # medians
-    memory, seconds = figures_cost.one_path(TURNS).axes
+    memory, seconds = figures_training.one_path(TURNS).axes
     assert lines(memory)["whole mixture"].tolist() == [[1, 2], [2, 2], [3, 2]]  # MiB
     assert [line.get_ydata()[0] for line in seconds.lines if line.get_linestyle() == "--"] == [4, 6]  # means
     assert memory.get_ylim()[0] == seconds.get_ylim()[0] == 0
@@ -181,10 +200,10 @@ def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
 
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda bundle, **options: shown.append((bundle, options)))
-    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
+    style.save(figures_training.curves(METRICS), tmp_path / "a", None)
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
-    plots.save(plots.search_curve(METRICS), tmp_path / "a", None)
+    style.save(figures_training.curves(METRICS), tmp_path / "a", None)
     ((bundle, options),) = shown
     assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
     assert options["metadata"]["image/png"]["width"] == 720

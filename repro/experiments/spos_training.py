@@ -1,24 +1,27 @@
-"""A supernet trained along one sampled path a step (SPOS Sect. 3)."""
+"""Training along sampled paths: a supernet (SPOS Sect. 3), and one network of its space from scratch (Sect. 4)."""
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from repro.configs.registry import find
-from repro.configs.spos_networks import PathTraining, SposSupernet
+from repro.configs.spos_networks import SinglePathTraining, SposRetrain, SposSupernet
 from repro.darts.complexity import count_parameters
 from repro.data.seeds import mixed_seed
+from repro.data.sources import ImageSource, Stream
 from repro.errors import ReproError
-from repro.experiments.spos_data import Stream, accelerate, divide, judge, load
-from repro.experiments.spos_networks import build, give_weights, layout_of, wants_bgr
+from repro.experiments.spos_data import judge, load, preparation, supernet_split
+from repro.experiments.spos_networks import build, choose, give_weights, in_units, layout_of, wants_bgr
 from repro.runs.run import Run, find_needed
 from repro.spaces.space import PathSampler
 from repro.spos.choice_blocks import Layout
 from repro.spos.network import SinglePath
-from repro.spos.path_training import path_training
+from repro.spos.path_training import accuracy, path_training
 from repro.training import checkpoints, devices, fit
 from repro.training.classifier import train_epoch
+from repro.training.setup import Setup
 
 BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
 
@@ -27,7 +30,7 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
     network = build(params).to(data.device)
-    train, _, _ = divide(params, data.labels, params.bn_images)
+    train, _, _ = supernet_split(params, data.labels, params.bn_images)
     if params.weights:
         give_weights(network, params.weights)
         fit.save(run, {"network": network, "images": fit.Values(bgr=network.bgr)}, 0)
@@ -48,6 +51,25 @@ def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     }
 
 
+def retrain(params: SposRetrain, run: Run) -> dict[str, Any]:
+    """Train the network that the parameters name on all training images; return its test accuracy (percent)."""
+    data = load(params, run)
+    network, choices = choose(params, run.profile)
+    network.to(data.device)
+    run.keep("choices.json", choices)
+    if params.weights:
+        give_weights(network, params.weights)
+    else:
+        train_alone(params, run, network, data)
+    return {
+        "test_accuracy": accuracy(network, (), *data.test(), preparation(network, data)),
+        **in_units(network.costs(), ()),
+        "iterations": params.iterations,
+        "choices": choices,
+        "sizes": network.sizes(),
+    }
+
+
 def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
     """Return the sampler of paths; bins are of BitOps where there are such, else of multiply-adds."""
     seed = mixed_seed(params.seed, "paths")
@@ -61,15 +83,16 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
 
 
 def train_paths(
-    params: PathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
+    params: SinglePathTraining, run: Run, network: SinglePath, sampler: PathSampler, stream: Stream, last_steps: int = 0
 ) -> None:
     """Train `network` for `params.iterations` steps, checkpointed in `run`; an epoch is a pass over the images.
 
     last_steps: further ones at rate 0, which change nothing but BatchNorm's statistics.
     """
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
-    augment, bf16 = accelerate(params, run, network, stream.augment)
-    training = path_training(network, sampler, params.iterations, **rates, bf16=bf16)
+    setup = Setup(params, run, network)
+    augment = setup.laid_out(stream.augment)
+    training = path_training(network, sampler, params.iterations, **rates, bf16=setup.bf16)
     steps = params.iterations + last_steps
 
     def train_once(epoch: fit.Epoch) -> dict[str, Any]:
@@ -78,6 +101,15 @@ def train_paths(
         return {"lr": training.rate(first), **train_epoch(training, batches, augment, epoch)}
 
     fit.fit(run, training.parts() | stream.parts, -(-steps // len(stream)), train_once)
+
+
+def train_alone(params: SinglePathTraining, run: Run, network: SinglePath, data: ImageSource) -> None:
+    """Train a network on all training images; as in the released code, a pass over them at rate 0 ends it.
+
+    In that pass BatchNorm averages the statistics of all batches, where training lets the older ones fade.
+    """
+    stream = data.stream(torch.arange(len(data.labels)))
+    train_paths(params, run, network, PathSampler(network.space, seed=0), stream, last_steps=len(stream))
 
 
 def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
@@ -89,10 +121,10 @@ def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
     needed = find_needed(reference, run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
-    held = checkpoints.load(needed.path)
-    if held is None:
+    checkpoint = checkpoints.load(needed.path)
+    if checkpoint is None:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
     network = build(params)
-    network.load_state_dict(held["state"]["network"])
-    network.bgr = wants_bgr(held["state"])
+    network.load_state_dict(checkpoint["state"]["network"])
+    network.bgr = wants_bgr(checkpoint["state"])
     return params, network.to(devices.pick(params.device, params.threads))

@@ -1,0 +1,104 @@
+"""What all trainings have: curves over the epochs, our own and those of others, and what kinds of steps cost."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from repro.report.style import BLUE, INK, ORANGE, styled
+from repro.results.others import Curve
+
+# Lines and markers differ too: told apart without colour
+PARTS = {"train": ("training", BLUE, "-", "o"), "valid": ("validation", ORANGE, "--", "s")}
+UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
+KINDS = (("o", BLUE), ("s", ORANGE))  # of steps
+LINES = ("-", "--", "-.", ":")
+
+
+@styled
+def curves(metrics: pd.DataFrame) -> Figure:
+    """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`.
+
+    Where `run` tells several runs apart, their mean, and from the lowest to the highest a band.
+    """
+    measures = [measure for measure in UNITS if any(f"{part}_{measure}" in metrics for part in PARTS)]
+    figure = Figure(figsize=(4 * len(measures), 3.2))
+    runs = metrics["run"].nunique() if "run" in metrics else 1
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+        for part, (name, colour, line, marker) in PARTS.items():
+            if (column := f"{part}_{measure}") in metrics:
+                values = metrics.groupby("epoch")[column].agg(["mean", "min", "max"])
+                axes.plot(
+                    values.index + 1, values["mean"], color=colour, linestyle=line, marker=marker, markersize=4.5,
+                    markevery=max(1, len(values) // 12), label=name,
+                )  # fmt: skip
+                if runs > 1:
+                    axes.fill_between(values.index + 1, values["min"], values["max"], color=colour, alpha=0.2, lw=0)
+        top = metrics[[f"{part}_{measure}" for part in PARTS if f"{part}_{measure}" in metrics]].max().max()
+        axes.set(xlabel="epochs", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.legend()
+    band = f", mean of {runs} runs with a band from the lowest to the highest" if runs > 1 else ""
+    figure.set_label(f"Curves of {' and '.join(measures)} over {metrics['epoch'].max() + 1} epochs{band}")
+    return figure
+
+
+@styled
+def errors(curves: Sequence[Curve], title: str) -> Figure:
+    """Training error over the epochs, theirs as lines, ours as marks on a line."""
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.subplots()
+    for place, curve in enumerate(curves):
+        epochs = range(1, len(curve.errors) + 1)
+        style = {"color": ORANGE, "marker": "o", "zorder": 3} if curve.ours else {"color": INK, "linewidth": 1.4}
+        axes.plot(epochs, curve.errors, linestyle=LINES[place % len(LINES)], label=curve.name, **style)
+    axes.set(xlabel="epoch", ylabel="training error (%)", title=title, xscale="log", yscale="log")
+    figure.legend(loc="outside upper center", ncols=1)
+    ends = "; ".join(f"{curve.name}: {curve.errors[-1]:.1f} % after {len(curve.errors)}" for curve in curves)
+    figure.set_label(f"{title}: training error over the epochs. {ends}")
+    return figure
+
+
+@styled
+def orders(turns: pd.DataFrame) -> Figure:
+    """Seconds of a search step in first and in second order, which took turns, with the median of each.
+
+    turns: a row for each, with `seconds_first` and `seconds_second`.
+    """
+    kinds = {"first": "first order", "second": "second order"}
+    return _in_turn({"seconds of a step": _of(turns, "seconds", kinds)}, "turn", "median")
+
+
+@styled
+def one_path(paths: pd.DataFrame) -> Figure:
+    """Peak memory and seconds of a step along each path and of the whole mixture, with the means over the paths.
+
+    paths: a row for each, with `bytes_path`, `bytes_mixture`, `seconds_path` and `seconds_mixture`.
+    """
+    kinds = {"path": "one path", "mixture": "whole mixture"}
+    memory, seconds = _of(paths, "bytes", kinds) / 2**20, _of(paths, "seconds", kinds)
+    return _in_turn({"peak memory (MiB)": memory, "seconds of a step": seconds}, "path", "mean")
+
+
+def _of(rows: pd.DataFrame, measure: str, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Return what was measured of each kind of step, a column for each."""
+    return pd.DataFrame({label: rows[f"{measure}_{kind}"] for kind, label in kinds.items()})
+
+
+def _in_turn(panels: Mapping[str, pd.DataFrame], turn: str, middle: str) -> Figure:
+    """Draw a panel for each measure: a point for each turn and kind of step, a dashed line at the middle of each kind.
+
+    panels: measure with its unit -> a row for each turn, a column for each kind; middle: mean or median.
+    """
+    figure, said = Figure(figsize=(max(6.0, 4.4 * len(panels)), 3.8)), []
+    for axes, (measure, rows) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True):
+        for (kind, values), (marker, colour) in zip(rows.items(), KINDS, strict=True):
+            axes.plot(range(1, len(values) + 1), values, marker, color=colour, label=kind)
+            axes.axhline(values.agg(middle), color=colour, linewidth=1.2, linestyle="--", zorder=0)
+            said.append(f"{measure}, {kind}: {middle} {values.agg(middle):.3g}")
+        axes.set(xlabel=turn, ylabel=measure, ylim=(0, 1.05 * rows.max(axis=None)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.set_label("; ".join(said))
+    return figure

@@ -1,0 +1,207 @@
+"""How every picture looks and is kept: colours and defaults, the mark of a run, and files that are the same every time.
+
+`save` writes a figure as SVG, PDF and PNG, `save_graph` a graph as DOT draws it, and both show it where they are called
+in a notebook. A picture of a run that is not as published says in itself which run made it.
+"""
+
+import functools
+import io
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+from PIL import Image
+
+from repro.files import make_folder, write_bytes
+from repro.progress import note
+from repro.results import standing
+from repro.runs.run import Run
+
+INK, FAINT = "#333333", "#b5b5b5"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by whoever sees no red or green
+FONT = "Helvetica,Arial,DejaVu Sans,sans-serif"  # of graphs
+LETTERS = 16  # of a mark, in an inch
+STYLE = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("notebook"),
+    "font.family": "DejaVu Sans",  # comes with Matplotlib, so every machine has it
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "axes.formatter.useoffset": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "repro",
+    "pdf.fonttype": 42,
+}
+NO_DATES = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+PIXELS_PER_INCH = 90  # of a figure shown in a notebook
+# In a process of its own, as `dot` is: its C library may write warnings to the terminal
+PYGRAPHVIZ = """
+import sys, pygraphviz
+graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
+"""
+
+
+@contextmanager
+def defaults() -> Iterator[None]:
+    """Draw in this style alone: from Matplotlib's own defaults, whatever a matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def show(bundle: dict[str, str], **metadata: Any) -> None:
+    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        ipython.display.display(bundle, raw=True, metadata=metadata)
+
+
+def save(figure: Figure, stem: Path, run: Run | None) -> None:
+    """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
+
+    run: the run whose numbers it shows; unless that is as published, the figure is marked. None if it shows no run's.
+    The figure's label is its alternative text.
+    """
+    make_folder(stem.parent)
+    if share := mark_figure(figure, run):
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+        figure.set_label(marked_words(figure.get_label(), run))
+    for extension, metadata in NO_DATES.items():
+        buffer = io.BytesIO()
+        title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
+        with defaults():
+            figure.savefig(buffer, format=extension, metadata=metadata | title)
+        picture = _few_colours(buffer) if extension == "png" else buffer.getvalue()
+        write_bytes(stem.with_name(f"{stem.name}.{extension}"), picture)
+    facts = {"width": round(figure.get_figwidth() * PIXELS_PER_INCH), "alt": figure.get_label()}
+    show({"image/png": b64encode(picture).decode()}, **{"image/png": facts})
+
+
+def _few_colours(png: io.BytesIO) -> bytes:
+    """Return the picture with a palette of 256 colours: a third of the size, and no difference to see."""
+    buffer = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Decorate a function that draws: it does so in this style and leaves Matplotlib's settings as they were."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: Any, **options: Any) -> Figure:
+        with defaults():
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+def mark(run: Run | None) -> str:
+    """Return the mark of a picture, empty where there is nothing to say."""
+    return standing.mark(run) if run else ""
+
+
+def marked_words(words: str, run: Run | None) -> str:
+    """Return what a picture shows in words, with its mark."""
+    return f"{words}. Made by {mark(run)}" if mark(run) else words
+
+
+def marked_graph(source: str, run: Run | None) -> str:
+    """Return DOT text whose picture has its mark at the bottom."""
+    if not (words := mark(run).replace("\\", r"\\").replace('"', r"\"")):
+        return source
+    label = f'\tgraph [label="{words}" labelloc=b labeljust=r fontsize=9 fontcolor="{INK}" fontname="{FONT}"]\n'
+    return source.rstrip().removesuffix("}") + label + "}\n"
+
+
+def mark_figure(figure: Figure, run: Run | None) -> float:
+    """Make a figure higher by a strip at the bottom for its mark; return the strip's share of the height."""
+    if not (lines := textwrap.wrap(mark(run), int(LETTERS * figure.get_figwidth()))):
+        return 0.0
+    strip = 0.06 + 0.13 * len(lines)
+    figure.set_figheight(figure.get_figheight() + strip)
+    share = strip / figure.get_figheight()
+    place = {"ha": "right", "va": "center", "fontsize": 7, "color": INK, "parse_math": False}
+    figure.text(0.995, share / 2, "\n".join(lines), **place)
+    return share
+
+
+def save_graph(
+    source: str, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network"
+) -> None:
+    """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not.
+
+    run: as in `save`.
+    """
+    paths, reason = render(marked_graph(source, run), stem, formats)
+    if reason:
+        note(reason)
+    if paths[0].suffix == ".svg":
+        show(
+            {"image/svg+xml": paths[0].read_text(encoding="utf-8")},
+            **{"image/svg+xml": {"alt": marked_words(alt, run)}},
+        )
+
+
+def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
+    """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
+    make_folder(stem.parent)
+    paths, reason = [], None
+    for extension in formats:
+        try:
+            picture = _draw(source, extension)
+        except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
+            reason = _reason(error)
+            continue
+        paths.append(stem.with_name(f"{stem.name}.{extension}"))
+        write_bytes(paths[-1], picture)
+    if reason is None:
+        return paths, None
+    dot = stem.with_name(f"{stem.name}.dot")
+    write_bytes(dot, source.encode())
+    return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
+
+
+def _draw(source: str, extension: str) -> bytes:
+    """Return the picture as bytes, without a date; raises what the drawing program raises."""
+    dot = shutil.which("dot")
+    command = [dot, f"-T{extension}"] if dot else [sys.executable, "-c", PYGRAPHVIZ, extension]
+    answer = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(answer.stderr.decode(errors="replace"))
+    # A date of the same length, so that the offsets in the file stay right
+    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", answer.stdout)
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's last line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -1,0 +1,47 @@
+"""How a run and its networks compute, set up in one place: device, seeds, precision, layout, compilation, processes.
+
+It puts together what `devices`, `acceleration`, `cuda_graph` and `parallel` do one by one.
+"""
+
+import torch
+from torch import nn
+
+from repro.configs.common import Accelerated, Seeded
+from repro.data.augment import Prepare
+from repro.runs.run import Run
+from repro.training import acceleration, cuda_graph, devices, parallel
+
+
+def start(params: Seeded, run: Run) -> torch.device:
+    """Seed everything, and return the device of the run, which its provenance then names."""
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    run.record(device=devices.describe(device))
+    return device
+
+
+class Setup:
+    """Lets `network`, which is on its device, compute as the parameters ask; what they do not have is not done.
+
+    Precision is recorded in `run`, since it may be less than was asked for: with `bf16`, steps are to compute by
+    autocast. Several processes share every batch; `differentiable_twice` says how BatchNorm does (see `synchronise`).
+    """
+
+    def __init__(
+        self, params: Accelerated, run: Run, network: nn.Module, *, differentiable_twice: bool = False
+    ) -> None:
+        self.params, self.network = params, network
+        self.device = next(network.parameters()).device
+        precision = acceleration.precision(params.precision, self.device)
+        run.record(precision=precision)
+        self.bf16 = precision == "bf16"
+        parallel.synchronise(network, differentiable_twice=differentiable_twice)
+        acceleration.compile_network(getattr(params, "compile", "off"), network, self.device)
+
+    def laid_out(self, prepare: Prepare) -> Prepare:
+        """Return what prepares images in the memory layout of the network."""
+        return acceleration.lay_out(self.params.channels_last, self.network, prepare, self.device)
+
+    def captured(self, step: cuda_graph.Step, *optimizers: torch.optim.Optimizer) -> cuda_graph.Step:
+        """Return a step that moves the network by these optimizers, replayed from a CUDA graph where that can be."""
+        return cuda_graph.captured(getattr(self.params, "capture", "off"), step, self.network, optimizers)
