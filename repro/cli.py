@@ -26,8 +26,11 @@ from repro.runs.removal import removable, remove
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    os.environ["MPLBACKEND"] = "agg"  # figures are files: a backend of the user's, which may not be here, has no say
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who starts this, as a service may
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
+        if hasattr(stream := getattr(sys, name), "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # where the terminal knows ASCII alone
     try:
         options = parse(arguments)

@@ -1,8 +1,10 @@
 """The two errors a user may see: each is one line that gives the value, what was expected and what to do."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from math import isfinite
+from typing import Any
 
 MOST = 1500  # characters of a message
 LARGEST = 10**15  # number: sums and products with small ones still fit into 64 bits, and into single precision
@@ -37,6 +39,18 @@ FOREIGN = (ReproError, OSError, ValueError, LookupError, TypeError, AttributeErr
 def is_number(value: object) -> bool:
     """Whether a value of JSON is a number of a size that can be computed with."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def broken_numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers in a value of JSON that are not finite, each after the name nearest to it."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from broken_numbers(entry, key)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from broken_numbers(entry, name)
+    elif isinstance(value, float) and not isfinite(value):
+        yield name, value
 
 
 def line(error: BaseException | str) -> str:

@@ -19,19 +19,24 @@ def require_notebooks() -> None:
         )
 
 
+def _home() -> Path:
+    """Return the checkout, or the working directory where the package was copied into site-packages."""
+    return ROOT if NOTEBOOKS.is_dir() else Path.cwd()
+
+
 def runs_folder() -> Path:
     """Return the folder of run directories: REPRO_RUNS (set by --runs), else the repository's `runs/`."""
-    return Path(os.environ.get("REPRO_RUNS") or ROOT / "runs").absolute()
+    return Path(os.environ.get("REPRO_RUNS") or _home() / "runs").absolute()
 
 
 def published_folder() -> Path:
     """Return the folder of published runs: REPRO_PUBLISHED, else the repository's `published/`; there may be none."""
-    return Path(os.environ.get("REPRO_PUBLISHED") or ROOT / "published").absolute()
+    return Path(os.environ.get("REPRO_PUBLISHED") or _home() / "published").absolute()
 
 
 def data_folder() -> Path:
     """Return the folder of data sets: REPRO_DATA (set by --data), else the repository's `data/`."""
-    return Path(os.environ.get("REPRO_DATA") or ROOT / "data").absolute()
+    return Path(os.environ.get("REPRO_DATA") or _home() / "data").absolute()
 
 
 def own_package() -> dict[str, str]:

@@ -26,8 +26,9 @@ from repro.runs import provenance, run
 ROOT = Path(repro.__file__).parent.parent
 
 
-def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(tmp_path, monkeypatch):
-    """Beside another checkout, a foreign kernelspec, and start-up files that fail."""
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(inside, tmp_path, monkeypatch):
+    """Started in its own checkout or in another, beside that, a foreign kernelspec, and start-up files that fail."""
     other = tmp_path / "checkout"
     for path, content in (
         (other / "repro" / "__init__.py", "raise SystemExit('another one')"),
@@ -36,7 +37,8 @@ def test_a_kernel_has_the_starter_s_package_and_nobody_s_settings(tmp_path, monk
     ):
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    monkeypatch.chdir(other)
+    monkeypatch.chdir(ROOT if inside else other)
+    monkeypatch.setenv("PYTHONPATH", str(other))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     source = "import repro, sys; print(repro.__file__, sys.executable, 'here' in globals())"
@@ -59,6 +61,8 @@ def test_the_commit_is_the_package_s_own(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: refusal)
     said = "git refuses: fatal: detected dubious ownership add an exception"
     assert provenance._commit() == {"commit": None, "dirty": None, "refused": said}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git is not installed" in provenance._commit()["refused"]
 
 
 def test_figures_start_from_the_library_s_own_defaults(tmp_path):
@@ -69,6 +73,12 @@ def test_figures_start_from_the_library_s_own_defaults(tmp_path):
             style.save(figures_darts.bilevel_toy([path]), tmp_path / name, None)
     for extension in ("svg", "pdf", "png"):
         assert (tmp_path / f"plain.{extension}").read_bytes() == (tmp_path / f"user.{extension}").read_bytes()
+
+
+def test_a_backend_that_there_is_not_is_not_asked_for():
+    script = "from repro.cli import main; assert main(['list']) == 0; import repro.report.formulas"
+    environment = {**os.environ, "MPLBACKEND": "Qt4Agg"}  # of an older Matplotlib
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
 
 
 def test_a_corpus_in_another_order_is_not_the_released_one(tmp_path, monkeypatch, capsys):
@@ -117,6 +127,12 @@ def test_a_user_without_a_home_has_pages(monkeypatch):
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert pages.unplaced(f"{ROOT}/x") == "./x"
+
+
+def test_a_closed_output_is_no_error():
+    command = f"{sys.executable} -m repro.cli list >&-"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
 def test_a_closed_pipe_and_a_terminal_of_ascii_are_no_errors():

@@ -25,8 +25,8 @@ def _get_imagenet(folder: Path) -> None:
 
 
 DATASETS: Mapping[str, DataSet] = {
-    "digits": DataSet(lambda: images.load_images("digits").checksum, None),
-    "cifar10": DataSet(lambda: images.load_images("cifar10").checksum, images.fetch),
+    "digits": DataSet(lambda: images.check("digits"), None),
+    "cifar10": DataSet(lambda: images.check("cifar10"), images.fetch),
     "imagenet": DataSet(lambda: folders.find(data_folder() / "imagenet", 1000).checksum, _get_imagenet),
     "english": DataSet(lambda: text.check("english"), None),
     "ptb": DataSet(lambda: text.check("ptb"), partial(text.fetch, "ptb")),

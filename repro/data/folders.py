@@ -22,6 +22,7 @@ from repro.progress import note
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision
 THUMBNAILS = ("@eadir", "__macosx", "thumbnails", "thumbs")  # of Synology, macOS and galleries
+DELETED = ("#recycle", "@recycle", "$recycle.bin", "lost+found", "system volume information")  # of NAS, Windows, ext4
 ARRANGE = (
     "this is the official layout; move each picture into the folder of its class, {root}/<wordnet id>/: "
     "torchvision.datasets.ImageNet(folder, 'val') does it from ILSVRC2012_img_val.tar and the development kit"
@@ -96,12 +97,15 @@ def scan(root: Path) -> Part:
         flat = sum(entry.suffix.lower() in SUFFIXES for entry in entries)
         what = f"{flat} pictures and no class folders: {ARRANGE.format(root=root)}" if flat else "no class folders"
         raise ReproError(f"{root} holds {what}")
-    seen = {os.path.realpath(root / name) for name in classes}
+    seen = {os.path.realpath(each) for each in (root, *(root / name for name in classes))}
     names = [sorted(_pictures(root, name, seen, passed)) for name in classes]
     if passed:
-        note(f"{root}: {len(passed)} folders passed over, hidden, of thumbnails, or seen already, as {passed[0]}")
+        what = "hidden, of thumbnails or deleted files, seen already, or files of no kind that is read"
+        note(f"{root}: {len(passed)} entries passed over, {what}, as {passed[0]}")
     if empty := [name for name, found in zip(classes, names, strict=True) if not found]:
-        raise ReproError(f"{root / empty[0]}{_more(empty)} holds no picture: fill it or remove it")
+        raise ReproError(
+            f"{root / empty[0]}{_more(empty)} holds no picture: fill it or remove it ({', '.join(SUFFIXES)})"
+        )
     labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor([len(found) for found in names]))
     return Part(root, tuple(classes), np.array([name for found in names for name in found]), labels)
 
@@ -110,7 +114,7 @@ def _pictures(root: Path, name: str, seen: set[str], passed: list[str]) -> Itera
     """Yield the paths, from `root`, of the pictures anywhere in the class folder `name`.
 
     Each real folder is entered once, also through links: `seen` holds those that were, and `passed` is told which
-    folders were left out.
+    folders, and which files that are not hidden, were left out.
     """
     for folder, folders, files in os.walk(root / name, followlinks=True):
         inside, folders[:] = sorted(folders), []
@@ -123,13 +127,16 @@ def _pictures(root: Path, name: str, seen: set[str], passed: list[str]) -> Itera
                 seen.add(real)
                 folders.append(place)
         for file in files:
+            path = os.path.relpath(os.path.join(folder, file), root)
             if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield os.fsencode(os.path.relpath(os.path.join(folder, file), root))
+                yield os.fsencode(path)
+            elif not file.startswith("."):
+                passed.append(path)
 
 
 def _passed_over(name: str) -> bool:
-    """Whether a folder of that name is hidden, or holds what a program made of the pictures beside it."""
-    return name.startswith(".") or name.lower() in THUMBNAILS
+    """Whether a folder of that name is hidden, or holds what was deleted, or made of the pictures beside it."""
+    return name.startswith(".") or name.lower() in (*THUMBNAILS, *DELETED)
 
 
 def _more(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -39,13 +40,28 @@ class ExpectedImages(NamedTuple):
     classes: int
     mean: tuple[float, ...] | None  # of pixels in 0..1, per channel; None: taken from the training images
     std: tuple[float, ...] | None
+    sha1: tuple[str, ...] = ()  # of every 10,000 images, the test set last, as they are released; none: not known
 
 
 SOURCES = {
     "digits": ExpectedImages(1497, 300, (8, 8, 1), 10, None, None),
     # the constants of the DARTS release, to the last digit
+    # and the sums that MXNet publishes of the files of the binary version: 10,000 times a label, then the three planes
     "cifar10": ExpectedImages(
-        50000, 10000, (32, 32, 3), 10, (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)
+        50000,
+        10000,
+        (32, 32, 3),
+        10,
+        (0.49139968, 0.48215827, 0.44653124),
+        (0.24703233, 0.24348505, 0.26158768),
+        (
+            "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
+            "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
+            "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
+            "aab85764eb3584312d3c7f65fd2fd016e36a258e",
+            "26e2849e66a845b7f1e4614ae70f4889ae604628",
+            "67eb016db431130d61cd03c7ad570b013799c88c",
+        ),
     ),
 }
 
@@ -108,6 +124,26 @@ def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
         raise unknown("image data set", name, SOURCES)
     arrays = _digits() if name == "digits" else _cifar10(Path(folder or data_folder()))
     return _images(name, arrays, SOURCES[name])
+
+
+def check(name: str) -> str:
+    """Load a data set and return its checksum; ReproError where its images are not those released, in order."""
+    images = load_images(name)
+    for part, (known, found) in enumerate(zip(SOURCES[name].sha1, _sha1(images), strict=False)):
+        if found != known:
+            raise ReproError(
+                f"{name} is not the released one: the sha1 of its images from {part * 10_000:,} on is {found}, "
+                f"expected {known}; replace it by the original (delete it and run `repro data fetch {name}`)"
+            )
+    return images.checksum
+
+
+def _sha1(images: Images) -> Iterator[str]:
+    """Yield the sum of every 10,000 images, the test set last, in the form of CIFAR-10's binary version."""
+    for x, y in ((images.x_train, images.y_train), (images.x_test, images.y_test)):
+        for some, labels in zip(x.split(10_000), y.split(10_000), strict=True):
+            records = torch.cat([labels[:, None].to(torch.uint8), some.flatten(1)], dim=1)
+            yield hashlib.sha1(records.numpy().data, usedforsecurity=False).hexdigest()
 
 
 def fetch(folder: str | os.PathLike) -> None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 from repro import __version__
 from repro.configs import profiles
 from repro.configs.record import Experiment
-from repro.configs.registry import find
+from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import UsageError
 
 
@@ -37,10 +37,14 @@ def requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
 
 
 def _texts(pairs: Sequence[str], experiment: Experiment) -> dict[str, str]:
-    """Return what -p says, by name; UsageError for what is no key=value, or is an option of the command."""
+    """Return what -p says, by name; UsageError for a name given twice, no key=value, or an option of the command."""
     if bad := next((pair for pair in pairs if "=" not in pair), None):
         raise UsageError(f"-p {bad}: expected key=value")
-    texts = dict(pair.split("=", 1) for pair in pairs)
+    texts: dict[str, str] = {}
+    for name, value in (map(str.strip, pair.split("=", 1)) for pair in pairs):
+        if name in texts:
+            raise UsageError(f"{name} is given twice, as {texts[name]} and as {value}: leave one out")
+        texts[name] = value
     for name, value in texts.items():
         if name in OPTIONS and name not in experiment.parameters().values():
             raise UsageError(f"{name} is no parameter but an option: --{name} {value}")
@@ -92,13 +96,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         options.parameters = [*options.parameters, *filter(_is_pair, [*options.names, *rest])]
         options.names, rest = ([*filterfalse(_is_pair, words)] for words in (options.names, rest))
     if rest:
+        word, _, value = rest[0].lstrip("-").partition("=")
+        named = [EXPERIMENTS[name] for name in getattr(options, "names", []) if name in EXPERIMENTS]
+        if any(word in experiment.parameters().values() for experiment in named):
+            own.error(f"{rest[0]} is no option but a parameter: {word}={value or (*rest, 'VALUE')[1]}")
         known = [word for action in own._actions for word in action.option_strings]
         own.error(f"unknown argument {rest[0]!r}: {_nearest(rest[0], known)}")
     return options
 
 
 def _is_pair(text: str) -> bool:
-    return re.match(r"[a-z_]+=", text) is not None
+    return re.match(r"\w[\w-]* *=", text) is not None
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

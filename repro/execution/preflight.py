@@ -8,6 +8,7 @@ import re
 from collections.abc import Container
 from pathlib import Path
 
+from repro.configs.common import SmallImageTraining
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
@@ -33,12 +34,22 @@ def check(run: Run, planned: Container[Path] = ()) -> None:
     weights = getattr(run.params, "weights", "")
     if weights and not os.path.exists(weights):
         raise ReproError(f"weights={weights} does not exist: name a file that does, or leave it out to train")
+    if isinstance(run.params, SmallImageTraining):
+        check_batch(run.params)
     if isinstance(run.params, SposRetrain):
         check_architecture(run.params)
     check_data(run.params)
     if supernet := find(run.experiment).references(run.params).get("supernet"):
         experiment, changes = typed(supernet)  # whose images judge
         check_data(resolve(experiment, run.profile, changes))
+
+
+def check_batch(params: SmallImageTraining) -> None:
+    """UsageError for a batch of more images than there are to train w, where their number is given."""
+    values = params.values()
+    count = int(params.images * values.get("train_fraction", 1.0))
+    if params.images and values["batch"] > count:
+        raise UsageError(f"batch={values['batch']}, but {count} images train: take more images, or a smaller batch")
 
 
 def check_architecture(params: SposRetrain) -> None:

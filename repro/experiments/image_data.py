@@ -6,6 +6,7 @@ from repro.data.batches import Batches
 from repro.data.draws import divide
 from repro.data.images import Images, load_images, split
 from repro.data.seeds import mixed_seed
+from repro.errors import UsageError
 from repro.runs.run import Run
 from repro.training.setup import start
 
@@ -26,8 +27,11 @@ def load(params: SmallImageTraining, run: Run, last: int = 0) -> Images:
 
 
 def augmentation(params: SmallImageTraining, images: Images, cutout: int = 0) -> Augment:
-    """Return the published augmentation for these images, seeded by the run."""
-    options = {"padding": images.x_train.shape[-1] // 8, "flip": FLIP[params.dataset], "cutout": cutout}
+    """Return the published augmentation for these images, seeded by the run; UsageError where it hides all of them."""
+    side = images.x_train.shape[-1]
+    if cutout > side:
+        raise UsageError(f"cutout={cutout} hides images of {side}x{side} pixels: take less, or 0 for none")
+    options = {"padding": side // 8, "flip": FLIP[params.dataset], "cutout": cutout}
     seed = mixed_seed(params.seed, "augmentation")
     return Augment(images.mean, images.std, seed=seed, device=images.x_train.device, **options)
 

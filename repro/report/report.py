@@ -27,7 +27,7 @@ from repro.results.compare import page_of
 from repro.runs import snapshot
 from repro.runs.run import Run, shown_run
 from repro.runs.states import survey
-from repro.settings import NOTEBOOKS, PACKAGE, data_folder, published_folder, runs_folder
+from repro.settings import NOTEBOOKS, PACKAGE, data_folder, published_folder, require_notebooks, runs_folder
 
 SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
@@ -40,6 +40,7 @@ def build(profile: str, folder: Path | None = None) -> str:
 
     It is built in a folder aside and then moved into place, so that its files are those that were built.
     """
+    require_notebooks()
     folder = make_folder((folder or runs_folder() / "report").absolute())
     page, made_from = folder / PAGE, fingerprint(profile)
     if _is_from(page, made_from):

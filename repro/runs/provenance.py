@@ -150,8 +150,10 @@ def _git(*arguments: str) -> str | None:
 
     A repository that the environment names is another one, and whose files these are does not matter: they run.
     """
-    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+    if not (ROOT / ".git").exists():
         return None
+    if shutil.which("git") is None:
+        raise ReproError("git is not installed, or not on the PATH")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), *arguments]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -19,7 +19,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ from repro.configs.parameters import Parameters
 from repro.configs.record import Experiment
 from repro.configs.references import Reference, Source, parse_reference
 from repro.configs.registry import find, typed
-from repro.errors import FOREIGN, Diverged, ReproError
+from repro.errors import FOREIGN, Diverged, ReproError, broken_numbers
 from repro.files import append, make_folder, read_json, read_lines, read_object, read_text, write_bytes, write_json
 from repro.runs import failure, provenance
 from repro.runs.identity import (
@@ -82,8 +81,7 @@ class Run:
 
         Raises Diverged for a number that is not finite.
         """
-        if broken := [name for name, value in result.items() if isinstance(value, float) and not isfinite(value)]:
-            raise Diverged(f"{self.path.name}: {broken[0]} is {result[broken[0]]}: take a smaller learning rate")
+        self._refuse_broken(result)
         with lock(self.path / ".brief.lock", wait=5.0):
             if self.result is None:
                 provenance.update(self.path)
@@ -97,7 +95,8 @@ class Run:
                 failure.keep(self.path, error)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Add one line to metrics.jsonl; ReproError on a full disk."""
+        """Add one line to metrics.jsonl; ReproError on a full disk, Diverged for a number that is not finite."""
+        self._refuse_broken(row)
         provenance.update(self.path)
         append(self.path / "metrics.jsonl", json.dumps(row, allow_nan=False) + "\n")
 
@@ -111,8 +110,13 @@ class Run:
         write_bytes(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def save(self, name: str, value: Any) -> None:
-        """Write `value` as the JSON file `name` of this run."""
+        """Write `value` as the JSON file `name` of this run; Diverged for a number that is not finite."""
+        self._refuse_broken(value)
         write_json(self.path / name, value)
+
+    def _refuse_broken(self, value: Any) -> None:
+        if broken := next(broken_numbers(value), None):
+            raise Diverged(f"{self.path.name}: {broken[0]} is {broken[1]}: take a smaller learning rate")
 
     def keep(self, name: str, value: Any) -> None:
         """Write the JSON file `name`, once; ReproError if the run began with another value."""

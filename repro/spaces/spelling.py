@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from repro.errors import ReproError
+from repro.progress import note_once
 
 MARK = "Genotype("
 LONGEST, MOST = 20_000, 100  # characters of a cell, and its states
@@ -25,6 +26,8 @@ def read(text: str) -> dict[str, Any]:
         raise ReproError(
             f"it holds {len(names)} cells, {', '.join(names)}: put the one that is meant into a file alone"
         )
+    if (different := len({text for _, text in cells})) > 1:
+        note_once(f"{different} different cells in one text: the last one is taken")
     try:
         call = ast.parse(cells[-1][1], mode="eval").body
         if not isinstance(call, ast.Call) or call.args:

@@ -117,8 +117,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     state = read(path)
     if isinstance(state, Mapping):
         state = state.get("state_dict", state)
-    items = state.items() if isinstance(state, Mapping) else [("its content", state)]
-    foreign = [pair for pair in items if not (isinstance(pair[0], str) and isinstance(pair[1], Tensor))]
+    if isinstance(state, Mapping):
+        foreign = [pair for pair in state.items() if not (isinstance(pair[0], str) and isinstance(pair[1], Tensor))]
+    else:
+        foreign = [("its content", state)]
     if foreign:
         name, value = foreign[0]
         what = f"{name!r} is of the class {type(value).__name__}"

@@ -211,14 +211,20 @@ def test_copies_and_loops_in_folders_are_passed_over(folder, capsys):
     before = find(folder, 8)
     assert not capsys.readouterr().err
     place = folder / "train" / "china-0"
-    for name in (".ipynb_checkpoints", "@eaDir", "Thumbnails"):
+    for name in (".ipynb_checkpoints", "@eaDir", "Thumbnails", "#recycle", "lost+found"):
         shutil.copytree(folder / "val" / "china-0", place / name)
     shutil.copytree(folder / "val" / "china-0", folder / "val" / ".cache" / "china-0")
     (place / "again").symlink_to(place)
     (place / "other").symlink_to(folder / "train" / "china-1")
+    (place / "up").symlink_to(folder / "train")
+    shutil.copytree(folder / "val" / "china-0", folder / "train" / "$RECYCLE.BIN")
+    for file in ("00.gif", "01.heic", ".DS_Store"):
+        shutil.copy(place / "00.jpg", place / file)
     shutil.copytree(folder / "val" / "china-0", folder.parent / "elsewhere")
     assert find(folder, 8).checksum == before.checksum
-    assert "5 folders passed over" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "/train: 11 entries passed over" in said
+    assert "/val: 1 entries passed over" in said
     for name in ("more", "more-again"):
         (place / name).symlink_to(folder.parent / "elsewhere")
     assert len(find(folder, 8).train.names) == len(before.train.names) + 6  # once

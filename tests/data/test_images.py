@@ -1,5 +1,6 @@
 """Images: what is loaded is what was meant, damage is told in one line, and batches continue bit for bit."""
 
+import hashlib
 import pickle
 
 import numpy as np
@@ -30,8 +31,6 @@ def small(monkeypatch):
 
 def write_batches(folder):
     """Write `cifar-10-batches-py` as torchvision reads it; returns the md5 list of its files."""
-    import hashlib
-
     data, root, sums = arrays(), folder / "cifar-10-batches-py", {}
     root.mkdir(parents=True)
     for name, part in (("data_batch_1", "train"), ("test_batch", "test")):
@@ -151,6 +150,23 @@ def test_a_changed_byte_is_noticed(tmp_path, small):
     path.write_bytes(data)
     with pytest.raises(ReproError, match="cannot be read"):
         load_images("cifar10", tmp_path)
+
+
+def test_images_in_another_order_are_not_the_released_ones(tmp_path, monkeypatch):
+    held = arrays()
+    binary = [
+        b"".join(bytes([y]) + x.transpose(2, 0, 1).tobytes() for x, y in zip(*part, strict=True))
+        for part in ((held["x_train"], held["y_train"]), (held["x_test"], held["y_test"]))
+    ]
+    sums = tuple(hashlib.sha1(each).hexdigest() for each in binary)
+    monkeypatch.setitem(images.SOURCES, "cifar10", SMALL._replace(sha1=sums))
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path))
+    images._write(tmp_path / "cifar10.npz", held)
+    assert images.check("cifar10") == images.checksum(held)
+    order = held["y_test"].argsort()[::-1]
+    images._write(tmp_path / "cifar10.npz", {**held, "x_test": held["x_test"][order], "y_test": held["y_test"][order]})
+    with pytest.raises(ReproError, match="cifar10 is not the released one: the sha1 of its images from 10,000 on"):
+        images.check("cifar10")
 
 
 def test_a_wrong_checksum_is_noticed(tmp_path, small):

@@ -46,6 +46,8 @@ def finished(**overrides):
         ("run wikitext2-eval genotype=DARTS_V2_RNN corpus=wikitext-2", 1, "wiki.train.tokens does not exist"),
         ("run cifar10-eval genotype=DARTS_V2 weights=/no/such.pt", 1, "weights=/no/such.pt does not exist"),
         ("run cifar10-eval", 1, "is needed and not finished"),
+        ("run cifar10-eval genotype=DARTS_V2 images=64", 2, "batch=96, but 64 images train"),
+        ("run cifar10-search images=60", 2, "batch=32, but 30 images train"),
         ("run spos-correlation benchmark=nas-bench-macro --with-needs", 1, "NAS-Bench-Macro needs"),
     ],
 )
@@ -81,6 +83,10 @@ def test_a_recipe_is_refused_as_early(tmp_path):
         ("status --profile papr", "'papr' is wrong: did you mean 'paper'?"),
         ("statsu", "'statsu' is wrong: did you mean 'status'?"),
         ("data fech ptb", "'fech' is wrong: did you mean 'fetch'?"),
+        ("run cifar10-search --order 1", "--order is no option but a parameter: order=1"),
+        ("run cifar10-search --epochs=3", "--epochs=3 is no option but a parameter: epochs=3"),
+        ("run cifar10-search batch-size=3", "unknown parameter 'batch-size': did you mean 'batch'?"),
+        ("run cifar10-search seed=3 seed=4", "seed is given twice, as 3 and as 4"),
         ("run cifar10-search ordr=1", "unknown parameter 'ordr': did you mean 'order'?"),
         ("remove bilevel-toy/smoke", "no run bilevel-toy/smoke"),
     ],
@@ -205,7 +211,12 @@ def test_without_notebooks_one_line_says_what_to_do(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(settings, "NOTEBOOKS", tmp_path / "notebooks")
     assert main(["run", "bilevel-toy"]) == 1
     assert "pip install -e ." in capsys.readouterr().err
+    assert main(["report"]) == 1
+    assert "pip install -e ." in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+    monkeypatch.delenv("REPRO_RUNS")
+    monkeypatch.chdir(tmp_path)
+    assert settings.runs_folder() == tmp_path / "runs"  # not in site-packages
 
 
 def test_tables_name_notebooks_and_not_pages_that_are_not_kept(tmp_path):

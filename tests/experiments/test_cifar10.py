@@ -201,6 +201,11 @@ def test_genotypes_come_by_name_file_or_run(tmp_path):
             find_genotype(name, "smoke")
 
 
+def test_a_square_that_hides_whole_images_is_refused():
+    with pytest.raises(UsageError, match="cutout=16 hides images of 8x8 pixels: take less"):
+        run("cifar10-eval", genotype="DARTS_V2", cutout=16, epochs=1, batch=64, images=64)
+
+
 def test_too_many_images_and_impossible_fractions_are_refused_before_training():
     with pytest.raises(UsageError, match="images=2000, but digits has 1497"):
         run("cifar10-search", images=2000)

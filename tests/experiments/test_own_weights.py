@@ -77,6 +77,9 @@ def test_what_a_checkpoint_holds_besides_is_named_and_how_to_save_without(read, 
     torch.save({"state_dict": tensors, **beside}, path)
     with pytest.raises(ReproError, match=rf"names {named},.* save the tensors alone: torch.save\("):
         read(path)
+    torch.save(tensors["encoder.weight"], path)
+    with pytest.raises(ReproError, match=r"save the tensors alone: torch.save\("):
+        read(path)
     torch.save({**tensors, "epoch": 3}, path)
     with pytest.raises(ReproError, match=r"int.* save the tensors alone: torch.save\("):
         read(path)

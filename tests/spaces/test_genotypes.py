@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repro import progress
 from repro.errors import ReproError
 from repro.spaces import genotypes
 from repro.spaces.genotypes import (
@@ -134,6 +135,14 @@ def test_cells_are_read_as_the_field_prints_them(form, tmp_path):
     assert load(tmp_path / "log.txt") == load(SPELLED[form]) == cell
     (tmp_path / "log.txt").write_bytes(SPELLED[form].replace("\n", "\r\n").encode("utf-8-sig"))
     assert load(str(tmp_path / "log.txt")) == cell
+
+
+def test_which_cell_of_a_log_is_taken_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_said", set())
+    load(SPELLED["line"])
+    assert not capsys.readouterr().err
+    load(SPELLED["log"])
+    assert "2 different cells in one text: the last one is taken" in capsys.readouterr().err
 
 
 def test_every_published_cell_is_read_as_it_is_printed():

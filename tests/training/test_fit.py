@@ -285,4 +285,7 @@ def test_numbers_that_the_last_step_broke_are_told_and_end_no_run(tmp_path):
         fit(run, task.state, 6, breaks)
     with pytest.raises(Diverged, match="test_error is nan: take a smaller learning rate"):
         run.finish({"epochs": 6, "test_error": float("nan")})
+    for write in (run.finish, run.log, lambda value: run.save("paths.json", value)):
+        with pytest.raises(Diverged, match="alpha is -inf: take a smaller learning rate"):
+            write({"ends": [{"xi": 0.5, "alpha": (1.0, -float("inf"))}]})
     assert run.result is None

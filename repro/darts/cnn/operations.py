@@ -90,9 +90,10 @@ class Separable:
     twice: bool = False
 
     def __post_init__(self) -> None:
-        if self.kernel % 2 == 0:
+        if self.kernel % 2 != 1 or self.kernel < 1 or self.dilation < 1:
             raise ReproError(
-                f"a separable convolution with a kernel of {self.kernel}: take an odd one, which has a middle"
+                f"a separable convolution with a kernel of {self.kernel} and a dilation of {self.dilation}: "
+                "take an odd kernel, which has a middle, and a dilation of at least 1"
             )
 
     def __call__(self, channels: int, stride: int, affine: bool = True) -> nn.Sequential:

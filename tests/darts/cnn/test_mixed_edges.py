@@ -103,5 +103,6 @@ def test_the_search_refuses_what_it_cannot_mix():
     for names in ((*SEARCH_OPERATIONS, "conv_7x1_1x7"), SEARCH_OPERATIONS[1:], SEARCH_OPERATIONS[:4]):
         with pytest.raises(ReproError, match="the search can mix none, max_pool_3x3"):
             mixed(names)
-    with pytest.raises(ReproError, match="kernel of 4"):
-        Separable(4)
+    for kernel, dilation in ((4, 1), (-3, 1), (2.5, 1), (3, 0), (3, -2)):
+        with pytest.raises(ReproError, match=rf"kernel of {kernel} and a dilation of {dilation}: take an odd kernel"):
+            Separable(kernel, dilation)
