@@ -245,6 +245,7 @@ def test_no_file_is_opened_but_by_the_functions_that_are_safe():
     for path in sorted((ROOT / "repro").rglob("*.py")):
         found[path.stem] += sum(map(is_unsafe, ast.walk(ast.parse(path.read_text()))))
     own = {  # files of the package itself, of a private folder, or the null device
+        "cli": 1,
         "cluster": 2,
         "engine": 1,
         "others": 1,
