@@ -96,6 +96,7 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
     if share := mark_figure(figure, run):
         figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
         figure.set_label(marked_words(figure.get_label(), run))
+    _lay_out(figure)
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
@@ -105,6 +106,15 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
         write_bytes(stem.with_name(f"{stem.name}.{extension}"), picture)
     facts = {"width": round(figure.get_figwidth() * PIXELS_PER_INCH), "alt": figure.get_label()}
     show({"image/png": b64encode(picture).decode()}, **{"image/png": facts})
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes once, to six digits: the last ones that the solver finds are not the same each time."""
+    with defaults():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(number, 6) for number in axes.get_position(original=True).bounds])
 
 
 def _few_colours(png: io.BytesIO) -> bytes:
