@@ -11,8 +11,7 @@ from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, told
 from repro.execution import launcher, preflight
 from repro.execution.notebooks import compute
-from repro.runs.identity import resolve
-from repro.runs.run import Run, locate, open_run
+from repro.runs.run import Run, open_run, run_of
 
 
 def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
@@ -20,8 +19,7 @@ def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     experiment = find(name)
     texts = launcher.with_processes(texts, experiment.parameters)
     values = experiment.parameters.parse(texts)
-    params = resolve(experiment, profile, values)
-    preflight.check(Run(locate(experiment, profile, params), name, profile, params))
+    preflight.check(run_of(experiment, profile, values))
     run = open_run(experiment, profile, values)
     try:
         run.finish(compute(run))

@@ -6,7 +6,7 @@ laptop; its numbers say that the path works, never what the papers found. What a
 an experiment stands in the experiment's record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from repro.configs.widths import WIDTHS, reference_width
 from repro.errors import unknown
 
 FOUR, TEN = tuple(range(4)), tuple(range(10))
-SPACES = ("blocks", "channels", "bits", "macro")
 UNIFORM = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
 
 
@@ -37,59 +36,35 @@ def reference(cell: str, data: str, width: str = "hidden_size") -> dict[str, Any
     return {"genotype": cell, width: reference_width(cell, data, WIDTHS[data][0])}
 
 
-SMOKE: tuple[Planned, ...] = (
-    ("bilevel-toy", {}, ()),
-    ("cifar10-search", {"order": 1}, (0,)),
-    ("cifar10-search", {}, (0, 1)),
-    ("cifar10-select", {}, (0,)),
-    ("cifar10-eval", {}, (0, 1)),
-    ("cifar10-random", {}, (0,)),
-    ("cifar10-joint", {}, (0,)),
-    ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
-    ("cifar10-progress", {}, (0,)),
-    ("imagenet-eval", {}, (0,)),
-    ("cifar10-cost", {}, (0,)),
-    ("ptb-search", {}, (0, 1)),
-    ("ptb-select", {}, (0,)),
-    ("ptb-eval", {}, (0,)),
-    ("ptb-random", {}, (0,)),
-    ("ptb-progress", {}, (0,)),
-    ("wikitext2-eval", {}, (0,)),
-    *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
-    ("spos-blocks", {}, (0,)),
-    ("spos-channels", {}, (0,)),
-    ("spos-bits", {}, (0,)),
-    *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", "shuffle_3x3", "random")),
-    ("spos-correlation", {}, (0,)),
-    ("spos-cost", {}, (0,)),
-)
+def _every_experiment(
+    first: tuple[int, ...], second: tuple[int, ...], trained: tuple[int, ...], compared: Sequence[str]
+) -> Iterator[Planned]:
+    """Yield each experiment at least once, with these seeds of searches of either order and of the cell's trainings.
 
-SHORT: tuple[Planned, ...] = (
-    ("bilevel-toy", {}, ()),
-    ("cifar10-search", {"order": 1}, (0, 1)),
-    ("cifar10-search", {}, (0, 1, 2, 3)),
-    ("cifar10-select", {}, (0,)),
-    ("cifar10-eval", {}, (0,)),
-    ("cifar10-random", {}, (0,)),
-    ("cifar10-joint", {}, (0,)),
-    ("cifar10-joint", {"strategy": "simultaneous"}, (0,)),
-    ("cifar10-progress", {}, (0,)),
-    ("imagenet-eval", {}, (0,)),
-    ("cifar10-cost", {}, (0,)),
-    ("ptb-search", {}, (0, 1, 2, 3)),
-    ("ptb-select", {}, (0,)),
-    ("ptb-eval", {}, (0,)),
-    ("ptb-random", {}, (0,)),
-    ("ptb-progress", {}, (0,)),
-    ("wikitext2-eval", {}, (0,)),
-    *(("spos-supernet", {"space": space}, (0,)) for space in SPACES),
-    ("spos-blocks", {}, (0,)),
-    ("spos-channels", {}, (0,)),
-    ("spos-bits", {}, (0,)),
-    *(("spos-retrain", {"architecture": name}, (0,)) for name in ("run:spos-blocks", *UNIFORM, "random")),
-    ("spos-correlation", {}, (0,)),
-    ("spos-cost", {}, (0,)),
-)
+    compared: the networks of SPOS that are trained from scratch.
+    """
+    yield "bilevel-toy", {}, ()
+    yield "cifar10-search", {"order": 1}, first
+    yield "cifar10-search", {}, second
+    yield "cifar10-select", {}, (0,)
+    yield "cifar10-eval", {}, trained
+    yield "cifar10-random", {}, (0,)
+    yield "cifar10-joint", {}, (0,)
+    yield "cifar10-joint", {"strategy": "simultaneous"}, (0,)
+    yield "cifar10-progress", {}, (0,)
+    yield "imagenet-eval", {}, (0,)
+    yield "cifar10-cost", {}, (0,)
+    yield "ptb-search", {}, second
+    yield from ((name, {}, (0,)) for name in ("ptb-select", "ptb-eval", "ptb-random", "ptb-progress", "wikitext2-eval"))
+    yield from (("spos-supernet", {"space": space}, (0,)) for space in ("blocks", "channels", "bits", "macro"))
+    yield from ((name, {}, (0,)) for name in ("spos-blocks", "spos-channels", "spos-bits"))
+    yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
+    yield "spos-correlation", {}, (0,)
+    yield "spos-cost", {}, (0,)
+
+
+SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
+SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
 PAPER: tuple[Planned, ...] = (
     ("bilevel-toy", {}, ()),

@@ -20,14 +20,14 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid,
 NO_MASKS = dict.fromkeys(("word", "embedding", "x", "hidden", "output"))
 
 
-def dropped(value: Tensor, mask: Tensor | None) -> Tensor:
+def apply_mask(value: Tensor, mask: Tensor | None) -> Tensor:
     """Apply variational dropout."""
     return value if mask is None else value * mask
 
 
 def first_state(w: Weights, x: Tensor, h: Tensor, masks: Masks) -> Tensor:
     """Return the first state of a step, of its input (B, H) and the state before (B, H)."""
-    gates = torch.cat([dropped(x, masks["x"]), dropped(h, masks["hidden"])], dim=-1).mm(w["rnns.0._W0"])
+    gates = torch.cat([apply_mask(x, masks["x"]), apply_mask(h, masks["hidden"])], dim=-1).mm(w["rnns.0._W0"])
     c, candidate = gates.chunk(2, dim=-1)
     return h + c.sigmoid() * (candidate.tanh() - h)
 
@@ -38,7 +38,7 @@ def mixed_step(w: Weights, alpha: Tensor, x: Tensor, h: Tensor, masks: Masks, no
     states = norm(first_state(w, x, h, masks)).unsqueeze(0)
     nodes, offset = sum(name.startswith("rnns.0._Ws") for name in w), 0
     for i in range(nodes):
-        masked = dropped(states, masks["hidden"])
+        masked = apply_mask(states, masks["hidden"])
         gates = masked.flatten(0, 1).mm(w[f"rnns.0._Ws.{i}"]).view(i + 1, *h.shape[:1], -1)
         c, candidate = gates.chunk(2, dim=-1)
         c, state = c.sigmoid(), torch.zeros_like(h)
@@ -56,7 +56,7 @@ def cell_step(w: Weights, genotype: RecurrentGenotype, x: Tensor, h: Tensor, mas
     """Step once with a derived cell: one activation and one source for each node."""
     states = [first_state(w, x, h, masks)]
     for i, (name, source) in enumerate(genotype.recurrent):
-        gates = dropped(states[source], masks["hidden"]).mm(w[f"rnns.0._Ws.{i}"])
+        gates = apply_mask(states[source], masks["hidden"]).mm(w[f"rnns.0._Ws.{i}"])
         c, candidate = gates.chunk(2, dim=-1)
         states.append(states[source] + c.sigmoid() * (ACTIVATIONS[name](candidate) - states[source]))
     return torch.stack([states[i] for i in genotype.concat], dim=-1).mean(dim=-1)
@@ -74,14 +74,14 @@ def language_model(
 
     cell: the alphas (edges, 5) of the search cell, whose shared BatchNorm is `norm`, or a genotype.
     """
-    embedding = F.embedding(tokens, dropped(w["encoder.weight"], masks["word"]))
-    embedding = dropped(embedding, masks["embedding"])
+    embedding = F.embedding(tokens, apply_mask(w["encoder.weight"], masks["word"]))
+    embedding = apply_mask(embedding, masks["embedding"])
     step = mixed_step if isinstance(cell, Tensor) else cell_step
     states = []
     for x in embedding:
         h = step(w, cell, x, h, masks, norm)
         states.append(h)
     states = torch.stack(states)
-    output = dropped(states, masks["output"])
+    output = apply_mask(states, masks["output"])
     log_prob = F.linear(output.flatten(0, 1), w["encoder.weight"], w["decoder.bias"]).log_softmax(dim=-1)
     return log_prob.view(*tokens.shape, -1), h, states, output

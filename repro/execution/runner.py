@@ -13,9 +13,8 @@ from repro.configs.registry import typed
 from repro.errors import ReproError, UsageError, told
 from repro.execution import preflight
 from repro.runs import failure
-from repro.runs.identity import resolve
 from repro.runs.locks import lock
-from repro.runs.run import Run, locate, open_run
+from repro.runs.run import Run, needed_run, open_run, run_of
 from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
 
 if TYPE_CHECKING:  # it imports Papermill, which takes seconds: only what has a notebook to execute or to read waits
@@ -54,18 +53,17 @@ def plan(requests: Iterable[Request], profile: str, with_needs: bool) -> list[Jo
 def _collect(
     experiment: Experiment, profile: str, overrides: Mapping[str, Any], with_needs: bool, jobs: dict[Path, Job]
 ) -> Path:
-    params = resolve(experiment, profile, overrides)
-    path = locate(experiment, profile, params)
-    if path in jobs:
-        return path
-    job = jobs[path] = Job(experiment, overrides, Run(path, experiment.name, profile, params))
-    for reference in experiment.needs(params):
-        needed, changes = typed(reference)
+    run = run_of(experiment, profile, overrides)
+    if run.path in jobs:
+        return run.path
+    job = jobs[run.path] = Job(experiment, overrides, run)
+    for reference in experiment.needs(run.params):
         if with_needs:
+            needed, changes = typed(reference)
             job.needs.append(_collect(needed, profile, changes, with_needs, jobs))
         else:
-            job.needs.append(locate(needed, profile, resolve(needed, profile, changes)))
-    return path
+            job.needs.append(needed_run(reference, profile).path)
+    return run.path
 
 
 def refuse(jobs: list[Job]) -> None:

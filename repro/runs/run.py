@@ -315,11 +315,16 @@ def misnamed(run: Run) -> str:
     return ""
 
 
+def run_of(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
+    """Return the run with these parameters, finished or not, begun or not; no folder is made."""
+    params = resolve(experiment, profile, overrides)
+    return Run(locate(experiment, profile, params), experiment.name, profile, params)
+
+
 def needed_run(reference: Reference, profile: str) -> Run:
     """Return the run that `reference` names, finished or not, begun or not."""
     experiment, changes = typed(reference)
-    params = resolve(experiment, profile, changes)
-    return Run(locate(experiment, profile, params), experiment.name, profile, params)
+    return run_of(experiment, profile, changes)
 
 
 def shown_run(reference: Reference, profile: str) -> Run:

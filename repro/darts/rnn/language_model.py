@@ -17,7 +17,8 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from repro.darts.double_backward import recorded_gradient
-from repro.darts.rnn.recurrence import Inputs, StateNorm, times, wiring_of
+from repro.darts.plain_recurrent import apply_mask
+from repro.darts.rnn.recurrence import Inputs, StateNorm, wiring_of
 from repro.darts.rnn.unrolled import unroll
 from repro.spaces.genotypes import RECURRENT, RecurrentGenotype
 
@@ -105,7 +106,7 @@ class LanguageModel(nn.Module):
         embedding, entry = (self._mask(batch, size, rate) for rate in (rates.embedding, rates.input))
         return Masks(
             word=self._mask(vocabulary_size, 1, rates.word),
-            input=entry if embedding is None else times(embedding, entry),
+            input=entry if embedding is None else apply_mask(embedding, entry),
             hidden=self._mask(batch, size, rates.hidden),
             output=self._mask(batch, size, rates.output),
         )
@@ -127,12 +128,12 @@ class LanguageModel(nn.Module):
         words = functional.embedding(tokens, self.embedding)
         if masks.word is not None:
             words = words * masks.word[tokens]
-        gates = times(words, masks.input) @ self.first[:size]  # (T, B, 2H), of all steps at once
+        gates = apply_mask(words, masks.input) @ self.first[:size]  # (T, B, 2H), of all steps at once
         mixture = None if self.alpha is None else self.alpha.softmax(dim=1)
         inputs = Inputs(gates, hidden, self.first[size:], self.maps, mixture)
         norm = self.norm and StateNorm(self.norm.running_mean, self.norm.running_var, self.norm.training)
         states = unroll(self.wiring, norm, masks.hidden, inputs)
-        return states, times(states, masks.output)
+        return states, apply_mask(states, masks.output)
 
     def _mask(self, rows: int, columns: int, rate: float) -> Tensor | None:
         kept = 1 - rate

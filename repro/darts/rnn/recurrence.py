@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from repro.darts.plain_recurrent import ACTIVATIONS
+from repro.darts.plain_recurrent import ACTIVATIONS, apply_mask
 from repro.spaces.genotypes import RECURRENT, RECURRENT_OPERATIONS, RecurrentGenotype
 
 assert ("none", *ACTIVATIONS) == RECURRENT_OPERATIONS  # the columns of alpha
@@ -69,11 +69,11 @@ def recurrence(wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inpu
     normalise = norm or (lambda state: state)
     hidden, outputs = inputs.hidden, []
     for gate in inputs.gates:
-        c, h = (gate + times(hidden, mask) @ inputs.first).chunk(2, dim=-1)  # (B, H) each
+        c, h = (gate + apply_mask(hidden, mask) @ inputs.first).chunk(2, dim=-1)  # (B, H) each
         states = [normalise(torch.lerp(hidden, h.tanh(), c.sigmoid()))]
         for i, reads in enumerate(wiring.sources):
             source = torch.stack(states[reads])  # (edges into the node, B, H)
-            c, h = (times(source, mask) @ inputs.maps[i]).chunk(2, dim=-1)
+            c, h = (apply_mask(source, mask) @ inputs.maps[i]).chunk(2, dim=-1)
             if inputs.mixture is None:
                 state = torch.lerp(source, ACTIVATIONS[wiring.activations[i]](h), c.sigmoid())
             else:
@@ -85,8 +85,3 @@ def recurrence(wiring: Wiring, norm: StateNorm | None, mask: Tensor | None, inpu
         hidden = torch.stack([states[i] for i in wiring.outputs]).mean(0)
         outputs.append(hidden)
     return torch.stack(outputs)
-
-
-def times(value: Tensor, mask: Tensor | None) -> Tensor:
-    """Apply dropout: return value * mask, or the value where there is no mask."""
-    return value if mask is None else value * mask

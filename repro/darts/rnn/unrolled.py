@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from repro.darts.double_backward import recorded_gradient
-from repro.darts.plain_recurrent import ACTIVATIONS
+from repro.darts.plain_recurrent import ACTIVATIONS, apply_mask
 from repro.darts.rnn.mixed_activations import MixedActivations
-from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence, times
+from repro.darts.rnn.recurrence import Inputs, StateNorm, Wiring, recurrence
 
 SLOPES = {  # f'(h) from f(h)
     "tanh": lambda f: 1 - f * f,
@@ -78,7 +78,7 @@ class _Forward:
 
     def _first(self, t: int) -> None:
         before = self.outputs[t - 1] if t else self.hidden
-        c, h = torch.addmm(self.gates[t], times(before, self.mask), self.first).chunk(2, dim=-1)
+        c, h = torch.addmm(self.gates[t], apply_mask(before, self.mask), self.first).chunk(2, dim=-1)
         c, h = torch.sigmoid(c, out=self.opened[t, 0]), torch.tanh(h, out=self.opened[t, 1])
         torch.lerp(before, h, c, out=self.states[t, 0])
         self._close(t, 0)
@@ -175,7 +175,7 @@ class _Backward:
     def _product(self, source: Tensor, dc: Tensor, dh: Tensor) -> Tensor:
         """Return the gradient of a map (H, 2H) by all its inputs and the slopes of its outputs, (T, n, B, H) each."""
         size = source.shape[-1]
-        masked = times(source, self.mask).reshape(-1, size).t()
+        masked = apply_mask(source, self.mask).reshape(-1, size).t()
         return torch.cat([masked @ dc.reshape(-1, size), masked @ dh.reshape(-1, size)], dim=1)
 
 
