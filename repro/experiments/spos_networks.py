@@ -17,69 +17,52 @@ from repro.errors import ReproError, UsageError
 from repro.execution.preflight import check_architecture
 from repro.files import read_json
 from repro.runs.run import find_needed
-from repro.spaces.space import BLOCKS, PUBLISHED, WIDTHS, Budget, Cost, Gene, Space
-from repro.spos.choice_blocks import ChoiceNetwork, Layout, load_released
+from repro.spaces.layouts import RESNETS
+from repro.spaces.path_spaces import PUBLISHED, SPACES
+from repro.spaces.space import Budget, Cost, Gene, Space
+from repro.spos.choice_blocks import load_released
 from repro.spos.evolution import random_gene
-from repro.spos.macro import MacroLayout, MacroNetwork
 from repro.spos.network import SinglePath
-from repro.spos.quantise import BITS, RESNETS, QuantisedResNet, ResidualLayout
 from repro.training import checkpoints
 
-AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
-
-# Small images keep their size in the stem; CIFAR-10's keep it in the first stage too. Digits have two stages.
-CHOICES = {
-    "imagenet": Layout(),
-    "cifar10": Layout(32, 3, 10, stem_stride=1, strides=(1, 2, 2, 2)),
-    "digits": Layout(8, 1, 10, stem=8, stem_stride=1, widths=(16, 32), repeats=(2, 2), strides=(1, 2), head=64),
-}
-RESIDUAL = {
-    "imagenet": ResidualLayout(),
-    "cifar10": ResidualLayout(32, 3, 10, small=True),
-    "digits": ResidualLayout(8, 1, 10, widths=(8, 16), small=True),
-}
-MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repeats=(1, 2), head=32)}
+AnyLayout = TypeVar("AnyLayout")
 
 
 def build(
-    params: SinglePathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
+    params: SinglePathTraining, gene: Sequence[int] | None = None, bits: tuple[int, int] | None = None
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
-    UsageError where it is so narrow that a block has no channels.
+    bits: of weights and activations, in all layers instead of a choice. UsageError where it is so narrow that a block
+    has no channels.
     """
-    network = _network(params, gene, bits)
+    space, alone = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
+    choices = {**space.choices}
+    if "blocks" in space.options and params.blocks != "all":
+        choices["block"] = (params.blocks,)
+    if bits is not None:
+        choices["bits"] = (bits,)
+    network = space.network_class()(layout_of(params), *choices.values(), **alone)
     if not all(weight.numel() for weight in network.parameters()):
         raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
     return network
 
 
-def _network(params: SinglePathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
-    layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
-    if isinstance(layout, ResidualLayout):
-        return QuantisedResNet(layout, bits, **alone)
-    if isinstance(layout, MacroLayout):
-        return MacroNetwork(layout, **alone)
-    blocks = tuple(BLOCKS) if params.blocks == "all" else (params.blocks,)
-    return ChoiceNetwork(layout, blocks, WIDTHS if params.space == "channels" else (1.0,), **alone)
-
-
-def layout_of(params: SinglePathTraining) -> Layout | ResidualLayout | MacroLayout:
+def layout_of(params: SinglePathTraining) -> Any:
     """Return the layout of `params.space` for the data set; UsageError if there is none."""
-    if params.space == "bits":
-        layout = _of_classes(RESIDUAL, params)
-        return _scaled(replace(layout, repeats=RESNETS[params.depth].repeats[: len(layout.widths)]), params)
-    if params.space == "macro":
-        if params.dataset not in MACRO:
-            raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
-        return _scaled(MACRO[params.dataset], params)
-    return replace(_scaled(_of_classes(CHOICES, params), params), dropout=params.dropout)
-
-
-def _of_classes(layouts: Mapping[str, AnyLayout], params: SinglePathTraining) -> AnyLayout:
-    """Return the layout for the data set; pictures have as many classes as `params` says."""
-    layout = layouts[params.dataset]
-    return replace(layout, classes=params.classes) if params.dataset == "imagenet" else layout
+    space = SPACES[params.space]
+    if params.dataset not in space.layouts:
+        raise UsageError(
+            f"space={params.space} has no layout for {params.dataset}: take dataset={' or '.join(space.layouts)}"
+        )
+    layout = space.layouts[params.dataset]
+    if params.dataset == "imagenet":
+        layout = replace(layout, classes=params.classes)
+    if "depth" in space.options:
+        layout = replace(layout, repeats=RESNETS[params.depth].repeats[: len(layout.widths)])
+    if hasattr(layout, "dropout"):
+        layout = replace(layout, dropout=params.dropout)
+    return _scaled(layout, params)
 
 
 def _scaled(layout: AnyLayout, params: SinglePathTraining) -> AnyLayout:
@@ -116,19 +99,18 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     name = params.architecture
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
-    whole = build(params, bits=BITS if bits is None else (bits,))
+    whole = build(params, bits=bits)
     if isinstance(name, Reference):
         gene = _found(params, profile)
     elif name in PUBLISHED:
-        gene = PUBLISHED[name]
+        gene = PUBLISHED[name][1].gene
     elif name == "random":
         budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
         rng = np.random.default_rng(mixed_seed(params.seed, "network"))
         gene = random_gene(whole.space, rng, budgets)
     else:
         gene = _uniform(whole.space, name) or _from_file(name)
-    options = {} if bits is None else {"bits": (bits,)}
-    return build(params, gene, **options), whole.space.names(gene)
+    return build(params, gene, bits), whole.space.names(gene)
 
 
 def _found(params: SposRetrain, profile: str) -> Gene:
