@@ -33,7 +33,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
 
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
-    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    settings = settings_of(params)
     supernet, network = load_supernet(run)
     costs = measure_costs(params, run, network)
     budgets, table = limits(params, costs), truth(supernet)
@@ -55,6 +55,11 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
     }
+
+
+def settings_of(params: SposSearch) -> Settings:
+    """Return the numbers of the search that parameters name."""
+    return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
 
 def explore(
