@@ -28,6 +28,7 @@ SIZES = {
     "spos-supernet": {**PATHS, "valid_images": 50, "bn_images": 20, "evaluated_paths": 2},
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
     "spos-retrain": {**PATHS, "architecture": "shuffle_3x3"},
+    "spos-evolution": {**EVOLUTION, "search_seeds": (0,)},
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 20},
     "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
     "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
@@ -57,6 +58,8 @@ OTHER = {
         "winner": "random",
         "networks": 3,
         "supernet": "run:spos-supernet/lr=0.01",
+        "uniform": "run:spos-supernet/sampling=uniform,lr=0.01",
+        "least_fraction": 0.9,
     },
 }
 OF_EXPERIMENT = {
@@ -100,6 +103,7 @@ BESIDE = {
     ("spos-supernet", "depth"): {"space": "bits"},
     ("spos-retrain", "depth"): {"space": "bits", "architecture": "2W2A"},
     **{("spos-retrain", name): {"architecture": "random"} for name in ("space", "blocks", "mult_adds")},
+    ("spos-retrain", "least_fraction"): {"architecture": "random", "mult_adds": 0.013},
     ("spos-retrain", "winner"): {"architecture": "run:spos-blocks/generations=4"},
     ("spos-correlation", "benchmark"): {"supernet": "run:spos-supernet/dataset=cifar10,images=0,valid_images=10"},
 }
@@ -108,6 +112,7 @@ REFUSED = {
     ("imagenet-eval", "classes"): "the folder has so many",
     ("imagenet-eval", "unreadable"): "one picture is damaged",
     ("spos-blocks", "bitops"): "only the space bits has BitOps",
+    ("spos-evolution", "bitops"): "only the space bits has BitOps",
     ("spos-channels", "bitops"): "only the space bits has BitOps",
 }
 SPOS = ("spos-supernet", "spos-retrain", "spos-cost")

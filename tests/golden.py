@@ -51,6 +51,7 @@ SIZES = {
     "wikitext2-eval": TEXT,
     "spos-supernet": {**PATHS, "valid_images": 50, "bn_images": 64, "evaluated_paths": 2},
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
+    "spos-evolution": {**EVOLUTION, "search_seeds": (0,)},
     "spos-retrain": PATHS,
     "spos-correlation": {"networks": 3, "iterations": 4, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 12, "channels": 2, "steps": 3, "warm_up_steps": 1},

@@ -55,6 +55,7 @@ SMALL = {
     "ptb-progress": {**FEW_WORDS, "search_seeds": (0,), "snapshots": (1,)},
     "spos-supernet": {**FEW_STEPS, "bn_images": 64, "evaluated_paths": 1, "valid_images": 100},
     **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), FEW_CANDIDATES),
+    "spos-evolution": {**FEW_CANDIDATES, "search_seeds": (0,)},
     "spos-retrain": FEW_STEPS,
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 16, "channels": 2, **FEW_TURNS},

@@ -57,6 +57,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-blocks": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-channels": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-bits": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-evolution": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET), "search_seeds": "0"}
+    | {"uniform": reference("spos-supernet", {**SUPERNET, "sampling": "uniform"})},
     "spos-retrain": {**TRAINED, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
@@ -75,6 +77,7 @@ NEEDED = {
         f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space})]
         for name, space in {"blocks": "blocks", "channels": "channels", "bits": "bits", "correlation": "macro"}.items()
     },
+    "spos-evolution": [("spos-supernet", SUPERNET), ("spos-supernet", {**SUPERNET, "sampling": "uniform"})],
 }
 
 
