@@ -37,9 +37,22 @@ class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps", "compare_every"), "exact": ("eps", "compare_every")}}
+    IDLE: ClassVar = {
+        "order": {
+            1: ("xi_scale", "eps", "compare_every", "terms"),
+            2: ("terms",),
+            "exact": ("eps", "compare_every", "terms"),
+            "implicit": ("eps", "compare_every"),
+            "unrolled": ("eps", "compare_every"),
+        }
+    }
 
-    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    order: Literal[1, 2, "exact", "implicit", "unrolled"] = parameter(
+        2, "1 sets xi to 0; 2 takes Eq. 8; exact by double backward; beyond the paper: implicit, unrolled"
+    )
+    terms: int = parameter(
+        3, "terms of implicit's Neumann series, or virtual steps of unrolled", low=1, high=20, before=3
+    )
     compare_every: int = parameter(
         0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
     )

@@ -97,6 +97,7 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
         params.xi_scale,
         params.eps,
         params.grad_clip,
+        terms=params.terms,
     )
 
 

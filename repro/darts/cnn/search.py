@@ -44,6 +44,7 @@ class ImageSearch:
     eps: float = 0.01
     grad_clip: float = 5.0
     bf16: bool = False  # autocast to bfloat16
+    terms: int = 1  # of the orders beyond the paper
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -65,7 +66,7 @@ class ImageSearch:
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
         with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(self.order, **self._unrolled(train, valid))
+            return architecture_gradient(self.order, terms=self.terms, **self._unrolled(train, valid))
 
     def cosine(self, train: Batch, valid: Batch) -> float:
         """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
