@@ -11,7 +11,7 @@ one. Weights, buffers and optimizers are only read.
 Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, get_args
 

@@ -6,8 +6,8 @@ DARTS takes w after one virtual step for w*(alpha), the minimum of the training 
 
       dL_val / dalpha = grad_alpha L_val - grad^2_{alpha, w} L_train H^-1 grad_w L_val,
 
-  and a Neumann series, xi * sum over k of (I - xi H)^k, stands for H^-1 (Lorraine et al., 2020). Its first term alone is
-  Eq. 7 with w in place of w';
+  and a Neumann series, xi * sum over k of (I - xi H)^k, stands for H^-1 (Lorraine et al., 2020). Its first term
+  alone is Eq. 7 with w in place of w';
 * more virtual steps of SGD, through all of which the gradient goes back. One of them is `order="exact"`.
 
 Both differentiate twice without a finite difference. Weights are only read.
