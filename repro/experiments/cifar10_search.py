@@ -1,6 +1,7 @@
 """The searches for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1), and the alternatives to them (Sect. 3.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
+from repro.configs.common import SmallImageTraining
 from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment
@@ -50,7 +52,25 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
 def run_search(
     params: SearchNetworkTraining, run: Run, searcher: ImageSearch, train: Batches, valid: Batches, augment: Augment
 ) -> dict[str, Any]:
-    """Search for all epochs, checkpointed; return the cell with the last validation error (percent)."""
+    """Search for all epochs; return the cell with the last validation error (percent)."""
+    rows = search_epochs(params, run, searcher, train, valid, augment, partial(architecture, searcher.network))
+    last = rows[-1]
+    run.save("genotype.json", last["genotype"])
+    cosines = [cosine for row in rows for cosine in row.get("cosines", ())]
+    compared = {"cosine": median(cosines)} if cosines else {}
+    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+
+
+def search_epochs(
+    params: SmallImageTraining,
+    run: Run,
+    searcher: ImageSearch,
+    train: Batches,
+    valid: Batches,
+    augment: Augment,
+    found: Callable[[], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Search for all epochs, checkpointed, in whichever space; return a row for each, with what is `found` after it."""
     network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
     setup = Setup(params, run, network, differentiable_twice=True)
@@ -68,19 +88,15 @@ def run_search(
             row["cosines"] = observers["compared"].cosines
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
-        return {"lr": rate, **row, **architecture(network)}
+        return {"lr": rate, **row, **found()}
 
     parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
     fit(run, parts, params.epochs, search_once)
-    last = run.metrics()[-1]
-    run.save("genotype.json", last["genotype"])
-    cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", ())]
-    compared = {"cosine": median(cosines)} if cosines else {}
-    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+    return run.metrics()
 
 
-def comparison(params: SearchNetworkTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
+def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
     """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
     every = getattr(params, "compare_every", 0)
     return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
@@ -114,9 +130,9 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
     ).to(images.x_train.device)
 
 
-def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.Adam:
+def adam(params: SearchNetworkTraining, network: nn.Module) -> torch.optim.Adam:
     """Return the optimizer of alpha; on a GPU one that a graph can hold, also with a state from elsewhere."""
-    decay, on_gpu = params.alpha_weight_decay, network.alphas_normal.is_cuda
+    decay, on_gpu = params.alpha_weight_decay, network.alphas[0].is_cuda
     optimizer = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
 
     def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
@@ -126,6 +142,6 @@ def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.A
     return optimizer
 
 
-def sgd(params: SearchNetworkTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
+def sgd(params: SmallImageTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     """Return the optimizer of w, or of w and alpha."""
     return torch.optim.SGD(parameters, params.lr, params.momentum, weight_decay=params.weight_decay)
