@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro.beyond.lens import Lens
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
 from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
@@ -20,6 +21,7 @@ from repro.data.seeds import mixed_seed
 from repro.experiments.image_data import augmentation, halves, load
 from repro.runs.run import Run
 from repro.training.fit import Epoch, fit
+from repro.training.observer import Observer
 from repro.training.setup import Setup
 
 
@@ -82,10 +84,8 @@ def search_epochs(
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
-        observers = comparison(params, searcher, epoch, epoch.index * len(train))
-        row = search_epoch(step, train, valid, prepare, epoch, **observers)
-        if observers:
-            row["cosines"] = observers["compared"].cosines
+        looking = observers(params, searcher, epoch, epoch.index * len(train))
+        row = search_epoch(step, train, valid, prepare, epoch, **looking)
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
         return {"lr": rate, **row, **found()}
@@ -96,10 +96,14 @@ def search_epochs(
     return run.metrics()
 
 
-def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
-    """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
-    every = getattr(params, "compare_every", 0)
-    return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
+def observers(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Observer]:
+    """Return what is to look at the steps of an epoch, by the parameters; `done` steps were taken before it."""
+    found: dict[str, Observer] = {}
+    if (every := getattr(params, "compare_every", 0)) and epoch.index and searcher.order == 2:
+        found["compared"] = Comparison(searcher, every, done)
+    if every := getattr(params, "look_every", 0):
+        found["looked"] = Lens(searcher, every, done, params.eps_seen, params.terms_seen)
+    return found
 
 
 def build_search(params: CifarSearch, images: Images) -> ImageSearch:

@@ -66,17 +66,17 @@ class ImageSearch:
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
         with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(self.order, terms=self.terms, **self._unrolled(train, valid))
+            return architecture_gradient(self.order, terms=self.terms, **self.problem(train, valid))
 
     def cosine(self, train: Batch, valid: Batch) -> float:
         """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
         with without_tf32():
-            terms = [unrolled_terms(order, **self._unrolled(train, valid))[1] for order in (2, "exact")]
+            terms = [unrolled_terms(order, **self.problem(train, valid))[1] for order in (2, "exact")]
         one, other = (torch.cat([part.flatten().double() for part in term]) for term in terms)
         return torch.cosine_similarity(one, other, dim=0).item()
 
-    def _unrolled(self, train: Batch, valid: Batch) -> dict[str, Any]:
-        """Return what the architecture gradient takes."""
+    def problem(self, train: Batch, valid: Batch) -> dict[str, Any]:
+        """Return what the architecture gradient takes now: both losses, w, alpha, and the step that SGD would take."""
         group = self.weight_optimizer.param_groups[0]
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
@@ -158,9 +158,11 @@ class Comparison(Observer):
         if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
-    def state_dict(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """Return the cosines of this epoch."""
         return {"cosines": self.cosines}
+
+    state_dict = row
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from those in `state`."""
@@ -169,10 +171,10 @@ class Comparison(Observer):
 
 def search_epoch(
     step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Observer
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error.
 
-    observers: see each step, with both batches.
+    observers: see each step, with both batches, and add to what is returned.
     """
     average = LossAndErrors()
     for images, labels in epoch.steps("train", train, average=average, **observers):
@@ -181,7 +183,10 @@ def search_epoch(
         valid_batch = (parallel.own_part(prepare(valid_images)), parallel.own_part(valid_labels))
         found = observed(step, observers.values(), epoch.done("train"), batch, valid_batch)
         average.add(*found, batch[1])
-    return average.row("train")
+    row = average.row("train")
+    for observer in observers.values():
+        row |= observer.row()
+    return row
 
 
 def validate(
