@@ -45,7 +45,10 @@ TRUTH = Experiment(
     hours=(Hours(0.02, "assumed", "a minute on a CPU; counted as 72 seconds"),),
     smoke_seconds=8,
     parameters=HypergradientTruth,
-    sizes={"smoke": {"threads": 1, "repeats": 5}, "desk": {"threads": 1}},
+    sizes={
+        "smoke": {"threads": 1, "repeats": 5, "terms": (1, 2, 5, 20), "after": (0, 10, 100), "hidden": 4},
+        "desk": {"threads": 1},
+    },
     notebook="42_hypergradient_truth.ipynb",
     recipe="hypergradient_truth:compare",
 )
@@ -62,7 +65,7 @@ LOOK = Experiment(
     smoke_seconds=15,
     parameters=HypergradientSearch,
     sizes={
-        "smoke": {**TINY, "epochs": 1, "look_every": 10, "eps_seen": (1e-6, 1e-2, 1.0), "terms_seen": (3,)},
+        "smoke": {**TINY, "epochs": 1, "look_every": 15, "eps_seen": (1e-6, 1e-2, 1.0), "terms_seen": (3,)},
         "desk": {**DESK, "epochs": DESK_EPOCHS, "alpha_lr": DESK_ALPHA_LR},
         "short": {"epochs": 25, "look_every": 500},
     },

@@ -11,6 +11,7 @@ from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, styled
 
 SERIES = {"implicit": (BLUE, "-", "o"), "unrolled": (ORANGE, "--", "s")}
 LEVELS = {"first order": (INK, ":"), "one step": (GREEN, "-.")}
+LEAST = 1e-3  # relative error that is drawn
 PRECISIONS = {"float32": (ORANGE, "--", "s"), "float64": (BLUE, "-", "o")}
 
 
@@ -24,7 +25,7 @@ def truth(rows: pd.DataFrame) -> Figure:
     figure, said = Figure(figsize=(9, 3.6)), []
     panels = figure.subplots(1, ends["problem"].nunique(), sharey=True)
     for axes, (problem, found) in zip(panels, ends.groupby("problem", sort=False), strict=True):
-        errors = found.set_index("method")["relative_error"].clip(lower=1e-16)
+        errors = found.set_index("method")["relative_error"].clip(lower=LEAST)
         for order, (colour, line, marker) in SERIES.items():
             values = {int(name.split()[1]): errors[name] for name in errors.index if name.startswith(order)}
             axes.plot([*values], [*values.values()], line, color=colour, marker=marker, label=f"{order}, K")
@@ -32,7 +33,7 @@ def truth(rows: pd.DataFrame) -> Figure:
             axes.axhline(errors[name], color=colour, linestyle=line, label=name)
         axes.set(title=problem, xlabel="terms or steps K", xscale="log", yscale="log")
         said.append(f"{problem}: {', '.join(f'{name} {error:.2g}' for name, error in errors.items())}")
-    panels[0].set_ylabel("relative error")
+    panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.set_label(
         "Relative error of architecture gradients at the minimum of the training loss, against the exact gradient of "
@@ -50,12 +51,12 @@ def descent(rows: pd.DataFrame, methods: Sequence[str]) -> Figure:
     for axes, (problem, found) in zip(panels, rows.dropna(subset="after").groupby("problem", sort=False), strict=True):
         for method, (colour, line, marker) in zip(methods, styles, strict=False):
             values = found[found["method"] == method]
-            errors = values["relative_error"].clip(lower=1e-16)
+            errors = values["relative_error"].clip(lower=LEAST)
             axes.plot(values["after"], errors, line, color=colour, marker=marker, label=method)
         axes.set(title=problem, xlabel="steps of w before", yscale="log")
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=0)
-    panels[0].set_ylabel("relative error")
+    panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.set_label(f"Relative error of {', '.join(methods)} after steps of gradient descent on w")
     return figure

@@ -40,7 +40,9 @@ def test_errors_at_the_minimum_fall_with_the_terms_until_the_gradient_is_exact(r
         (architecture_gradient(order, train, valid, weights, alphas, terms, xi=0.05)[0] - exact).norm() / exact.norm()
         for terms in (1, 2, 5, 20, 400)
     ]
-    assert errors == sorted(errors, reverse=True) and errors[0] > 0.1 and errors[-1] < 1e-9
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.1
+    assert errors[-1] < 1e-9
 
 
 def test_both_are_one_number_at_the_minimum(ridge):
