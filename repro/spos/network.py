@@ -186,8 +186,9 @@ class Choices(nn.ModuleList):
 class Mixture(nn.Module):
     """A supernet run as a whole, as relaxations do: each layer adds up its alternatives, weighted by softmax(alpha).
 
-    Alpha is learnt by the loss, with the weights. In a `path_training.PathTraining` it stands where one path would: any
-    gene is all of it. For spaces of one kind of choice.
+    Alpha is learnt by the loss, with the weights. In a `path_training.PathTraining` it stands where one path would: the
+    empty gene is all of it, and one of several paths, one after another, is these alone, as ProxylessNAS runs two. For
+    spaces of one kind of choice.
     """
 
     def __init__(self, network: SinglePath) -> None:
@@ -195,13 +196,23 @@ class Mixture(nn.Module):
         self.network = network
         self.alphas = nn.Parameter(torch.zeros(len(network.features), *map(len, network.space.kinds.values())))
 
+    def chosen(self, gene: Sequence[int]) -> list[Sequence[int]]:
+        """Return which alternatives run in each layer."""
+        layers = self.network.features
+        return [gene[index :: len(layers)] or range(len(layer)) for index, layer in enumerate(layers)]
+
     def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes)."""
         x = self.network.stem(laid_out(x))
-        for layer, weights in zip(self.network.features, self.alphas.softmax(dim=1), strict=True):
-            x = functools.reduce(torch.add, (weight * each(x) for weight, each in zip(weights, layer, strict=True)))
+        for layer, alphas, chosen in zip(self.network.features, self.alphas, self.chosen(gene), strict=True):
+            weights = alphas[list(chosen)].softmax(dim=0)
+            x = functools.reduce(torch.add, (w * layer[each](x) for w, each in zip(weights, chosen, strict=True)))
         return self.network.head(x)
 
     def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
-        """Return all parameters, the supernet's and alpha, whole."""
-        return [(p, region(p.shape)) for p in self.parameters()]
+        """Return the parameters of all that runs, and alpha, whole."""
+        layers = zip(self.network.features, self.chosen(gene), strict=True)
+        running = [layer[each] for layer, chosen in layers for each in chosen]
+        return [(p, region(p.shape)) for module in (*self.network.ends(), *running) for p in module.parameters()] + [
+            (self.alphas, region(self.alphas.shape))
+        ]
