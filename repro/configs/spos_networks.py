@@ -7,8 +7,9 @@ from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours, Row
 from repro.configs.references import Source
+from repro.spaces.path_spaces import BLOCKS, SPACES
 
-Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
+Blocks = Literal["all", *BLOCKS]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class PathImages(SinglePathNetworks):
 class SinglePathTraining(PathImages, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
-    space: Literal["blocks", "channels", "bits", "macro"] = parameter(
+    space: Literal[tuple(SPACES)] = parameter(
         "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
     blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
@@ -91,7 +92,9 @@ class SposSupernet(SinglePathTraining):
 class SposRetrain(SinglePathTraining):
     """SPOS Sect. 4: one network of a space trained from scratch and tested."""
 
-    space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
+    space: Literal[tuple(name for name, space in SPACES.items() if space.trains)] = parameter(
+        "blocks", "the space that the network is of"
+    )
     architecture: Source = parameter(
         "run:spos-blocks",
         "found by a search, published, one choice for all layers, random, or a file",
@@ -109,7 +112,9 @@ class SposRetrain(SinglePathTraining):
 class SposCost(PathImages):
     """SPOS Table 7: a training step of the whole mixture beside one along a sampled path, of the same supernet."""
 
-    space: Literal["blocks", "macro"] = parameter("blocks", "choices: building blocks, or NAS-Bench-Macro's")
+    space: Literal[tuple(name for name, space in SPACES.items() if len(space.choices) == 1)] = parameter(
+        "blocks", "choices: building blocks, or NAS-Bench-Macro's"
+    )
     batch: int = parameter(256, "images in a step", low=2)
     paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
     steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)

@@ -18,7 +18,7 @@ from repro.presence import MACRO, require_cifar10, require_classes, require_corp
 from repro.runs.identity import resolve
 from repro.runs.run import Run, find_needed, needed_run
 from repro.settings import data_folder
-from repro.spaces.space import BLOCKS, PUBLISHED
+from repro.spaces.path_spaces import PUBLISHED, SPACES
 
 
 def check(run: Run, planned: Container[Path] = ()) -> None:
@@ -53,16 +53,26 @@ def check_batch(params: SmallImageTraining) -> None:
 
 
 def check_architecture(params: SposRetrain) -> None:
-    """UsageError for an architecture that is neither a run, published, drawn, one choice for all layers, nor a file."""
-    name, bits = params.architecture, params.space == "bits"
+    """UsageError for an architecture that is neither a run, published, drawn, one choice for all layers, nor a file.
+
+    Also for a published one of another space, or of another variant of the space.
+    """
+    name, space = params.architecture, SPACES[params.space]
+    if name in PUBLISHED:
+        own, found = PUBLISHED[name]
+        needed = {"space": own, **found.needs}
+        if wrong := [f"{key}={value}" for key, value in needed.items() if getattr(params, key) != value]:
+            raise UsageError(f"architecture={name} is another network than these parameters': add {', '.join(wrong)}")
     if isinstance(name, Reference) or name in PUBLISHED or name == "random" or os.path.isfile(name):
         return
-    blocks = [*BLOCKS] if params.blocks == "all" else [params.blocks]
-    if not (re.fullmatch(r"\d+W\d+A", name) if bits else name in blocks):
-        choices = "2W2A or other bits" if bits else ", ".join(blocks)
+    kind, names = next(iter(space.choices.items()))
+    if "blocks" in space.options and params.blocks != "all":
+        names = (params.blocks,)
+    if not (re.fullmatch(r"\d+W\d+A", name) if kind == "bits" else name in names):
+        choices = "2W2A or other bits" if kind == "bits" else ", ".join(names)
         raise UsageError(
-            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(PUBLISHED)}, random, "
-            f"one choice for all layers ({choices}), or a JSON file with a list of choices"
+            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(space.published)}, "
+            f"random, one choice for all layers ({choices}), or a JSON file with a list of choices"
         )
 
 

@@ -17,76 +17,62 @@ from repro.errors import ReproError, UsageError
 from repro.execution.preflight import check_architecture
 from repro.files import read_json
 from repro.runs.run import find_needed
-from repro.spaces.space import BLOCKS, PUBLISHED, WIDTHS, Budget, Cost, Gene, Space
-from repro.spos.choice_blocks import ChoiceNetwork, Layout, load_released
+from repro.spaces.layouts import RESNETS
+from repro.spaces.path_spaces import PUBLISHED, SPACES, Published
+from repro.spaces.space import Budget, Cost, Gene, Space
+from repro.spos.choice_blocks import load_released
 from repro.spos.evolution import random_gene
-from repro.spos.macro import MacroLayout, MacroNetwork
 from repro.spos.network import SinglePath
-from repro.spos.quantise import BITS, RESNETS, QuantisedResNet, ResidualLayout
 from repro.training import checkpoints
 
-AnyLayout = TypeVar("AnyLayout", Layout, ResidualLayout, MacroLayout)
-
-# Small images keep their size in the stem; CIFAR-10's keep it in the first stage too. Digits have two stages.
-CHOICES = {
-    "imagenet": Layout(),
-    "cifar10": Layout(32, 3, 10, stem_stride=1, strides=(1, 2, 2, 2)),
-    "digits": Layout(8, 1, 10, stem=8, stem_stride=1, widths=(16, 32), repeats=(2, 2), strides=(1, 2), head=64),
-}
-RESIDUAL = {
-    "imagenet": ResidualLayout(),
-    "cifar10": ResidualLayout(32, 3, 10, small=True),
-    "digits": ResidualLayout(8, 1, 10, widths=(8, 16), small=True),
-}
-MACRO = {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repeats=(1, 2), head=32)}
+AnyLayout = TypeVar("AnyLayout")
 
 
 def build(
-    params: SinglePathTraining, gene: Sequence[int] | None = None, bits: Sequence[tuple[int, int]] = BITS
+    params: SinglePathTraining,
+    gene: Sequence[int] | None = None,
+    bits: tuple[int, int] | None = None,
+    published: Published = Published(()),
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
+    bits: of weights and activations, in all layers instead of a choice. published: whose sizes and choices it has.
     UsageError where it is so narrow that a block has no channels.
     """
-    network = _network(params, gene, bits)
+    space, alone = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
+    choices = {**space.choices, **published.choices}
+    if "blocks" in space.options and params.blocks != "all":
+        choices["block"] = (params.blocks,)
+    if bits is not None:
+        choices["bits"] = (bits,)
+    network = space.network_class()(layout_of(params, published.layout), *choices.values(), **alone)
     if not all(weight.numel() for weight in network.parameters()):
         raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
     return network
 
 
-def _network(params: SinglePathTraining, gene: Sequence[int] | None, bits: Sequence[tuple[int, int]]) -> SinglePath:
-    layout, alone = layout_of(params), {} if gene is None else {"gene": gene, "affine": True}
-    if isinstance(layout, ResidualLayout):
-        return QuantisedResNet(layout, bits, **alone)
-    if isinstance(layout, MacroLayout):
-        return MacroNetwork(layout, **alone)
-    blocks = tuple(BLOCKS) if params.blocks == "all" else (params.blocks,)
-    return ChoiceNetwork(layout, blocks, WIDTHS if params.space == "channels" else (1.0,), **alone)
-
-
-def layout_of(params: SinglePathTraining) -> Layout | ResidualLayout | MacroLayout:
-    """Return the layout of `params.space` for the data set; UsageError if there is none."""
-    if params.space == "bits":
-        layout = _of_classes(RESIDUAL, params)
-        return _scaled(replace(layout, repeats=RESNETS[params.depth].repeats[: len(layout.widths)]), params)
-    if params.space == "macro":
-        if params.dataset not in MACRO:
-            raise UsageError(f"space=macro has no layout for {params.dataset}: take dataset={' or '.join(MACRO)}")
-        return _scaled(MACRO[params.dataset], params)
-    return replace(_scaled(_of_classes(CHOICES, params), params), dropout=params.dropout)
-
-
-def _of_classes(layouts: Mapping[str, AnyLayout], params: SinglePathTraining) -> AnyLayout:
-    """Return the layout for the data set; pictures have as many classes as `params` says."""
-    layout = layouts[params.dataset]
-    return replace(layout, classes=params.classes) if params.dataset == "imagenet" else layout
+def layout_of(params: SinglePathTraining, changes: Mapping[str, Any] = {}) -> Any:
+    """Return the layout of `params.space` for the data set, with these changes; UsageError if there is none."""
+    space = SPACES[params.space]
+    if params.dataset not in space.layouts:
+        raise UsageError(
+            f"space={params.space} has no layout for {params.dataset}: take dataset={' or '.join(space.layouts)}"
+        )
+    layout = replace(space.layouts[params.dataset], **changes)
+    if params.dataset == "imagenet":
+        layout = replace(layout, classes=params.classes)
+    if "depth" in space.options:
+        layout = replace(layout, repeats=RESNETS[params.depth].repeats[: len(layout.widths)])
+    if hasattr(layout, "dropout"):
+        layout = replace(layout, dropout=params.dropout)
+    return _scaled(layout, params)
 
 
 def _scaled(layout: AnyLayout, params: SinglePathTraining) -> AnyLayout:
     """Return the layout for images of `params.pixels`, its numbers of channels times `params.width`, even, from 2."""
     factor, size = params.width, params.pixels or layout.size
     scale = lambda channels: max(2, 2 * round(channels * factor / 2))
-    single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
+    single = {name: scale(getattr(layout, name)) for name in ("stem", "first", "head") if getattr(layout, name, 0)}
     stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
     return replace(layout, size=size, **single, **stages)
 
@@ -116,19 +102,19 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     name = params.architecture
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
-    whole = build(params, bits=BITS if bits is None else (bits,))
+    published = PUBLISHED[name][1] if name in PUBLISHED else Published(())
+    whole = build(params, bits=bits, published=published)
     if isinstance(name, Reference):
         gene = _found(params, profile)
     elif name in PUBLISHED:
-        gene = PUBLISHED[name]
+        gene = published.gene
     elif name == "random":
         budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
         rng = np.random.default_rng(mixed_seed(params.seed, "network"))
         gene = random_gene(whole.space, rng, budgets)
     else:
         gene = _uniform(whole.space, name) or _from_file(name)
-    options = {} if bits is None else {"bits": (bits,)}
-    return build(params, gene, **options), whole.space.names(gene)
+    return build(params, gene, bits, published), whole.space.names(gene)
 
 
 def _found(params: SposRetrain, profile: str) -> Gene:

@@ -18,6 +18,7 @@ from repro.experiments.spos_training import load_supernet
 from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
+from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.evolution import Evaluate, SearchState, Settings, search
 from repro.spos.network import SinglePath
@@ -78,7 +79,7 @@ def explore(
 
 def truth(supernet: SposSupernet) -> Table | None:
     """Return the table that has the true accuracy of every network of the supernet's space, where there is one."""
-    if (supernet.space, supernet.dataset) != ("macro", "cifar10"):
+    if SPACES[supernet.space].truth != supernet.dataset:
         return None
     try:
         return nas_bench_macro(data_folder())

@@ -18,9 +18,9 @@ from scipy.stats import kendalltau
 from repro.errors import ReproError, unknown
 from repro.files import read_text, sha256
 from repro.presence import MACRO, require_table
-from repro.spaces.space import Cost, Gene, Residual, Space
+from repro.spaces.path_spaces import MACRO_BLOCKS
+from repro.spaces.space import Cost, Gene, Space
 
-MACRO_BLOCKS = {"identity": Residual(0), "mb_3x3_e3": Residual(3, 3), "mb_5x5_e6": Residual(6, 5)}  # in its order
 MACRO_SPACE = Space(8, {"block": tuple(MACRO_BLOCKS)})
 OPERATIONS_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPACE_201 = Space(6, {"operation": OPERATIONS_201})

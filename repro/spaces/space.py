@@ -9,32 +9,13 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from repro.errors import ReproError, UsageError
 
 Gene = tuple[int, ...]
-
-
-class Residual(NamedTuple):
-    """An inverted residual: 1x1 to `expansion` times the channels, depthwise, 1x1; with expansion 0 none of them."""
-
-    expansion: int
-    kernel: int = 1
-    groups: int = 1  # of both 1x1 convolutions
-
-
-BLOCKS = {"shuffle_3x3": 3, "shuffle_5x5": 5, "shuffle_7x7": 7, "xception": 3}  # kernel sizes, in the order of genes
-WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)  # of a block's middle channels
-_BLOCKS = (0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2)
-# Published genes by name: found blocks, the same with channels, and the cell that the authors released with its weights
-PUBLISHED = {
-    "SPOS": _BLOCKS,
-    "SPOS_CHANNELS": (*_BLOCKS, 6, 5, 3, 5, 2, 6, 3, 4, 2, 5, 7, 5, 4, 6, 7, 4, 4, 5, 4, 3),
-    "SPOS_RELEASED": (2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3),
-}
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ channels -> (N, 640, 7, 7) -> (N, 1024). Names of parameters are those of the au
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from repro.errors import ReproError, UsageError, unknown
-from repro.spaces.space import BLOCKS, Space
+from repro.errors import ReproError, unknown
+from repro.spaces.layouts import Layout
+from repro.spaces.path_spaces import BLOCKS
+from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath, SlicedNorm
 
 
@@ -61,32 +62,6 @@ class ChoiceBlock(nn.Module):
         yield from self.branch_main.used(self.plans[width])
         if self.proj:
             yield from self.branch_proj.used(self.proj)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Stages of the network; the defaults are the paper's, for ImageNet."""
-
-    size: int = 224
-    channels: int = 3
-    classes: int = 1000
-    stem: int = 16
-    stem_stride: int = 2
-    widths: tuple[int, ...] = (64, 160, 320, 640)
-    repeats: tuple[int, ...] = (4, 4, 8, 4)
-    strides: tuple[int, ...] = (2, 2, 2, 2)
-    head: int = 1024
-    dropout: float = 0.1
-
-    def layers(self) -> Iterator[tuple[int, int, int, bool]]:
-        """Go through the layers: channels in and out, stride, and whether a stage begins."""
-        inp = self.stem
-        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
-            if width % 2:
-                raise UsageError(f"a stage of {width} channels cannot be cut in halves: choose an even number")
-            for index in range(repeat):
-                yield inp, width, stride if index == 0 else 1, index == 0
-                inp = width
 
 
 class ChoiceNetwork(SinglePath):

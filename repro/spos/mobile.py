@@ -4,57 +4,30 @@ Stem (N, 32, 112, 112) and a fixed block (N, 16, 112, 112) -> 21 layers, each an
 (N, 320, 7, 7) -> (N, 1280). ReLU stands where MobileNetV2 has ReLU6.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
-from repro.spaces.mobile import BLOCKS, OTHERS, Described
-from repro.spaces.space import Residual, Space
+from repro.spaces.layouts import MobileLayout
+from repro.spaces.mobile import BLOCKS, EVERY
+from repro.spaces.space import Space
 from repro.spos.macro import InvertedResidual
 from repro.spos.network import Branch, Choices, Conv, SinglePath
-
-
-@dataclass(frozen=True)
-class MobileLayout:
-    """Stages of the network; the defaults are those of Proxyless-R, for ImageNet.
-
-    small: images are so small that the stem and the first stage that would halve them keep their size.
-    """
-
-    size: int = 224
-    channels: int = 3
-    classes: int = 1000
-    stem: int = 32
-    first: int = 16  # channels after the fixed block; 0: there is none
-    widths: tuple[int, ...] = (32, 40, 80, 96, 192, 320)
-    repeats: tuple[int, ...] = (4, 4, 4, 4, 4, 1)
-    strides: tuple[int, ...] = (2, 2, 2, 1, 2, 1)
-    head: int = 1280
-    small: bool = False
-
-    def layers(self) -> Iterator[tuple[int, int, int]]:
-        """Go through the layers: channels in and out, stride."""
-        inp, kept = self.first or self.stem, self.strides.index(2) if self.small else None
-        for stage, (width, repeat, stride) in enumerate(zip(self.widths, self.repeats, self.strides, strict=True)):
-            for index in range(repeat):
-                yield inp, width, stride if index == 0 and stage != kept else 1
-                inp = width
 
 
 class MobileNetwork(SinglePath):
     """The supernet of a `layout`, or with `gene` the stand-alone network that it names (then called without a gene).
 
-    `affine` is BatchNorm's: supernets go without, retrained networks with. The last of `blocks` is the skipped layer.
+    `affine` is BatchNorm's: supernets go without, retrained networks with. The last of `blocks` is to skip the layer.
     """
 
     def __init__(
         self,
         layout: MobileLayout,
+        blocks: Sequence[str] = tuple(BLOCKS),
         gene: Sequence[int] | None = None,
         affine: bool = False,
-        blocks: Mapping[str, Residual] = BLOCKS,
     ) -> None:
         super().__init__()
         self.size, self.reduction = layout.size, 1 if layout.small else 2
@@ -67,7 +40,7 @@ class MobileNetwork(SinglePath):
         self.features = nn.ModuleList()
         for index, row in enumerate(layout.layers()):
             make = partial(InvertedResidual, inp=row[0], out=row[1], stride=row[2], affine=affine)
-            choices = [*blocks.values()][: self.space.at(index)[0]]
+            choices = [EVERY[name] for name in blocks][: self.space.at(index)[0]]
             chosen = None if gene is None else choices[self.space.check(gene)[index]]
             self.features.append(Choices(map(make, choices)) if chosen is None else make(chosen))
         if gene is not None:
@@ -90,14 +63,7 @@ class MobileNetwork(SinglePath):
         return self.classifier(self.last(x, self.chains[self.stems :]).mean((2, 3)))
 
 
-def search_space(layout: MobileLayout, blocks: Mapping[str, Residual] = BLOCKS) -> Space:
+def search_space(layout: MobileLayout, blocks: Sequence[str] = tuple(BLOCKS)) -> Space:
     """Return the space of a layout: a block for each layer; those that change the shape cannot be skipped."""
     changing = [index for index, (inp, out, stride) in enumerate(layout.layers()) if stride > 1 or inp != out]
     return Space(sum(layout.repeats), {"block": tuple(blocks)}, frozenset(changing))
-
-
-def described(layout: MobileLayout, network: Described, affine: bool = True) -> MobileNetwork:
-    """Return a published network, with the sizes of images, and number of classes, of `layout`."""
-    blocks = {**OTHERS, **BLOCKS}
-    gene = [[*blocks].index(name) for name in network.blocks]
-    return MobileNetwork(replace(layout, **network.layout), gene, affine, blocks)

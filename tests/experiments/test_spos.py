@@ -24,6 +24,7 @@ from repro.experiments.spos_training import path_sampler
 from repro.runs import provenance
 from repro.runs.run import open_run
 from repro.spaces.nas_bench import MACRO_SPACE, kendall_tau
+from repro.spaces.path_spaces import PUBLISHED
 from repro.spaces.space import Space
 from repro.spos.choice_blocks import ChoiceBlock
 from repro.training import acceleration, checkpoints
@@ -278,6 +279,44 @@ def test_published_and_uniform_networks_have_the_published_costs():
         assert network.costs()["multiply-adds"](()) == mult_adds
     network, _ = choose(SposRetrain(architecture="SPOS_CHANNELS", space="channels"), "smoke")
     assert network.costs()["parameters"](()) == counts["published blocks + published channels"]["params"]
+
+
+BITOPS = {  # of the networks in the paper's Figure 5; its Table 6 prints 13.11 and 51.92 for two of ResNet-34's
+    "SPOS_18_2W2A": 6.209,
+    "SPOS_18_3W3A": 13.494,
+    "SPOS_18_4W4A": 24.309,
+    "SPOS_34_2W2A": 13.207,
+    "SPOS_34_3W3A": 28.783,
+    "SPOS_34_4W4A": 50.627,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_are_those_of_the_paper_s_figures(name):
+    space, published = PUBLISHED[name]
+    with torch.device("meta"):
+        network, choices = choose(SposRetrain(architecture=name, space=space, **published.needs), "smoke")
+    costs = network.costs()
+    if space == "bits":
+        assert round(costs["BitOps"](()) / GIGA, 3) == BITOPS[name]
+        assert len(choices["bits"]) == {18: 8, 34: 16}[published.needs["depth"]]
+    else:
+        printed = {"SPOS": 319, "SPOS_RELEASED": 323, "SPOS_CHANNELS": 328, "SPOS_CHANNELS_3X3": 329}
+        assert round(costs["multiply-adds"](()) / 1e6) == printed[name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacks"),
+    [
+        ({"architecture": "SPOS_CHANNELS"}, "space=channels"),
+        ({"architecture": "SPOS", "space": "channels"}, "space=blocks"),
+        ({"architecture": "SPOS_34_2W2A"}, "space=bits, depth=34"),
+        ({"architecture": "SPOS_34_2W2A", "space": "bits"}, "depth=34"),
+    ],
+)
+def test_a_published_network_of_another_space_is_refused(asked, lacks):
+    with pytest.raises(UsageError, match=f"is another network than these parameters': add {lacks}$"):
+        choose(SposRetrain(**asked), "smoke")
 
 
 @pytest.mark.parametrize(

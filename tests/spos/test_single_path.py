@@ -15,7 +15,8 @@ from repro.data.batches import Batches
 from repro.data.draws import balanced_split
 from repro.data.images import load_images
 from repro.errors import UsageError
-from repro.spaces.space import WIDTHS, Cost, PathSampler
+from repro.spaces.path_spaces import WIDTHS
+from repro.spaces.space import Cost, PathSampler
 from repro.spos import plain as paper
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
 from repro.spos.macro import MacroLayout, MacroNetwork
