@@ -32,7 +32,7 @@ def build(
     params: SinglePathTraining,
     gene: Sequence[int] | None = None,
     bits: tuple[int, int] | None = None,
-    published: Published = Published(()),
+    published: Published | None = None,
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
@@ -40,18 +40,19 @@ def build(
     UsageError where it is so narrow that a block has no channels.
     """
     space, alone = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
+    published = published or Published(())
     choices = {**space.choices, **published.choices}
     if "blocks" in space.options and params.blocks != "all":
         choices["block"] = (params.blocks,)
     if bits is not None:
         choices["bits"] = (bits,)
-    network = space.network_class()(layout_of(params, published.layout), *choices.values(), **alone)
+    network = space.network_class()(layout_of(params, **published.layout), *choices.values(), **alone)
     if not all(weight.numel() for weight in network.parameters()):
         raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
     return network
 
 
-def layout_of(params: SinglePathTraining, changes: Mapping[str, Any] = {}) -> Any:
+def layout_of(params: SinglePathTraining, **changes: Any) -> Any:
     """Return the layout of `params.space` for the data set, with these changes; UsageError if there is none."""
     space = SPACES[params.space]
     if params.dataset not in space.layouts:
@@ -102,18 +103,18 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     name = params.architecture
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
-    published = PUBLISHED[name][1] if name in PUBLISHED else Published(())
+    published = PUBLISHED[name][1] if name in PUBLISHED else None
     whole = build(params, bits=bits, published=published)
     if isinstance(name, Reference):
         gene = _found(params, profile)
-    elif name in PUBLISHED:
+    elif published:
         gene = published.gene
     elif name == "random":
         budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
         rng = np.random.default_rng(mixed_seed(params.seed, "network"))
         gene = random_gene(whole.space, rng, budgets)
     else:
-        gene = _uniform(whole.space, name) or _from_file(name)
+        gene = uniform(whole.space, name) or _from_file(name)
     return build(params, gene, bits, published), whole.space.names(gene)
 
 
@@ -129,7 +130,7 @@ def _found(params: SposRetrain, profile: str) -> Gene:
     return tuple(found[params.winner])
 
 
-def _uniform(space: Space, name: str) -> Gene | None:
+def uniform(space: Space, name: str) -> Gene | None:
     """Return the gene that chooses `name` in all layers, and the usual width; None where no kind has such a choice."""
     if not any(name in names for names in space.kinds.values()):
         return None
