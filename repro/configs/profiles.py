@@ -13,12 +13,20 @@ from typing import Any
 from repro.configs import desk
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
-from repro.configs.spos_networks import BITS, CHANNELS_OF_3X3
+from repro.configs.spos_networks import BASELINES, BITS, CHANNELS_OF_3X3, REBUILT, found_within, within, within_latency
 from repro.configs.widths import WIDTHS, reference_width
 from repro.errors import unknown
 
 FOUR, TEN = tuple(range(4)), tuple(range(10))
 UNIFORM = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
+
+
+def _mobile() -> Iterator[Planned]:
+    """Yield what SPOS's Table 5 needs: ten searches on one supernet, and their networks trained beside baselines."""
+    yield from (("spos-retrain", {"architecture": name, "space": "mobile"}, (0,)) for name in REBUILT)
+    for limit in (limit for name in BASELINES for limit in within(name).values()):
+        yield "spos-mobile", limit, (0,)
+        yield "spos-retrain", found_within(limit), (0,)
 
 
 def _mixed_precision() -> Iterator[Planned]:
@@ -61,6 +69,11 @@ def _every_experiment(
     yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
+    yield "spos-supernet", {"space": "mobile"}, (0,)
+    yield "spos-latency", {}, (0,)
+    yield "spos-mobile", {}, (0,)
+    yield "spos-mobile", within_latency("mb3_5x5"), (0,)
+    yield "spos-retrain", found_within({}), (0,)
 
 
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
@@ -113,6 +126,8 @@ PAPER: tuple[Planned, ...] = (
     ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
     ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
     *_mixed_precision(),
+    ("spos-latency", {}, (0,)),
+    *_mobile(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
 )

@@ -6,12 +6,9 @@ from typing import Literal
 from repro.configs.common import PIXELS, Pixels, refuse_halved
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, Experiment, Hours
-from repro.configs.spos_networks import Blocks, SinglePathNetworks
+from repro.configs.spos_networks import SinglePathNetworks
 from repro.configs.spos_search import AS_BLOCKS, CANDIDATES, DESK, TINY, SposSearch, of_space
-from repro.spaces.path_spaces import SPACES
-
-# Whose multiply-adds (millions) and latency limit the ten searches
-BASELINES = {"FBNET_A": 249.0, "FBNET_B": 295.0, "FBNET_C": 375.0, "PROXYLESS_R": 320.0, "PROXYLESS_GPU": 465.0}
+from repro.spaces.path_spaces import BLOCKS, SPACES
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,9 @@ class SposLatency(SinglePathNetworks):
 
     threads: int = parameter(0, "CPU threads, the same throughout; 0: one for each core", low=0, high=1024)
     space: Literal[tuple(SPACES)] = parameter("mobile", "whose blocks are measured")
-    blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
+    blocks: Literal["all", *BLOCKS] = parameter(
+        "all", "choice blocks of the spaces blocks and channels: all four or one of them"
+    )
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
     layout: Literal["imagenet", "cifar10", "digits"] = parameter(
@@ -57,7 +56,7 @@ LATENCY = Experiment(
         "desk": {"threads": 1, "layout": "cifar10", "pixels": 16},
         "short": {"layout": "cifar10"},
     },
-    notebook="38_spos_latency.ipynb",
+    notebook="39_spos_latency.ipynb",
     recipe="spos_latency:measure",
 )
 
@@ -70,11 +69,11 @@ MOBILE = Experiment(
     hours=(Hours(DAY, "assumed", AS_BLOCKS),),
     parameters=SposMobile,
     sizes={
-        "smoke": {**TINY, "mult_adds": 0.3},
-        "desk": {**DESK, **CANDIDATES, "mult_adds": 20.0},
-        "short": {"bn_images": 10_000, "mult_adds": 80.0},
+        "smoke": {**TINY, "mult_adds": 0.22},
+        "desk": {**DESK, **CANDIDATES, "mult_adds": 24.2},
+        "short": {"bn_images": 10_000, "mult_adds": 96.8},
     },
-    notebook="39_spos_mobile.ipynb",
+    notebook="38_spos_mobile.ipynb",
     recipe="spos_search:search_paths",
     fills=of_space("mobile"),
 )

@@ -44,6 +44,8 @@ def measure(params: SposLatency, run: Run) -> dict[str, Any]:
         found = latency.measure(networks, paths, x, params.rounds, lambda: bar.update(1))
     of = {**here(device), "batch": params.batch, **{name: getattr(supernet, name) for name in ALIKE}}
     tables = {"cost": found[""].cost.to_json(), "spread": found[""].spread.to_json()}
+    space = networks[""].space
+    tables |= {"choices": [*map(list, space.kinds.values())], "lacking": sorted(space.lacking)}
     run.save("latency.json", {**of, **tables, "networks": {name: found[name].cost(()) for name in networks if name}})
     rows = [
         {"network": name or "random", "gene": gene, "measured": whole, "summed": each.cost(gene)}
@@ -51,7 +53,8 @@ def measure(params: SposLatency, run: Run) -> dict[str, Any]:
         for gene, whole in each.whole.items()
     ]
     run.restart(rows)
-    return {**errors(rows), "spread_percent": _spread(found[""]), **of}
+    times = {"stem_and_head_ms": found[""].cost.fixed, "spread_percent": _spread(found[""])}
+    return {**errors(rows), **times, **of}
 
 
 def errors(rows: list[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -51,6 +51,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
+        **({"latency_limit": latency} if latency else {}),
         **in_units(costs, best["evolution"]),
         "choices": network.space.names(best["evolution"]),
         "sizes": network.sizes(),
