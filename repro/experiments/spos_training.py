@@ -116,8 +116,7 @@ def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
 
     ReproError if its run is not finished, or its checkpoint gone.
     """
-    (reference,) = find(run.experiment).needs(run.params)
-    needed = find_needed(reference, run.profile)
+    needed = find_needed(find(run.experiment).references(run.params)["supernet"], run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
     checkpoint = checkpoints.load(needed.path)

@@ -119,7 +119,7 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))
     figure.legend(loc="outside upper center", ncols=2)
     figure.set_label(
-        f"Latency as the sum of blocks against that of the whole of {len(drawn)} random networks, {error:.1f} % away on "
-        f"average, and of {len(named)} published ones"
+        f"Latency as the sum of blocks against that of the whole: {len(drawn)} random networks, {error:.1f} % away on "
+        f"average, and {len(named)} published ones"
     )
     return figure
