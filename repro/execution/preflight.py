@@ -63,14 +63,14 @@ def check_architecture(params: SposRetrain) -> None:
     name, space = params.architecture, SPACES[params.space]
     if name in PUBLISHED:
         own, found = PUBLISHED[name]
-        needed = {"space": own, **found.needs}
+        needed = {"space": own, **found.needs} | ({"blocks": "all"} if "blocks" in space.options else {})
         if wrong := [f"{key}={value}" for key, value in needed.items() if getattr(params, key) != value]:
             raise UsageError(f"architecture={name} is another network than these parameters': add {', '.join(wrong)}")
     if isinstance(name, Reference) or name in PUBLISHED or name == "random" or os.path.isfile(name):
         return
     kind, names = next(iter(space.choices.items()))
     if "blocks" in space.options and params.blocks != "all":
-        names = (params.blocks,)
+        names = (params.blocks,) if params.blocks in names else [f"x{width:g}" for width in space.choices["width"]]
     if not (re.fullmatch(r"\d+W\d+A", name) if kind == "bits" else name in names):
         choices = "2W2A or other bits" if kind == "bits" else ", ".join(names)
         raise UsageError(

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from repro.configs.references import Reference
+from repro.configs.references import MARK, Reference, parse_reference
 from repro.configs.spos_networks import SinglePathTraining, SposRetrain
 from repro.configs.spos_search import LIMITS
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.execution.preflight import check_architecture
 from repro.files import read_json
-from repro.runs.run import find_needed
-from repro.spaces.layouts import RESNETS
+from repro.runs.run import find_needed, needed_run
+from repro.spaces.layouts import RESNETS, Layout
 from repro.spaces.path_spaces import PUBLISHED, SPACES, Published
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.choice_blocks import load_released
@@ -32,24 +32,40 @@ def build(
     params: SinglePathTraining,
     gene: Sequence[int] | None = None,
     bits: tuple[int, int] | None = None,
+    profile: str = "",
     published: Published | None = None,
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
-    bits: of weights and activations, in all layers instead of a choice. published: whose sizes and choices it has.
-    UsageError where it is so narrow that a block has no channels.
+    bits: of weights and activations, in all layers instead of a choice; profile: of the run that found the blocks;
+    published: whose sizes and choices it has. UsageError where it is so narrow that a block has no channels.
     """
-    space, alone = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
+    space, options = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
     published = published or Published(())
-    choices = {**space.choices, **published.choices}
+    layout, choices = layout_of(params, **published.layout), {**space.choices, **published.choices}
     if "blocks" in space.options and params.blocks != "all":
-        choices["block"] = (params.blocks,)
+        single = params.blocks in choices["block"]
+        choices["block"] = (params.blocks,) if single else _fixed_blocks(params, profile, layout)
+        options |= {} if single else {"fixed": True}
     if bits is not None:
         choices["bits"] = (bits,)
-    network = space.network_class()(layout_of(params, **published.layout), *choices.values(), **alone)
+    network = space.network_class()(layout, *choices.values(), **options)
     if not all(weight.numel() for weight in network.parameters()):
         raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")
     return network
+
+
+def _fixed_blocks(params: SinglePathTraining, profile: str, layout: Layout) -> list[str]:
+    """Return the block of each layer, published or found; UsageError where the search was not one of blocks."""
+    space, name = SPACES["blocks"], params.blocks
+    if isinstance(name, Reference):
+        found = _load_found(name, profile)
+        if (own := found["space"]["space"]) != "blocks":
+            raise UsageError(f"blocks={name} found a network of the space {own}: take a search of blocks")
+        gene = found["evolution"]
+    else:
+        gene = space.published[name].gene
+    return Space(sum(layout.repeats), space.choices).names(gene)["block"]
 
 
 def layout_of(params: SinglePathTraining, **changes: Any) -> Any:
@@ -104,30 +120,54 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
     published = PUBLISHED[name][1] if name in PUBLISHED else None
-    whole = build(params, bits=bits, published=published)
+    whole = build(params, bits=bits, profile=profile, published=published)
     if isinstance(name, Reference):
         gene = _found(params, profile)
     elif published:
         gene = published.gene
     elif name == "random":
-        budgets = [Budget(whole.costs()["multiply-adds"], params.mult_adds * 1e6)] if params.mult_adds else []
         rng = np.random.default_rng(mixed_seed(params.seed, "network"))
-        gene = random_gene(whole.space, rng, budgets)
+        gene = random_gene(whole.space, rng, _budgets(params, whole.costs()["multiply-adds"]))
     else:
         gene = uniform(whole.space, name) or _from_file(name)
-    return build(params, gene, bits, published), whole.space.names(gene)
+    return build(params, gene, bits, profile, published), whole.names(gene)
+
+
+def _budgets(params: SposRetrain, cost: Cost) -> list[Budget]:
+    """Return the limits of a random network; UsageError where no network of the space has so many multiply-adds."""
+    if not params.mult_adds:
+        return []
+    most, opposite = params.mult_adds * 1e6, replace(cost, fixed=-cost.fixed, table=-cost.table)
+    least, largest = params.least_fraction * most, cost(opposite.cheapest())
+    if least > largest:
+        raise UsageError(
+            f"least_fraction={params.least_fraction:g} of mult_adds={params.mult_adds:g} million is more than any "
+            f"network has: {largest / 1e6:g} million; lower one of them"
+        )
+    return [Budget(cost, most), *([Budget(opposite, -least)] if least else [])]
+
+
+def _load_found(reference: Reference, profile: str) -> dict[str, Any]:
+    """Return what a search found, and in which space."""
+    return find_needed(reference, profile).load("found.json", space=dict, evolution=list, random=list)
 
 
 def _found(params: SposRetrain, profile: str) -> Gene:
     """Return what a search found; UsageError where it was in another space than the parameters'."""
-    found = find_needed(params.architecture, profile).load("found.json", space=dict, evolution=list, random=list)
+    found, own = _load_found(params.architecture, profile), params.values()
     for name, value in found["space"].items():
-        if getattr(params, name, None) != value:
+        if not _same(own.get(name), value, profile):
             raise UsageError(
-                f"{params.architecture} found a network with {name}={value}, not {getattr(params, name, None)}: "
-                f"add {name}={value}"
+                f"{params.architecture} found a network with {name}={value}, not {own.get(name)}: add {name}={value}"
             )
     return tuple(found[params.winner])
+
+
+def _same(one: Any, other: Any, profile: str) -> bool:
+    """Whether two values of a parameter are one, or name one run."""
+    if not all(str(value).startswith(MARK) for value in (one, other)):
+        return one == other
+    return needed_run(parse_reference(one), profile).path == needed_run(parse_reference(other), profile).path
 
 
 def uniform(space: Space, name: str) -> Gene | None:

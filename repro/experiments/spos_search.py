@@ -43,7 +43,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
-    run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
+    run.save("found.json", {"space": {k: supernet.values()[k] for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
     looked_up = look_up(table, costs["multiply-adds"], best, mixed_seed(params.seed, "equal-cost"))
     return {
@@ -53,7 +53,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "candidates": len(explored["evolution"].scores),
         **({"latency_limit": latency} if latency else {}),
         **in_units(costs, best["evolution"]),
-        "choices": network.space.names(best["evolution"]),
+        "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
     }
 

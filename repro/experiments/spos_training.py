@@ -28,7 +28,7 @@ from repro.training.setup import Setup
 def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
-    network = build(params).to(data.device)
+    network = build(params, profile=run.profile).to(data.device)
     train, _, _ = supernet_split(params, data.labels, params.bn_images)
     if params.weights:
         give_weights(network, params.weights)
@@ -122,7 +122,7 @@ def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
     checkpoint = checkpoints.load(needed.path)
     if checkpoint is None:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
-    network = build(params)
+    network = build(params, profile=run.profile)
     network.load_state_dict(checkpoint["state"]["network"])
     network.bgr = wants_bgr(checkpoint["state"])
     return params, network.to(devices.pick(params.device, params.threads))

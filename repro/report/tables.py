@@ -88,9 +88,8 @@ def _given(value: Any) -> bool:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Return the row's name, spaced, with a mark where its numbers were written down from memory."""
-    name = row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
-    return f"{name} (recalled)" if row.get("recalled") is True else name
+    """Return the row's name, spaced."""
+    return row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
 
 
 def paper(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:

@@ -136,6 +136,10 @@ class SinglePath(nn.Module):
             x = layer(x, *choice)
         return self.head(x)
 
+    def names(self, gene: Sequence[int]) -> dict[str, list[str]]:
+        """Return the names of what a gene chooses, and of what is fixed, kind by kind, layer by layer."""
+        return self.space.names(gene)
+
     def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
         """Return the parameters on the path, each with the part of it that is used: all that a step may change."""
         path = [(p, region(p.shape)) for module in self.ends() for p in module.parameters()]
