@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.configs.common import Divided, Precision, SmallImages, SmallImageTraining, Trained
+from repro.configs.common import Diagnosed, Divided, Precision, SmallImages, SmallImageTraining, Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import NOT_STATED, Experiment, Hours
 from repro.configs.spos_search import CANDIDATES
@@ -19,7 +19,7 @@ class CellNetworks(SmallImages):
 
 
 @dataclass(frozen=True)
-class CellSearch(CellNetworks, SmallImageTraining, Divided):
+class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
     """DARTS in NAS-Bench-201's space, by the benchmark's protocol where that differs from DARTS A.1.1."""
 
     IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
@@ -34,6 +34,12 @@ class CellSearch(CellNetworks, SmallImageTraining, Divided):
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha; 0: none", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w; 0: no step", low=0)
     eps: float = parameter(0.01, "step of the finite difference times the gradient's norm (Eq. 8)", low=1e-12)
+    temperature: float = parameter(
+        1.0,
+        "T of the last epoch in softmax(alpha / T), which falls from 1 geometrically; 1: as published",
+        above=0,
+        high=1,
+    )
 
 
 @dataclass(frozen=True)

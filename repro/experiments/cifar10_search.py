@@ -6,14 +6,15 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro.beyond.diagnosis import Diagnosis
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
 from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
 from repro.darts.cnn.search_network import SearchNetwork
-from repro.data.augment import Augment
+from repro.data.augment import Augment, Prepare
 from repro.data.batches import Batches
 from repro.data.images import Images
 from repro.data.seeds import mixed_seed
@@ -69,8 +70,12 @@ def search_epochs(
     valid: Batches,
     augment: Augment,
     found: Callable[[], dict[str, Any]],
+    begin: Callable[[int], None] = lambda index: None,
 ) -> list[dict[str, Any]]:
-    """Search for all epochs, checkpointed, in whichever space; return a row for each, with what is `found` after it."""
+    """Search for all epochs, checkpointed, in whichever space; return a row for each.
+
+    found: what its row holds of the cell after an epoch. begin: what is set before each.
+    """
     network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
     setup = Setup(params, run, network, differentiable_twice=True)
@@ -82,10 +87,12 @@ def search_epochs(
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
+        begin(epoch.index)
         observers = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers |= diagnosis(params, searcher, valid, prepare_valid, len(train) - 1)
         row = search_epoch(step, train, valid, prepare, epoch, **observers)
-        if observers:
-            row["cosines"] = observers["compared"].cosines
+        for observer in observers.values():
+            row |= observer.found
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
         return {"lr": rate, **row, **found()}
@@ -100,6 +107,21 @@ def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, 
     """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
     every = getattr(params, "compare_every", 0)
     return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
+
+
+def diagnosis(
+    params: SmallImageTraining, searcher: ImageSearch, valid: Batches, prepare: Prepare, last: int
+) -> dict[str, Diagnosis]:
+    """Return the observer of curvature and gap that the parameters ask for, or none."""
+    eigenvalue, gap = (getattr(params, name, False) for name in ("eigenvalue", "gap"))
+    if eigenvalue in ("off", False) and not gap:
+        return {}
+
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        parts = zip(valid.x.split(params.batch), valid.y.split(params.batch), strict=True)
+        return [(prepare(x), y) for x, y in parts if len(y) > 1]
+
+    return {"diagnosis": Diagnosis(searcher, batches, last, eigenvalue, gap)}
 
 
 def build_search(params: CifarSearch, images: Images) -> ImageSearch:
