@@ -60,6 +60,9 @@ SMALL = {
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 16, "channels": 2, **FEW_TURNS},
     "spos-cost": {"batch": 16, "paths": 1, **FEW_TURNS},
+    "nb201-search": FEW_IMAGES,
+    "nb201-paths": {**FEW_IMAGES, **FEW_CANDIDATES, "images": 200, "valid_images": 100, "ranked": 3},
+    "derivation": {"tune_steps": 1, "judged_images": 16},
 }
 SMOKE = {each.name: each.sizes.get("smoke", {}) for each in EXPERIMENTS.values()}
 

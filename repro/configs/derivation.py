@@ -1,4 +1,4 @@
-"""Deriving cells of finished searches by performance with the shared weights (DARTS Sect. 5; Wang et al., ICLR 2021)."""
+"""Deriving cells of finished searches by performance, with the shared weights (DARTS Sect. 5; Wang et al., 2021)."""
 
 from dataclasses import dataclass
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
+from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
 from repro.configs.spos_networks import BITS, CHANNELS_OF_3X3
@@ -61,6 +62,8 @@ def _every_experiment(
     yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
+    yield "nb201-search", {}, first
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation"))
 
 
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
@@ -115,6 +118,10 @@ PAPER: tuple[Planned, ...] = (
     *_mixed_precision(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
+    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact")),
+    ("nb201-search", ANNEALED, tuple(range(3))),
+    ("nb201-paths", {}, tuple(range(3))),
+    *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
 )
 
 

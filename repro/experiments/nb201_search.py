@@ -10,7 +10,7 @@ from repro.darts.cnn.search import ImageSearch
 from repro.data.images import Images
 from repro.experiments.cifar10_search import adam, search_epochs, sgd
 from repro.experiments.image_data import augmentation, halves, load
-from repro.experiments.nb201_table import facts, truth
+from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.runs.run import Run
 
 
@@ -28,7 +28,7 @@ def search(params: CellSearch, run: Run) -> dict[str, Any]:
         network.temperature.fill_(params.temperature ** (index / max(params.epochs - 1, 1)))
 
     rows = search_epochs(params, run, searcher, train, valid, augmentation(params, images), found, anneal)
-    return {**told(rows[-1]), **diagnosed(rows), "epochs": params.epochs}
+    return {**told(rows[-1]), **diagnosed(rows), **space_accuracies(table), "epochs": params.epochs}
 
 
 def told(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
