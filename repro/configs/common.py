@@ -93,13 +93,12 @@ class Diagnosed(Seeded):
 
     eigenvalue: Eigenvalue = parameter(
         "off",
-        "largest of the Hessian of the validation loss in alpha: exact, by a backward pass for each alpha; or power "
-        "iteration, by some dozen",
+        "largest of the Hessian in alpha; exact takes a backward pass for each alpha, power some dozen",
         before="off",
     )
     gap: bool = parameter(
         False,
-        "whether the derived operations alone are validated with the search's weights; takes as long as validation",
+        "validates the derived operations alone too, with the search's weights; takes as long again",
         before=False,
     )
 

@@ -1,4 +1,4 @@
-"""The claims of both papers and of the field since, and what finished runs say of them: a verdict for each size, never pooled."""
+"""The claims of both papers and of the field since, and what runs say of them: a verdict for each size."""
 
 from collections.abc import Iterator
 from dataclasses import replace
