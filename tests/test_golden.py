@@ -50,12 +50,13 @@ def test_another_number_is_noticed():
 
 @pytest.mark.parametrize("key", RUNS)
 def test_what_its_notebook_says_follows_the_run(key):
-    """Said of the cut run it has nothing of the paper's size, and said of a run of that size nothing of this one."""
+    """No number of either size is said of the cut run and of the same run under the paper's parameters."""
     run = computed(*RUNS[key])
     paper = replace(run, params=find(run.experiment).parameters())
-    findings = spoken.findings(run.experiment)
-    for own, other in ((run, paper), (paper, run)):
-        said = findings(own)
-        assert 2 <= len(said) <= 6
-        assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in said)
-        assert not spoken.strangers("\n".join(said), own.params, other.params)
+    said = {size: spoken.findings(run.experiment)(size) for size in (run, paper)}
+    for sentences in said.values():
+        assert 2 <= len(sentences) <= 6
+        assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
+    of_both = set.intersection(*(spoken.stated("\n".join(sentences)) for sentences in said.values()))
+    of_either = {*spoken.constants(run.params, paper.params), *spoken.constants(paper.params, run.params)}
+    assert not of_both & of_either - {*spoken.whole(run.result)}
