@@ -146,6 +146,11 @@ class CellNetwork(nn.Module):
         """Return the cell as the benchmark derives it: of each edge the largest of all five alphas, `none` included."""
         return tuple(self.alpha.argmax(dim=1).tolist())
 
+    def discrete_alphas(self) -> list[Tensor]:
+        """Return alphas whose softmax is 1 for the derived operations."""
+        found = torch.full_like(self.alpha, -torch.inf)
+        return [found.scatter(1, self.alpha.argmax(dim=1, keepdim=True), 0.0)]
+
     def forward(self, x: Tensor, gene: Gene | None = None) -> Tensor:
         """Map images (N, in_channels, H, W) to logits (N, classes), as the mixture or along one path."""
         choices = self.probabilities() if gene is None else self.space.check(gene)

@@ -37,11 +37,14 @@ class Lens(Observer):
             with without_tf32():
                 self.looks.append({"step": self.first + index, **look(self.search, train, valid, self.eps, self.terms)})
 
-    def row(self) -> dict[str, Any]:
-        """Return the looks of this epoch."""
+    @property
+    def found(self) -> dict[str, Any]:
+        """What the row of the epoch holds of it."""
         return {"looks": self.looks}
 
-    state_dict = row
+    def state_dict(self) -> dict[str, Any]:
+        """Return the looks of this epoch."""
+        return self.found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from those in `state`."""

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from repro.beyond.cell_network import KERNELS
 from repro.configs.nb201 import CellPaths
 from repro.data.seeds import mixed_seed
 from repro.data.sources import InMemory
 from repro.experiments.image_data import augmentation, load
 from repro.experiments.nb201_search import build_network
-from repro.experiments.nb201_table import facts, truth
+from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_data import logged, supernet_split
 from repro.experiments.spos_search import explore
@@ -50,7 +51,7 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
 
     fit(run, training.parts() | stream.parts, params.epochs, train_once)
     found = {name: value for name, value in run.metrics()[-1].items() if name not in NOT_FOUND}
-    return {**found, **ranked(params, run, table, score), "epochs": params.epochs}
+    return {**found, **ranked(params, run, table, score), **space_accuracies(table), "epochs": params.epochs}
 
 
 NOT_FOUND = ("epoch", "lr", "train_loss", "train_error", "seconds")  # of a row
@@ -69,9 +70,16 @@ def searched(params: CellPaths, run: Run, table: Table | None, score: Evaluate, 
 
 
 def ranked(params: CellPaths, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
-    """Return Kendall's tau of inherited with true accuracies over random cells; without a table their mean alone."""
+    """Return Kendall's tau of inherited with true accuracies over random cells, and that of the weights' number alone.
+
+    Without a table, the mean alone.
+    """
     genes = draw(score.network.space, params.ranked, mixed_seed(params.seed, "networks"))
     known = {"true_accuracy": table.accuracy} if table else {}
     inherited = [*map(logged(run.child("ranked"), score, known), genes)]
-    tau = {"kendall_tau": kendall_tau(inherited, [*map(table.accuracy, genes)])} if table else {}
-    return {"mean_accuracy": float(np.mean(inherited)), "networks": len(genes), **tau}
+    found = {"mean_accuracy": float(np.mean(inherited)), "networks": len(genes)}
+    if table:
+        true = [*map(table.accuracy, genes)]
+        weights = [sum(KERNELS.get(choice, 0) ** 2 for choice in gene) for gene in genes]
+        found |= {"kendall_tau": kendall_tau(inherited, true), "kendall_tau_cost": kendall_tau(weights, true)}
+    return found

@@ -27,6 +27,14 @@ def truth(params: CellNetworks, run: Run) -> Table | None:
     return table
 
 
+def space_accuracies(table: Table | None) -> dict[str, float]:
+    """Return the best and the mean true accuracy (percent) of all cells, as results hold them."""
+    if table is None:
+        return {}
+    accuracies = [table.accuracy(gene) for gene in table.rows]
+    return {"space_best": max(accuracies), "space_mean": sum(accuracies) / len(accuracies)}
+
+
 def facts(table: Table | None, gene: Gene, prefix: str = "") -> dict[str, Any]:
     """Return what is told of a cell: its text, its skip connections, and its true accuracy (percent) in the table."""
     skips = gene.count(OPERATIONS_201.index("skip_connect"))

@@ -20,10 +20,6 @@ class Observer:
     def after(self, index: int, *given: Any) -> None:
         """See the same step once it is taken."""
 
-    def row(self) -> dict[str, Any]:
-        """Return what the epoch's row in metrics.jsonl shall have of it."""
-        return {}
-
     def state_dict(self) -> dict[str, Any]:
         """Return what was seen in this epoch, as tensors and plain values."""
         return {}

@@ -81,8 +81,8 @@ class ImageSearch:
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = {"train_loss": self._loss(train), "valid_loss": self._loss(valid)}
-        losses["precise_loss"] = self._loss(train, precise=True)
+        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid)}
+        losses["precise_loss"] = self.loss(train, precise=True)
         return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ class ImageSearch:
         logits = self.functional(self.weights, self.alphas, images)
         return cross_entropy(logits, labels), logits
 
-    def _loss(self, batch: Batch, precise: bool = False) -> Any:
+    def loss(self, batch: Batch, precise: bool = False) -> Any:
         """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
         images, labels = batch
 
@@ -158,11 +158,14 @@ class Comparison(Observer):
         if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
-    def row(self) -> dict[str, Any]:
-        """Return the cosines of this epoch."""
+    @property
+    def found(self) -> dict[str, Any]:
+        """What the row of the epoch holds of it."""
         return {"cosines": self.cosines}
 
-    state_dict = row
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cosines of this epoch."""
+        return self.found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from those in `state`."""
@@ -171,10 +174,10 @@ class Comparison(Observer):
 
 def search_epoch(
     step: Step, train: Batches, valid: Batches, prepare: Prepare, epoch: Epoch, **observers: Observer
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Search through `train` once, with a batch of `valid` for every step of alpha; return training loss and error.
 
-    observers: see each step, with both batches, and add to what is returned.
+    observers: see each step, with both batches.
     """
     average = LossAndErrors()
     for images, labels in epoch.steps("train", train, average=average, **observers):
@@ -183,10 +186,7 @@ def search_epoch(
         valid_batch = (parallel.own_part(prepare(valid_images)), parallel.own_part(valid_labels))
         found = observed(step, observers.values(), epoch.done("train"), batch, valid_batch)
         average.add(*found, batch[1])
-    row = average.row("train")
-    for observer in observers.values():
-        row |= observer.row()
-    return row
+    return average.row("train")
 
 
 def validate(
