@@ -13,7 +13,7 @@ class HypergradientTruth(Parameters):
 
     seed: int = parameter(0, "seed of the network's initialisation", low=0, kind="seed")
     threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
-    terms: tuple[int, ...] = parameter(
+    terms_seen: tuple[int, ...] = parameter(
         (1, 2, 3, 5, 20, 100), "terms of the Neumann series and virtual steps that are compared", low=1, high=1000
     )
     after: tuple[int, ...] = parameter(
@@ -46,10 +46,10 @@ TRUTH = Experiment(
     smoke_seconds=8,
     parameters=HypergradientTruth,
     sizes={
-        "smoke": {"threads": 1, "repeats": 5, "terms": (1, 2, 5, 20), "after": (0, 10, 100), "hidden": 4},
+        "smoke": {"threads": 1, "repeats": 5, "terms_seen": (1, 2, 5, 20), "after": (0, 10, 100), "hidden": 4},
         "desk": {"threads": 1},
     },
-    notebook="42_hypergradient_truth.ipynb",
+    notebook="43_hypergradient_truth.ipynb",
     recipe="hypergradient_truth:compare",
 )
 
@@ -69,7 +69,7 @@ LOOK = Experiment(
         "desk": {**DESK, "epochs": DESK_EPOCHS, "alpha_lr": DESK_ALPHA_LR},
         "short": {"epochs": 25, "look_every": 500},
     },
-    notebook="43_hypergradient_search.ipynb",
+    notebook="44_hypergradient_search.ipynb",
     recipe="cifar10_search:search",
     searches=True,
 )

@@ -151,7 +151,7 @@ def _rows(problem: Problem, params: HypergradientTruth) -> Iterator[dict[str, An
         points |= {step: weights} if step in params.after else {}
         weights = weights - xi * problem.slope(weights)
     for after, point in [*points.items(), (None, best)]:
-        for name, how in methods(params.terms).items():
+        for name, how in methods(params.terms_seen).items():
             gradient = _gradient(problem, point, xi, how)
             error, cosine = (gradient - exact).norm() / exact.norm(), torch.cosine_similarity(gradient, exact, dim=0)
             row = {"problem": problem.name, "after": after, "method": name}
@@ -168,7 +168,7 @@ def _seconds(problem: Problem, params: HypergradientTruth) -> dict[str, float]:
     """Return the seconds of each gradient, the fastest of several taken in turn."""
     kinds: dict[str, Callable[[], Tensor]] = {
         name: lambda how=how: _gradient(problem, problem.weights, 0.1, how)
-        for name, how in methods(params.terms).items()
+        for name, how in methods(params.terms_seen).items()
     }
     turns = [
         {name: devices.timed(kind, torch.device("cpu"))[1] for name, kind in kinds.items()}
