@@ -11,9 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
+from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
-from repro.configs.spos_networks import BITS, NEAR_THE_LIMIT, OF_3X3, ON_FOUND, channels_of
+from repro.configs.spos_networks import (
+    BASELINES,
+    BITS,
+    NEAR_THE_LIMIT,
+    OF_3X3,
+    ON_FOUND,
+    REBUILT,
+    channels_of,
+    found_within,
+    within,
+    within_latency,
+)
 from repro.configs.widths import WIDTHS, reference_width
 from repro.errors import unknown
 
@@ -30,6 +42,14 @@ def _channels() -> Iterator[Planned]:
     yield "spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)
     yield "spos-retrain", {**NEAR_THE_LIMIT, **OF_3X3}, FIVE
     yield "spos-retrain", {**NEAR_THE_LIMIT, "space": "channels"}, FIVE
+
+
+def _mobile() -> Iterator[Planned]:
+    """Yield what SPOS's Table 5 needs: ten searches on one supernet, and their networks trained beside baselines."""
+    yield from (("spos-retrain", {"architecture": name, "space": "mobile"}, (0,)) for name in REBUILT)
+    for limit in (limit for name in BASELINES for limit in within(name).values()):
+        yield "spos-mobile", limit, (0,)
+        yield "spos-retrain", found_within(limit), (0,)
 
 
 def _mixed_precision() -> Iterator[Planned]:
@@ -75,8 +95,16 @@ def _every_experiment(
     yield "spos-evolution", {}, (0,)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
+    yield "spos-supernet", {"space": "mobile"}, (0,)
+    yield "spos-latency", {}, (0,)
+    yield "spos-mobile", {}, (0,)
+    yield "spos-mobile", within_latency("mb3_5x5"), (0,)
+    yield "spos-retrain", found_within({}), (0,)
+    yield "nb201-search", {}, first
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *HYPERGRADIENT))
 
 
+HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
 SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
@@ -125,8 +153,15 @@ PAPER: tuple[Planned, ...] = (
     *_channels(),
     *_mixed_precision(),
     ("spos-evolution", {}, (0,)),
+    ("spos-latency", {}, (0,)),
+    *_mobile(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
+    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact", "implicit", "unrolled")),
+    ("nb201-search", ANNEALED, tuple(range(3))),
+    ("nb201-paths", {}, tuple(range(3))),
+    *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Changes, Experiment, Hours, Row
-from repro.configs.references import Reference, Source
+from repro.configs.references import Reference, Source, reference
 from repro.errors import UsageError, unknown
 from repro.spaces.path_spaces import BLOCKS, SPACES
 
@@ -157,7 +157,37 @@ BITS = {  # depth of the ResNet -> BitOps (2^30) of the same bits everywhere, wh
     18: {"2W2A": 6.32, "3W3A": 14.21, "4W4A": 25.27},
     34: {"2W2A": 13.21, "3W3A": 29.72, "4W4A": 52.83},
 }
+# Networks whose multiply-adds (millions, as printed) and latency limit the searches in ProxylessNAS's space
+BASELINES = {"FBNET_A": 249.0, "FBNET_B": 295.0, "FBNET_C": 375.0, "PROXYLESS_R": 320.0, "PROXYLESS_GPU": 465.0}
+REBUILT = ("FBNET_A", "PROXYLESS_R", "PROXYLESS_GPU")  # those whose description has the printed multiply-adds
 AS_BLOCKS = f"{NOT_STATED} the supernet of blocks"
+
+
+def within_latency(network: str) -> Changes:
+    """Return what a search changes whose limit is the measured latency of a network."""
+    return {"mult_adds": 0.0, "latency_of": network, "latency_table": "run:spos-latency"}
+
+
+def within(baseline: str) -> dict[str, Changes]:
+    """Return what the two searches within a baseline's cost change, by the cost."""
+    return {"mult-adds": {"mult_adds": BASELINES[baseline]}, "latency": within_latency(baseline)}
+
+
+def found_within(limit: Changes) -> dict[str, str]:
+    """Return what trains the network that a search in ProxylessNAS's space found within a limit."""
+    return {"architecture": str(reference("spos-mobile", **limit)), "space": "mobile"}
+
+
+def _mobile() -> dict[str, Row]:
+    """Return the rows of Table 5: baselines, and what is found within the cost of each."""
+    rows = {}
+    for name in BASELINES:
+        id = name.lower().replace("_", "-")
+        if name in REBUILT:
+            rows[f"{id}-baseline"] = Row({"architecture": name, "space": "mobile"})
+        rows |= {f"at-{id}-{cost}": Row(found_within(limit)) for cost, limit in within(name).items()}
+    return rows
+
 
 SUPERNET = Experiment(
     name="spos-supernet",
@@ -168,6 +198,7 @@ SUPERNET = Experiment(
     hours=(
         Hours(12 * DAY, "published", "SPOS Table 7: 12 GPU days", 8.39, {"space": "blocks"}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 12.67, {"space": "channels"}),
+        Hours(12 * DAY, "assumed", AS_BLOCKS, 15.92, {"space": "mobile"}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 17.17, {"space": "bits", "depth": 18}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 32.32, {"space": "bits"}),
         Hours(12 * DAY, "assumed", f"{AS_BLOCKS}, image by image", 4.17),
@@ -205,6 +236,7 @@ RETRAIN = Experiment(
     hours=(
         Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 11.69, {"space": "bits", "depth": 18}),
         Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 21.8, {"space": "bits"}),
+        Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 4.5, {"space": "mobile"}),
         Hours(16 * DAY, "published", "SPOS Table 7: 16 GPU days", 3.56),
     ),
     smoke_seconds=8,
@@ -238,6 +270,7 @@ RETRAIN = Experiment(
         },
         "spos_released": {"released": Row({"architecture": "SPOS_RELEASED"})},
         "spos_bits": {**_quantised(18), **_quantised(34)},
+        "spos_mobile": _mobile(),
     },
     notebook="34_spos_retrain.ipynb",
     recipe="spos_training:retrain",

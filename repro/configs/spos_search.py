@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from repro.configs import desk
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
-from repro.configs.references import Reference
+from repro.configs.references import Reference, Source
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
 
 
@@ -49,7 +48,9 @@ class SposSearch(SinglePathNetworks):
     mult_adds: float = parameter(330.0, "largest number of multiply-adds, in millions; 0: any", low=0)
     parameters: float = parameter(0.0, "largest number of parameters, in millions; 0: any", low=0)
     bitops: float = parameter(0.0, "largest number of BitOps, in units of 2 to the 30; 0: any", low=0)
-    latency: float = parameter(0.0, "largest latency of one image, in milliseconds on this machine; 0: any", low=0)
+    latency: float = parameter(0.0, "largest latency by the table, in milliseconds of its batch; 0: any", low=0)
+    latency_of: str = parameter("", "a network whose latency by the table is the largest; empty: any", before="")
+    latency_table: Source = parameter("", "the table of measured blocks, run:spos-latency; empty: none", before="")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,15 @@ class SposCorrelation(SinglePathNetworks, Trained):
 
 TINY = {"threads": 1, "bn_images": 512, "generations": 4, "population": 16, "parents": 4, "mutation": 6, "crossover": 6}
 DESK = {"threads": 1, "bn_images": 1_280}
+MACRO = "run:spos-supernet/space=macro"  # at desk
 CANDIDATES = {"generations": 10, "population": 20, "parents": 4, "mutation": 10, "crossover": 10}  # at desk
 AS_BLOCKS = f"{NOT_STATED} spos-blocks"
+
+
+def of_space(space: str) -> dict[str, dict[str, str]]:
+    """Return what the runs that a search names are of where they do not say so."""
+    return {"supernet": {"space": space}, "latency_table": {"space": space}}
+
 
 BLOCKS = Experiment(
     name="spos-blocks",
@@ -120,7 +128,7 @@ BLOCKS = Experiment(
     },
     notebook="31_spos_blocks.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "blocks"}},
+    fills=of_space("blocks"),
 )
 
 CHANNELS = Experiment(
@@ -136,7 +144,7 @@ CHANNELS = Experiment(
     sizes={**BLOCKS.sizes},
     notebook="32_spos_channels.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "channels"}},
+    fills=of_space("channels"),
 )
 
 BITS = Experiment(
@@ -157,7 +165,7 @@ BITS = Experiment(
     },
     notebook="33_spos_bits.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "bits"}},
+    fills=of_space("bits"),
 )
 
 EVOLUTION = Experiment(
@@ -173,7 +181,7 @@ EVOLUTION = Experiment(
         "smoke": {**TINY, "generations": 3, "population": 8, "mutation": 3, "crossover": 3, "mult_adds": 0.15}
         | {"search_seeds": (0, 1)},
         "desk": {**DESK, **CANDIDATES, "mult_adds": 0.0, "search_seeds": (0, 1, 2, 3)}
-        | {"supernet": desk.MACRO, "uniform": f"{desk.MACRO},sampling=uniform"},
+        | {"supernet": MACRO, "uniform": f"{MACRO},sampling=uniform"},
         "short": {"bn_images": 10_000, "mult_adds": 105.0, "search_seeds": (0, 1)},
     },
     notebook="37_spos_evolution.ipynb",

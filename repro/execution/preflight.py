@@ -13,6 +13,7 @@ from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
 from repro.configs.spos_networks import SposRetrain
+from repro.configs.spos_search import SposSearch
 from repro.errors import ReproError, UsageError
 from repro.presence import MACRO, require_cifar10, require_classes, require_corpus, require_table
 from repro.runs.identity import resolve
@@ -38,6 +39,8 @@ def check(run: Run, planned: Container[Path] = ()) -> None:
         check_batch(run.params)
     if isinstance(run.params, SposRetrain):
         check_architecture(run.params)
+    if isinstance(run.params, SposSearch):
+        check_latency(run.params)
     check_data(run.params)
     if supernet := find(run.experiment).references(run.params).get("supernet"):
         experiment, changes = typed(supernet)  # whose images judge
@@ -74,6 +77,18 @@ def check_architecture(params: SposRetrain) -> None:
             f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(space.published)}, "
             f"random, one choice for all layers ({choices}), or a JSON file with a list of choices"
         )
+
+
+def check_latency(params: SposSearch) -> None:
+    """UsageError unless one limit of latency comes with a table, or neither."""
+    given = {name: value for name in ("latency", "latency_of") if (value := getattr(params, name))}
+    words = " and ".join(f"{name}={value}" for name, value in given.items())
+    if len(given) > 1:
+        raise UsageError(f"{words} are two limits of latency: leave one out")
+    if given and not isinstance(params.latency_table, Reference):
+        raise UsageError(f"{words} needs measured blocks: run spos-latency, and add latency_table=run:spos-latency")
+    if params.latency_table and not given:
+        raise UsageError(f"latency_table={params.latency_table} has no effect without a limit: add latency_of=NETWORK")
 
 
 def check_data(params: Parameters) -> None:

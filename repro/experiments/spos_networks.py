@@ -18,7 +18,7 @@ from repro.execution.preflight import check_architecture
 from repro.files import read_json
 from repro.runs.run import find_needed, needed_run
 from repro.spaces.layouts import RESNETS, Layout
-from repro.spaces.path_spaces import PUBLISHED, SPACES, named
+from repro.spaces.path_spaces import PUBLISHED, SPACES, Published, named
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.choice_blocks import load_released
 from repro.spos.evolution import random_gene
@@ -33,14 +33,16 @@ def build(
     gene: Sequence[int] | None = None,
     bits: tuple[int, int] | None = None,
     profile: str = "",
+    published: Published | None = None,
 ) -> SinglePath:
     """Return the supernet of `params.space` or, with `gene`, the network to train from scratch that it names.
 
-    bits: of weights and activations, in all layers instead of a choice; profile: of the run that found the blocks.
-    UsageError where it is so narrow that a block has no channels.
+    bits: of weights and activations, in all layers instead of a choice; profile: of the run that found the blocks;
+    published: whose sizes and choices it has. UsageError where it is so narrow that a block has no channels.
     """
     space, options = SPACES[params.space], {} if gene is None else {"gene": gene, "affine": True}
-    layout, choices = layout_of(params), {**space.choices}
+    published = published or Published(())
+    layout, choices = layout_of(params, **published.layout), {**space.choices, **published.choices}
     if "blocks" in space.options and params.blocks != "all":
         single = params.blocks in choices["block"]
         choices["block"] = (params.blocks,) if single else _fixed_blocks(params, profile, layout)
@@ -66,14 +68,14 @@ def _fixed_blocks(params: SinglePathTraining, profile: str, layout: Layout) -> l
     return Space(sum(layout.repeats), named(space.choices)).names(gene)["block"]
 
 
-def layout_of(params: SinglePathTraining) -> Any:
-    """Return the layout of `params.space` for the data set; UsageError if there is none."""
+def layout_of(params: SinglePathTraining, **changes: Any) -> Any:
+    """Return the layout of `params.space` for the data set, with these changes; UsageError if there is none."""
     space = SPACES[params.space]
     if params.dataset not in space.layouts:
         raise UsageError(
             f"space={params.space} has no layout for {params.dataset}: take dataset={' or '.join(space.layouts)}"
         )
-    layout = space.layouts[params.dataset]
+    layout = replace(space.layouts[params.dataset], **changes)
     if params.dataset == "imagenet":
         layout = replace(layout, classes=params.classes)
     if "depth" in space.options:
@@ -87,7 +89,7 @@ def _scaled(layout: AnyLayout, params: SinglePathTraining) -> AnyLayout:
     """Return the layout for images of `params.pixels`, its numbers of channels times `params.width`, even, from 2."""
     factor, size = params.width, params.pixels or layout.size
     scale = lambda channels: max(2, 2 * round(channels * factor / 2))
-    single = {name: scale(getattr(layout, name)) for name in ("stem", "head") if hasattr(layout, name)}
+    single = {name: scale(getattr(layout, name)) for name in ("stem", "first", "head") if getattr(layout, name, 0)}
     stages = {"widths": tuple(map(scale, layout.widths))} if hasattr(layout, "widths") else {}
     return replace(layout, size=size, **single, **stages)
 
@@ -117,17 +119,18 @@ def choose(params: SposRetrain, profile: str) -> tuple[SinglePath, dict[str, lis
     name = params.architecture
     pair = re.fullmatch(r"(\d+)W(\d+)A", str(name))
     bits = tuple(int(digits) for digits in pair.groups()) if pair else None
-    whole = build(params, bits=bits, profile=profile)
+    published = PUBLISHED[name][1] if name in PUBLISHED else None
+    whole = build(params, bits=bits, profile=profile, published=published)
     if isinstance(name, Reference):
         gene = _found(params, profile)
-    elif name in PUBLISHED:
-        gene = PUBLISHED[name][1].gene
+    elif published:
+        gene = published.gene
     elif name == "random":
         rng = np.random.default_rng(mixed_seed(params.seed, "network"))
         gene = random_gene(whole.space, rng, _budgets(params, whole.costs()["multiply-adds"]))
     else:
-        gene = _uniform(whole.space, name) or _from_file(name)
-    return build(params, gene, bits, profile), whole.names(gene)
+        gene = uniform(whole.space, name) or _from_file(name)
+    return build(params, gene, bits, profile, published), whole.names(gene)
 
 
 def _budgets(params: SposRetrain, cost: Cost) -> list[Budget]:
@@ -167,7 +170,7 @@ def _same(one: Any, other: Any, profile: str) -> bool:
     return needed_run(parse_reference(one), profile).path == needed_run(parse_reference(other), profile).path
 
 
-def _uniform(space: Space, name: str) -> Gene | None:
+def uniform(space: Space, name: str) -> Gene | None:
     """Return the gene that chooses `name` in all layers, and the usual width; None where no kind has such a choice."""
     if not any(name in names for names in space.kinds.values()):
         return None

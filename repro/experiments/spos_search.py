@@ -9,10 +9,10 @@ import numpy as np
 from repro import progress
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import LIMITS, SposSearch
-from repro.darts.cnn.depthwise import laid_out
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.experiments.spos_data import judge, load, logged
+from repro.experiments.spos_latency import read_table
 from repro.experiments.spos_networks import in_units
 from repro.experiments.spos_training import load_supernet
 from repro.runs.run import Run
@@ -21,9 +21,6 @@ from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
 from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.evolution import Evaluate, SearchState, Settings, search
-from repro.spos.network import SinglePath
-from repro.spos.path_training import measure_latency
-from repro.training.setup import Setup
 
 BESIDE = 20  # random networks of the winner's cost
 
@@ -35,8 +32,11 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     """
     settings = settings_of(params)
     supernet, network = load_supernet(run)
-    costs = measure_costs(params, run, network)
-    budgets, table = limits(params, costs), truth(supernet)
+    costs, latency = network.costs(), 0.0
+    if params.latency_table:
+        measured = read_table(params, run.profile, supernet, next(network.parameters()).device)
+        costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
+    budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
     seed, explored = mixed_seed(params.seed, "evolution"), {}
@@ -51,6 +51,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
+        **({"latency_limit": latency} if latency else {}),
         **in_units(costs, best["evolution"]),
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
@@ -108,22 +109,15 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str, Cost]:
-    """Return the costs of any path; where latency is limited it is measured, once, and kept in latency.json."""
-    costs = network.costs()
-    if params.latency:
-        if not (run.path / "latency.json").exists():
-            setup = Setup(params, run, network)
-            run.save("latency.json", measure_latency(network, setup.laid_out(laid_out), setup.bf16).to_json())
-        costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
-    return costs
+def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
+    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
 
-
-def limits(params: SposSearch, costs: Mapping[str, Cost]) -> list[Budget]:
-    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one."""
+    latency: the largest, in milliseconds; 0: any.
+    """
     if params.bitops and "BitOps" not in costs:
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
     sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
+    sizes["milliseconds"] = latency
     return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

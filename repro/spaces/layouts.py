@@ -72,3 +72,30 @@ class MacroLayout:
             width = self.stem * 2**stage
             yield width, 2 * width, 2
             yield from [(2 * width, 2 * width, 1)] * (repeat - 1)
+
+
+@dataclass(frozen=True)
+class MobileLayout:
+    """Stages of a network of ProxylessNAS's space; the defaults are those of Proxyless-R, for ImageNet.
+
+    small: images are so small that the stem and the first stage that would halve them keep their size.
+    """
+
+    size: int = 224
+    channels: int = 3
+    classes: int = 1000
+    stem: int = 32
+    first: int = 16  # channels after the fixed block; 0: there is none
+    widths: tuple[int, ...] = (32, 40, 80, 96, 192, 320)
+    repeats: tuple[int, ...] = (4, 4, 4, 4, 4, 1)
+    strides: tuple[int, ...] = (2, 2, 2, 1, 2, 1)
+    head: int = 1280
+    small: bool = False
+
+    def layers(self) -> Iterator[tuple[int, int, int]]:
+        """Go through the layers: channels in and out, stride."""
+        inp, kept = self.first or self.stem, self.strides.index(2) if self.small else None
+        for stage, (width, repeat, stride) in enumerate(zip(self.widths, self.repeats, self.strides, strict=True)):
+            for index in range(repeat):
+                yield inp, width, stride if index == 0 and stage != kept else 1
+                inp = width

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from repro.spaces.layouts import Layout, MacroLayout, ResidualLayout
+from repro.spaces.layouts import Layout, MacroLayout, MobileLayout, ResidualLayout
+from repro.spaces.mobile import BLOCKS as MOBILE_BLOCKS
+from repro.spaces.mobile import DESCRIBED, EVERY, Residual
 from repro.spaces.space import Gene, Space
 
 # Choices, in the order of genes
@@ -16,14 +18,19 @@ BLOCKS = {"shuffle_3x3": 3, "shuffle_5x5": 5, "shuffle_7x7": 7, "xception": 3}  
 WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)  # of a block's middle channels
 BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))  # of weights and activations
 SCALES = (0.5, 1.0, 1.5)  # of the channels between a residual block's two convolutions
-MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; as in the table
+MACRO_BLOCKS = {"identity": Residual(0), "mb_3x3_e3": Residual(3, 3), "mb_5x5_e6": Residual(6, 5)}  # as in the table
 
 
 class Published(NamedTuple):
-    """The gene of a published network, and the values of parameters that it takes beside its space."""
+    """The gene of a published network, and the values of parameters that it takes beside its space.
+
+    layout, choices: what it changes in those of the space, where it is of other sizes, or has other blocks besides.
+    """
 
     gene: Gene
     needs: Mapping[str, Any] = {}
+    layout: Mapping[str, Any] = {}
+    choices: Mapping[str, Sequence[Any]] = {}
 
 
 def named(choices: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
@@ -123,6 +130,21 @@ SPACES: Mapping[str, PathSpace] = {
         {"cifar10": MacroLayout(), "digits": MacroLayout(8, 1, 10, stem=4, repeats=(1, 2), head=32)},
         truth="cifar10",
         trains=False,
+    ),
+    "mobile": PathSpace(
+        "mobile:MobileNetwork",
+        {"block": tuple(MOBILE_BLOCKS)},
+        {
+            "imagenet": MobileLayout(),
+            "cifar10": MobileLayout(32, 3, 10, small=True),
+            "digits": MobileLayout(
+                *(8, 1, 10), stem=8, first=8, widths=(8, 16), repeats=(2, 2), strides=(2, 2), head=32, small=True
+            ),
+        },
+        published={
+            name: Published(tuple(map([*EVERY].index, each.blocks)), {}, each.layout, {"block": tuple(EVERY)})
+            for name, each in DESCRIBED.items()
+        },
     ),
 }
 PUBLISHED = {name: (space, found) for space, each in SPACES.items() for name, found in each.published.items()}

@@ -20,15 +20,23 @@ Gene = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Space:
-    """`layers` layers, each with one choice of every kind; `kinds` maps a kind to the names of its choices."""
+    """`layers` layers, each with one choice of every kind; `kinds` maps a kind to the names of its choices.
+
+    Layers that are `lacking` do not have the last choice of each kind, as where a layer that is skipped would not fit.
+    """
 
     layers: int
     kinds: Mapping[str, tuple[str, ...]]
+    lacking: frozenset[int] = frozenset()
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Return the number of choices at each place of a gene."""
-        return tuple(len(names) for names in self.kinds.values() for _ in range(self.layers))
+        return tuple(n for sizes in zip(*map(self.at, range(self.layers)), strict=True) for n in sizes)
+
+    def at(self, layer: int) -> tuple[int, ...]:
+        """Return the number of choices of each kind in a layer."""
+        return tuple(len(names) - (layer in self.lacking) for names in self.kinds.values())
 
     @property
     def count(self) -> int:
@@ -47,7 +55,7 @@ class Space:
                 kind, layer = list(self.kinds)[place // self.layers], place % self.layers
                 raise ReproError(
                     f"choice {choice!r} for the {kind} of layer {layer} is out of range: "
-                    f"give 0 to {size - 1} ({', '.join(self.kinds[kind])})"
+                    f"give 0 to {size - 1} ({', '.join(self.kinds[kind][:size])})"
                 )
         return tuple(int(choice) for choice in gene)
 
@@ -97,6 +105,17 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         return {"name": self.name, "fixed": self.fixed, "table": self.table.tolist()}
+
+    @classmethod
+    def of_layers(cls, name: str, fixed: float, rows: Sequence[np.ndarray]) -> "Cost":
+        """Make it of a table (choices of kind 1, ...) for each layer; what a layer lacks costs as its dearest choice.
+
+        So it is never the cheapest, and no gene has it.
+        """
+        most = np.max([row.shape for row in rows], axis=0)
+        pads = [[(0, n - k) for n, k in zip(most, row.shape, strict=True)] for row in rows]
+        padded = [np.pad(row, pad, mode="maximum") if row.ndim else row for row, pad in zip(rows, pads, strict=True)]
+        return cls(name, fixed, np.stack(padded))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Cost":

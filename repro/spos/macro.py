@@ -10,21 +10,21 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from repro.spaces.layouts import MacroLayout
+from repro.spaces.mobile import Residual
 from repro.spaces.path_spaces import MACRO_BLOCKS
 from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath
 
 
-class MacroBlock(nn.Module):
-    """One choice of a layer: x (N, C, H, W) to (N, C', H / stride, W / stride)."""
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: x (N, C, H, W) to (N, C', H / stride, W / stride); skipped, a 1x1 where these differ."""
 
-    def __init__(self, name: str, inp: int, out: int, stride: int, affine: bool) -> None:
+    def __init__(self, block: Residual, inp: int, out: int, stride: int, affine: bool) -> None:
         super().__init__()
-        expansion, kernel = MACRO_BLOCKS[name]
-        middle, same, self.stride = expansion * inp, stride == 1 and inp == out, stride
-        if expansion:
-            depthwise = Conv(middle, middle, kernel, stride, depthwise=True)
-            self.chain = (Conv(inp, middle), depthwise, Conv(middle, out, relu=False))
+        middle, same, self.stride = block.expansion * inp, stride == 1 and inp == out, stride
+        if block.expansion:
+            one, two = Conv(inp, middle, groups=block.groups), Conv(middle, out, relu=False, groups=block.groups)
+            self.chain = (one, Conv(middle, middle, block.kernel, stride, depthwise=True), two)
         else:
             self.chain = () if same else (Conv(inp, out, 1, stride, relu=False),)
         self.shortcut = same
@@ -62,7 +62,7 @@ class MacroNetwork(SinglePath):
         last = layout.stem * 2 ** len(layout.repeats)
         self.chains = Conv(layout.channels, layout.stem, 3), Conv(last, layout.head)
         self.first, self.last = Branch(self.chains[:1], affine), Branch(self.chains[1:], affine)
-        layers = [[MacroBlock(name, *row, affine) for name in blocks] for row in layout.layers()]
+        layers = [[InvertedResidual(MACRO_BLOCKS[name], *row, affine) for name in blocks] for row in layout.layers()]
         if gene is None:
             self.features = nn.ModuleList(map(Choices, layers))
         else:
