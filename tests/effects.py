@@ -65,7 +65,7 @@ OTHER = {
         "winner": "random",
         "networks": 3,
         "supernet": "run:spos-supernet/lr=0.01",
-        "uniform": "run:spos-supernet/sampling=uniform,lr=0.01",
+        "uniform": "run:spos-supernet/lr=0.01",
         "least_fraction": 0.9,
     },
 }

@@ -9,7 +9,7 @@ from repro.configs.registry import find
 from repro.configs.spos_search import SposEvolution
 from repro.data.seeds import mixed_seed
 from repro.experiments.spos_data import judge, load
-from repro.experiments.spos_search import explore, limits, measure_costs, settings_of
+from repro.experiments.spos_search import explore, limits, settings_of
 from repro.experiments.spos_training import load_supernet
 from repro.runs.run import Run
 
@@ -57,7 +57,7 @@ def _searches(params: SposEvolution, run: Run, seed: int) -> Iterator[tuple[str,
     references = find(run.experiment).references(params)
     for parameter, searches in SEARCHES.items():
         supernet, network = load_supernet(run, references[parameter].changed(seed=seed))
-        costs = measure_costs(params, run, network)
+        costs = network.costs()
         score = judge(supernet, run, network, load(supernet, run), params.bn_images)
         for name, changed in searches.items():
             part, settings = run.child(f"{name}-{seed}"), replace(settings_of(params), **changed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from repro import progress
 from repro.configs.spos_networks import SposSupernet
-from repro.configs.spos_search import LIMITS, SposSearch
+from repro.configs.spos_search import LIMITS, PathSearch, SposSearch
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.experiments.spos_data import judge, load, logged
@@ -58,7 +58,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     }
 
 
-def settings_of(params: SposSearch) -> Settings:
+def settings_of(params: PathSearch) -> Settings:
     """Return the numbers of the search that parameters name."""
     return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
@@ -109,7 +109,7 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
+def limits(params: PathSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
     """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
 
     latency: the largest, in milliseconds; 0: any.

@@ -190,7 +190,7 @@ def test_searches_are_followed_iteration_by_iteration_on_supernets_of_both_sampl
         return lambda gene: float(sum(gene)) + (supernet.sampling == "bins")
 
     monkeypatch.setattr(spos_evolution, "judge", judge)
-    done = run("spos-evolution", **SEARCH | {"uniform": f"{NAMED},sampling=uniform", "search_seeds": (0,)})
+    done = run("spos-evolution", **SEARCH | {"uniform": NAMED, "search_seeds": (0,)})
     rows = done.load("iterations.json")
     assert judging == ["bins", "uniform"]
     best = {

@@ -60,7 +60,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-channels": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-bits": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-evolution": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET), "search_seeds": "0"}
-    | {"uniform": reference("spos-supernet", {**SUPERNET, "sampling": "uniform"})},
+    | {"uniform": reference("spos-supernet", SUPERNET)},
     "spos-retrain": {**TRAINED, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
