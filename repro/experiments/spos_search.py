@@ -11,6 +11,7 @@ from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import LIMITS, SposSearch
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
+from repro.execution.preflight import check_latency
 from repro.experiments.spos_data import judge, load, logged
 from repro.experiments.spos_latency import read_table
 from repro.experiments.spos_networks import in_units
@@ -30,6 +31,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
 
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
+    check_latency(params)
     settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
     supernet, network = load_supernet(run)
     costs, latency = network.costs(), 0.0
