@@ -36,7 +36,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     supernet, network = load_supernet(run)
     costs, latency = network.costs(), 0.0
     if params.latency_table:
-        measured = read_table(params, run.profile, supernet, next(network.parameters()).device)
+        measured = read_table(run, supernet, next(network.parameters()).device)
         costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
     budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)

@@ -13,7 +13,7 @@ from repro.experiments.spos_latency import errors
 from repro.experiments.spos_networks import build, uniform
 from repro.spaces.space import Cost
 
-TABLE = {"width": 0.5, "batch": 2, "rounds": 2, "networks": 3}
+TABLE = {"width": 0.5, "batch": 1, "rounds": 2, "networks": 3}
 SUPERNET = {"space": "mobile", "images": 200, "batch": 20, "iterations": 2, "width": 0.5}
 SUPERNET |= {"valid_images": 50, "bn_images": 40, "evaluated_paths": 1}
 
