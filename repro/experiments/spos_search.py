@@ -22,6 +22,7 @@ from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
 from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.evolution import Evaluate, SearchState, Settings, search
+from repro.spos.network import SinglePath
 
 BESIDE = 20  # random networks of the winner's cost
 
@@ -31,14 +32,10 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
 
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
-    check_latency(params)
-    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    settings = settings_of(params)
     supernet, network = load_supernet(run)
-    costs, latency = network.costs(), 0.0
-    if params.latency_table:
-        measured = read_table(run, supernet, next(network.parameters()).device)
-        costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
-    budgets, table = limits(params, costs, latency), truth(supernet)
+    costs, budgets = limits(run, supernet, network)
+    table = truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
     seed, explored = mixed_seed(params.seed, "evolution"), {}
@@ -53,11 +50,16 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
-        **({"latency_limit": latency} if latency else {}),
+        **dict(("latency_limit", each.limit) for each in budgets if each.cost.name == "milliseconds"),
         **in_units(costs, best["evolution"]),
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
     }
+
+
+def settings_of(params: SposSearch) -> Settings:
+    """Return the numbers of the search that parameters name."""
+    return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
 
 def explore(
@@ -106,15 +108,19 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
-    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
+def limits(run: Run, supernet: SposSupernet, network: SinglePath) -> tuple[dict[str, Cost], list[Budget]]:
+    """Return what a path costs, latency only where a table says so, and the hard limits that the run's parameters set.
 
-    latency: the largest, in milliseconds; 0: any.
+    ReproError names the cheapest network where none can meet one.
     """
+    params, costs = run.params, network.costs()
+    check_latency(params)
     if params.bitops and "BitOps" not in costs:
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
     sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
-    sizes["milliseconds"] = latency
-    return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]
+    if params.latency_table:
+        table = read_table(run, supernet, next(network.parameters()).device)
+        costs["milliseconds"], sizes["milliseconds"] = table.cost, table.limit(params, network.space)
+    return costs, [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

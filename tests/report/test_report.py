@@ -33,7 +33,8 @@ from repro.spaces.genotypes import PUBLISHED, to_json
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
 ALWAYS = {
     "others/",
-    "spos/evolution-of-others",
+    "spos_networks",
+    "spos_mixed_precision",
     "table1_cost",
     "spos_flops",
     "spos_bitops",
