@@ -35,7 +35,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     settings = settings_of(params)
     supernet, network = load_supernet(run)
     costs, budgets = limits(run, supernet, network)
-    table = truth(supernet)
+    latency, table = [each.limit for each in budgets if each.cost.name == "milliseconds"], truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
     seed, explored = mixed_seed(params.seed, "evolution"), {}
@@ -50,7 +50,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
-        **dict(("latency_limit", each.limit) for each in budgets if each.cost.name == "milliseconds"),
+        **({"latency_limit": latency[0]} if latency else {}),
         **in_units(costs, best["evolution"]),
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
