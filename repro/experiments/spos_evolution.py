@@ -57,10 +57,10 @@ def _searches(params: SposEvolution, run: Run, seed: int) -> Iterator[tuple[str,
     references = find(run.experiment).references(params)
     for parameter, searches in SEARCHES.items():
         supernet, network = load_supernet(run, references[parameter].changed(seed=seed))
-        costs, budgets = limits(run, supernet, network)
+        costs = network.costs()
         score = judge(supernet, run, network, load(supernet, run), params.bn_images)
         for name, changed in searches.items():
             part, settings = run.child(f"{name}-{seed}"), replace(settings_of(params), **changed)
             drawn = mixed_seed(params.seed, "evolution", seed)
-            found = explore(part, network.space, score, drawn, settings, budgets, costs)
+            found = explore(part, network.space, score, drawn, settings, limits(params, costs), costs)
             yield name, list(found.scores.values())

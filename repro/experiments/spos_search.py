@@ -22,7 +22,6 @@ from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
 from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.evolution import Evaluate, SearchState, Settings, search
-from repro.spos.network import SinglePath
 
 BESIDE = 20  # random networks of the winner's cost
 
@@ -32,10 +31,14 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
 
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
+    check_latency(params)
     settings = settings_of(params)
     supernet, network = load_supernet(run)
-    costs, budgets = limits(run, supernet, network)
-    latency, table = [each.limit for each in budgets if each.cost.name == "milliseconds"], truth(supernet)
+    costs, latency = network.costs(), 0.0
+    if params.latency_table:
+        measured = read_table(run, supernet, next(network.parameters()).device)
+        costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
+    budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
     seed, explored = mixed_seed(params.seed, "evolution"), {}
@@ -50,7 +53,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
-        **({"latency_limit": latency[0]} if latency else {}),
+        **({"latency_limit": latency} if latency else {}),
         **in_units(costs, best["evolution"]),
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
@@ -108,19 +111,15 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def limits(run: Run, supernet: SposSupernet, network: SinglePath) -> tuple[dict[str, Cost], list[Budget]]:
-    """Return what a path costs, latency only where a table says so, and the hard limits that the run's parameters set.
+def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
+    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
 
-    ReproError names the cheapest network where none can meet one.
+    latency: the largest, in milliseconds; 0: any.
     """
-    params, costs = run.params, network.costs()
-    check_latency(params)
     if params.bitops and "BitOps" not in costs:
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
-    sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
-    if params.latency_table:
-        table = read_table(run, supernet, next(network.parameters()).device)
-        costs["milliseconds"], sizes["milliseconds"] = table.cost, table.limit(params, network.space)
-    return costs, [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]
+    sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs if name != "milliseconds"}
+    sizes["milliseconds"] = latency
+    return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]
