@@ -36,9 +36,16 @@ SIZES = {
     **dict.fromkeys(SEARCHES, EVOLUTION),
     "spos-latency": {"width": 0.25, "batch": 1, "networks": 2},
     "spos-retrain": {**PATHS, "architecture": "shuffle_3x3"},
+    "spos-evolution": {**EVOLUTION, "search_seeds": (0,)},
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 20},
     "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
     "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
+    "nb201-search": {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 2, "alpha_lr": 0.1},
+    "nb201-paths": {"images": 200, "batch": 20, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 20}
+    | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
+    "derivation": {"tune_steps": 1, "judged_images": 8},
+    "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
+    "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
 }
 
 # Parameter -> another value, whichever experiment has it
@@ -59,6 +66,7 @@ OTHER = {
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 0.02},
     **{"latency_table": "run:spos-latency/batch=2", "layout": "cifar10"},
+    **{"terms": 1, "look_every": 2, "eps_seen": (1.0,), "terms_seen": (2,), "hidden": 2, "after": (1,), "repeats": 2},
     **{
         "warm_up_steps": 0,
         "paths": 2,
@@ -66,6 +74,8 @@ OTHER = {
         "winner": "random",
         "networks": 3,
         "supernet": "run:spos-supernet/lr=0.01",
+        "uniform": "run:spos-supernet/sampling=uniform,lr=0.01",
+        "least_fraction": 0.9,
     },
 }
 OF_EXPERIMENT = {
@@ -100,6 +110,7 @@ BESIDE = {
         for name in EXPERIMENTS
         if "patience" in PARAMETERS[name]
     },
+    **{(name, "terms"): {"order": "unrolled"} for name in EXPERIMENTS},
     ("cifar10-progress", "snapshots"): {"search": "run:cifar10-search/alpha_lr=20"},
     ("ptb-progress", "snapshots"): {"search": "run:ptb-search/alpha_lr=1"},
     **{(name, "pixels"): {"dataset": "cifar10", "images": 0} for name in EXPERIMENTS},
@@ -121,6 +132,7 @@ BESIDE = {
     **{("spos-latency", name): {"space": space} for name, space in {"blocks": "blocks", "depth": "bits"}.items()},
     ("spos-latency", "classes"): {"layout": "imagenet"},
     ("spos-latency", "pixels"): {"layout": "cifar10"},
+    ("spos-retrain", "least_fraction"): {"architecture": "random", "mult_adds": 0.013},
     ("spos-retrain", "winner"): {"architecture": "run:spos-blocks/generations=4"},
     ("spos-correlation", "benchmark"): {"supernet": "run:spos-supernet/dataset=cifar10,images=0,valid_images=10"},
 }
@@ -129,6 +141,7 @@ REFUSED = {
     ("imagenet-eval", "classes"): "the folder has so many",
     ("imagenet-eval", "unreadable"): "one picture is damaged",
     ("spos-blocks", "bitops"): "only the space bits has BitOps",
+    ("spos-evolution", "bitops"): "only the space bits has BitOps",
     ("spos-channels", "bitops"): "only the space bits has BitOps",
     ("spos-mobile", "bitops"): "only the space bits has BitOps",
     ("spos-bits", "latency_of"): "bits do not change multiply-adds, which are counted here",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
+from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
 from repro.configs.spos_networks import (
@@ -99,8 +100,11 @@ def _every_experiment(
     yield "spos-mobile", {}, (0,)
     yield "spos-mobile", within_latency("mb3_5x5"), (0,)
     yield "spos-retrain", found_within({}), (0,)
+    yield "nb201-search", {}, first
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *HYPERGRADIENT))
 
 
+HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
 SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
@@ -153,6 +157,11 @@ PAPER: tuple[Planned, ...] = (
     *_mobile(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
+    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact", "implicit", "unrolled")),
+    ("nb201-search", ANNEALED, tuple(range(3))),
+    ("nb201-paths", {}, tuple(range(3))),
+    *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )
 
 

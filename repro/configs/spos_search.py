@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from repro.configs import desk
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
@@ -102,6 +101,7 @@ class SposCorrelation(SinglePathNetworks, Trained):
 
 TINY = {"threads": 1, "bn_images": 512, "generations": 4, "population": 16, "parents": 4, "mutation": 6, "crossover": 6}
 DESK = {"threads": 1, "bn_images": 1_280}
+MACRO = "run:spos-supernet/space=macro"  # at desk
 CANDIDATES = {"generations": 10, "population": 20, "parents": 4, "mutation": 10, "crossover": 10}  # at desk
 AS_BLOCKS = f"{NOT_STATED} spos-blocks"
 
@@ -181,7 +181,7 @@ EVOLUTION = Experiment(
         "smoke": {**TINY, "generations": 3, "population": 8, "mutation": 3, "crossover": 3, "mult_adds": 0.15}
         | {"search_seeds": (0, 1)},
         "desk": {**DESK, **CANDIDATES, "mult_adds": 0.0, "search_seeds": (0, 1, 2, 3)}
-        | {"supernet": desk.MACRO, "uniform": f"{desk.MACRO},sampling=uniform"},
+        | {"supernet": MACRO, "uniform": f"{MACRO},sampling=uniform"},
         "short": {"bn_images": 10_000, "mult_adds": 105.0, "search_seeds": (0, 1)},
     },
     notebook="37_spos_evolution.ipynb",

@@ -117,7 +117,7 @@ def load_supernet(run: Run, reference: Reference | None = None) -> tuple[SposSup
 
     It computes as `run` does. ReproError if its run is not finished, or its checkpoint gone.
     """
-    needed = find_needed(reference or find(run.experiment).needs(run.params)[0], run.profile)
+    needed = find_needed(reference or find(run.experiment).references(run.params)["supernet"], run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
     checkpoint = checkpoints.load(needed.path)

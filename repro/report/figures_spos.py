@@ -64,7 +64,7 @@ def iterations(rows: pd.DataFrame, others: Sequence[float]) -> Figure:
         beside.plot(np.arange(len(best)), best, color=INK, linestyle=":", linewidth=1.2)
         beside.set_ylabel("others, on ImageNet (%), dotted")
         axes.set(title=title, xlabel="iteration", ylabel="best held-out accuracy (%)")
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper left")
     figure.set_label(
         f"Best accuracy so far over {rows['iteration'].max() + 1} iterations, mean and range over "
         f"{rows['run'].nunique()} supernets: both samplings of paths, and evolution against random search"

@@ -18,7 +18,7 @@ from repro.configs.registry import find
 from repro.configs.spos_networks import SposRetrain, SposSupernet
 from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
-from repro.experiments import spos_correlation, spos_search
+from repro.experiments import spos_correlation, spos_evolution, spos_search
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_networks import build, choose
 from repro.experiments.spos_training import path_sampler
@@ -177,6 +177,31 @@ def test_a_search_with_the_real_judge_is_deterministic(elsewhere):
         results.append(run("spos-blocks", **SEARCH).result)
         elsewhere()
     assert results[0] == results[1]
+
+
+def test_searches_are_followed_iteration_by_iteration_on_supernets_of_both_samplings(monkeypatch):
+    """Evolution and random search begin with one population; what a search had judged is not judged again."""
+    for sampling in ("bins", "uniform"):
+        run("spos-supernet", sampling=sampling, **SUPERNET)
+    judging = []
+
+    def judge(supernet, *arguments):
+        judging.append(supernet.sampling)
+        return lambda gene: float(sum(gene)) + (supernet.sampling == "bins")
+
+    monkeypatch.setattr(spos_evolution, "judge", judge)
+    done = run("spos-evolution", **SEARCH | {"uniform": f"{NAMED},sampling=uniform", "search_seeds": (0,)})
+    rows = done.load("iterations.json")
+    assert judging == ["bins", "uniform"]
+    best = {
+        name: [row["accuracy"] for row in rows if row["search"] == name] for name in ("evolution", "random", "uniform")
+    }
+    assert all(len(each) == 3 and each == sorted(each) for each in best.values())
+    assert best["evolution"][0] == best["random"][0] == best["uniform"][0] + 1
+    for name, entry in (("evolution", ""), ("random", "random_"), ("uniform", "uniform_")):
+        scores = [row["accuracy"] for row in done.child(f"{name}-0").metrics()]
+        assert best[name] == [max(scores[:6]), max(scores[:12]), max(scores)]
+        assert done.result[f"{entry}accuracy"] == best[name][-1]
 
 
 LIMITS = [
