@@ -202,6 +202,12 @@ def orders(group: Group, stem: Path) -> None:
     style.save(figures_training.orders(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
+def sums(group: Group, stem: Path) -> None:
+    """Draw the sums of measured blocks against whole networks."""
+    figure = figures_spos.sums(pd.DataFrame(rows(group.first)), group.first.result["error_percent"])
+    style.save(figure, stem, group.first)
+
+
 def one_path(group: Group, stem: Path) -> None:
     """Draw what one path needs beside the whole mixture."""
     style.save(figures_training.one_path(pd.DataFrame(rows(group.first))), stem, group.first)

@@ -2,6 +2,6 @@
 
 `plain` is the paper in plain code, and comes first. Read `network` (a gene chooses one alternative a layer), then
 `path_training` (a sampled path a step, and judging with inherited weights), `evolution` (Algorithm 1), then the spaces:
-`choice_blocks`, `quantise` and `macro`. Nothing of an experiment: what genes there are comes from `spaces`, parameters
-arrive as plain values.
+`choice_blocks`, `quantise`, `macro` and `mobile`, whose blocks `latency` times. Nothing of an experiment: what genes
+there are comes from `spaces`, parameters arrive as plain values.
 """

@@ -66,6 +66,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
     | {"bn_images": "64", "iterations": "6"},
     "cifar10-cost": {**CPU, "images": "32", "batch": "8", "channels": "1", "nodes": "1", "steps": "3"},
+    "spos-mobile": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-latency": {**CPU, "width": "0.5", "batch": "1", "rounds": "2", "networks": "2"},
     "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
     "nb201-search": CELLS,
     "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
@@ -84,8 +86,8 @@ NEEDED = {
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{
-        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space})]
-        for name, space in {"blocks": "blocks", "channels": "channels", "bits": "bits", "correlation": "macro"}.items()
+        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space or name})]
+        for name, space in {**dict.fromkeys(("blocks", "channels", "bits", "mobile")), "correlation": "macro"}.items()
     },
     "spos-evolution": [("spos-supernet", SUPERNET), ("spos-supernet", {**SUPERNET, "sampling": "uniform"})],
 }
