@@ -32,10 +32,11 @@ def courses(profile: str, *more: Run) -> list[Course]:
     kinds = ("nb201-search", "nb201-paths")
     runs = [run for kind in kinds for group in compare.groups(kind) for run in group.runs if run.profile == profile]
     runs += [run for run in more if run.path not in {each.path for each in runs}]
-    return [course for run in runs for course in _of(run) if course.epochs]
+    return [course for run in runs for course in of(run) if course.epochs]
 
 
-def _of(run: Run) -> Iterator[Course]:
+def of(run: Run) -> Iterator[Course]:
+    """Yield the course of each method of a run; with no epochs where it looked nothing up."""
     rows, values = run.metrics(), run.params.values()
     methods = PATHS
     if run.experiment == "nb201-search":
