@@ -98,7 +98,7 @@ def test_the_gap_is_0_where_alpha_is_one_hot_already(name):
             alpha.copy_(discrete.clamp(min=-60))
     search = ImageSearch(network, torch.optim.SGD(network.weights(), 0.1), torch.optim.Adam(network.alphas))
     batches = [(torch.randn(12, 1, 8, 8).double(), torch.arange(12) % 3)]
-    errors = {diagnosis.error(search, alphas, batches) for alphas in (network.alphas, network.discrete_alphas())}
+    errors = {diagnosis.errors(search, alphas, batches)[0] for alphas in (network.alphas, network.discrete_alphas())}
     assert len(errors) == 1
 
 
