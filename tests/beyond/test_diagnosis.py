@@ -48,9 +48,8 @@ def numeric_hessian(network, loss):
     weights, rows, step = [w.detach() for w in network.weights()], [], 1e-6
 
     def slope():
-        return torch.cat(
-            [part.flatten() for part in torch.autograd.grad(loss(weights, network.alphas), network.alphas)]
-        )
+        parts = torch.autograd.grad(loss(weights, network.alphas), network.alphas, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
 
     for alpha in network.alphas:
         for entry in alpha.detach().view(-1):
