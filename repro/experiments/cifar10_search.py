@@ -10,16 +10,28 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro.beyond.diagnosis import Diagnosis
+from repro.beyond.lens import Lens
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
-from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
+from repro.darts.cnn.search import (
+    Batch,
+    Comparison,
+    ImageSearch,
+    SimultaneousSearch,
+    architecture,
+    search_epoch,
+    validate,
+)
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment, Prepare
 from repro.data.batches import Batches
-from repro.data.images import Images
+from repro.data.images import Images, load_images
 from repro.data.seeds import mixed_seed
-from repro.experiments.image_data import augmentation, halves, load
+from repro.errors import ReproError
+from repro.experiments.image_data import augmentation, halves, load, read
+from repro.progress import note
 from repro.runs.run import Run
+from repro.training import devices
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup
 
@@ -30,6 +42,23 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     searcher = build_search(params, images)
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
+
+
+def one_step(params: CifarSearch) -> tuple[ImageSearch, Batch, Batch]:
+    """Return the search at its start and the first batch of either half, not augmented: for one step by hand.
+
+    Where the data are not, as they need not be to read a finished run, digits stand in for them.
+    """
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    try:
+        images = read(params).to(device)
+    except ReproError as error:
+        note(f"digits in place of {params.dataset}: {error}")
+        images = load_images("digits").to(device)
+    batches = (half.next() for half in halves(images, params.train_fraction, params.batch, params.seed))
+    normalise = augmentation(params, images).normalise
+    return build_search(params, images), *((normalise(x), y) for x, y in batches)
 
 
 def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
@@ -88,7 +117,8 @@ def search_epochs(
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
         begin(epoch.index)
-        observers = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers: dict[str, Any] = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers |= lens(params, searcher, epoch.index * len(train))
         observers |= diagnosis(params, searcher, valid, prepare_valid, len(train) - 1)
         row = search_epoch(step, train, valid, prepare, epoch, **observers)
         for observer in observers.values():
@@ -107,6 +137,12 @@ def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, 
     """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
     every = getattr(params, "compare_every", 0)
     return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
+
+
+def lens(params: SmallImageTraining, searcher: ImageSearch, done: int) -> dict[str, Lens]:
+    """Return the observer of gradients that `params.look_every` asks for, or none."""
+    every = getattr(params, "look_every", 0)
+    return {"looked": Lens(searcher, every, done, params.eps_seen, params.terms_seen)} if every else {}
 
 
 def diagnosis(
@@ -135,6 +171,7 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
         params.xi_scale,
         params.eps,
         params.grad_clip,
+        terms=params.terms,
     )
 
 

@@ -19,9 +19,9 @@ from scipy.stats import kendalltau
 from repro.errors import ReproError, unknown
 from repro.files import read_text, sha256
 from repro.presence import MACRO, TABLE_201, require_table
+from repro.spaces.path_spaces import MACRO_BLOCKS
 from repro.spaces.space import Cost, Gene, Space
 
-MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
 MACRO_SPACE = Space(8, {"block": tuple(MACRO_BLOCKS)})
 OPERATIONS_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NODES_201 = 4  # of a cell; the first is its input

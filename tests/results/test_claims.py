@@ -67,6 +67,8 @@ PLANNED = {
     "F6b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
     "F7a": ("Welch", [(3, 6), (3, 6)], 1, 0, 0.5, False),
     "F7b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
+    "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
+    "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }
 
 
@@ -374,8 +376,8 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
         (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
         (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
         (
-            ["run", "--claim", "S5", "--profile", "short"],
-            "S5 cannot be run at short: no run searches channels on found",
+            ["run", "--claim", "S4b", "--profile", "short"],
+            "S4b cannot be run at short: no run rescales a uniform network",
         ),
         (["run", "--claim", "D2a", "--all"], "one of the three"),
         (["run", "--claim", "D2a", "cifar10-eval"], "one of the three"),

@@ -155,7 +155,7 @@ def test_the_stand_alone_network_computes_what_the_supernet_computes():
     supernet = MacroNetwork(NARROW).double()
     rng = np.random.default_rng(0)
     for gene in [(0,) * 8, *(supernet.space.random(rng) for _ in range(4))]:
-        alone = MacroNetwork(NARROW, gene).double()
+        alone = MacroNetwork(NARROW, gene=gene).double()
         for (own, _), (parameter, region) in zip(alone.path(), supernet.path(gene), strict=True):
             own.data.copy_(parameter[region])
         x = torch.randn(5, 1, 8, 8).double()
