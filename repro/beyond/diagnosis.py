@@ -95,10 +95,10 @@ def stop(eigenvalues: Sequence[float]) -> int | None:
 
 
 class Diagnosis(Observer):
-    """Looks at a search after the last step of an epoch, for `eigenvalue` and for `discrete_error` (percent).
+    """Looks at a search after the last step of an epoch, for `alpha_eigenvalue` and `discrete_error` (percent).
 
     batches: images and labels that train alpha, prepared. The eigenvalue is of the loss on the first of them, the same
-    in all epochs; the error of the derived operations is over all.
+    in all epochs; the error of the derived operations is over all. Over alpha / T the eigenvalue would be T^2 times that.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Diagnosis(Observer):
         search, batches = self.search, self.batches()
         if self.eigenvalue != "off":
             loss = search.loss(batches[0])
-            self.found["eigenvalue"] = largest_eigenvalue(self.eigenvalue, loss, search.weights, search.alphas)
+            self.found["alpha_eigenvalue"] = largest_eigenvalue(self.eigenvalue, loss, search.weights, search.alphas)
         if self.gap:
             self.found["discrete_error"], _ = errors(search, search.network.discrete_alphas(), batches)
 

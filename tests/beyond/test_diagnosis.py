@@ -133,7 +133,7 @@ def test_a_search_that_is_looked_at_is_the_same_search(name, changes):
     alone = run(name, **SEARCH, **{key: value for key, value in changes.items() if key != "eigenvalue"})
     seen = run(name, **SEARCH, **changes, gap=True)
     for one, other in zip(alone.metrics(), seen.metrics(), strict=True):
-        assert {"eigenvalue", "discrete_error"} == other.keys() - one.keys()
+        assert {"alpha_eigenvalue", "discrete_error"} == other.keys() - one.keys()
         assert all(one[key] == other[key] for key in one if key != "seconds")
 
 
