@@ -98,7 +98,8 @@ class Diagnosis(Observer):
     """Looks at a search after the last step of an epoch, for `alpha_eigenvalue` and `discrete_error` (percent).
 
     batches: images and labels that train alpha, prepared. The eigenvalue is of the loss on the first of them, the same
-    in all epochs; the error of the derived operations is over all. Over alpha / T the eigenvalue would be T^2 times that.
+    in all epochs; the error of the derived operations is over all. A falling temperature T raises the eigenvalue by
+    1 / T^2.
     """
 
     def __init__(
