@@ -41,7 +41,7 @@ SIZES = {
     "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
     "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
     "nb201-search": {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 2, "alpha_lr": 0.1},
-    "nb201-paths": {"images": 200, "batch": 20, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 20}
+    "nb201-paths": {"images": 200, "batch": 20, "channels": 1, "epochs": 2, "valid_images": 50, "bn_images": 20}
     | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 8},
     "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
@@ -63,6 +63,8 @@ OTHER = {
     **{"xi": (0.3,), "alpha": 1.0, "weight": 1.0, "weight_lr": 0.3, "steps": 6},
     **{"space": "macro", "blocks": "shuffle_3x3", "depth": 34, "width": 0.5, "iterations": 4, "dropout": 0.6},
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
+    **{"eigenvalue": "power", "gap": True, "temperature": 0.1, "search_every": 1, "ranked": 4},
+    **{"tune_steps": 2, "judged_images": 4},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 0.02},
     **{"latency_table": "run:spos-latency/batch=2", "layout": "cifar10"},
@@ -102,6 +104,9 @@ OF_EXPERIMENT = {
     **{(name, "latency_of"): cheaper for name, (_, cheaper) in UNIFORM.items()},
     ("spos-latency", "classes"): 9,
     ("spos-correlation", "benchmark"): "nas-bench-macro",
+    ("nb201-search", "order"): 2,
+    ("nb201-paths", "images"): 180,
+    ("derivation", "search"): "run:nb201-search/alpha_lr=5",
 }
 # What the run has beside, for this parameter to matter
 BESIDE = {
@@ -114,6 +119,9 @@ BESIDE = {
     ("cifar10-progress", "snapshots"): {"search": "run:cifar10-search/alpha_lr=20"},
     ("ptb-progress", "snapshots"): {"search": "run:ptb-search/alpha_lr=1"},
     **{(name, "pixels"): {"dataset": "cifar10", "images": 0} for name in EXPERIMENTS},
+    **{("nb201-search", name): {"order": 2} for name in ("xi_scale", "eps")},
+    ("nb201-paths", "dataset"): {"images": 0, "valid_images": 10},
+    ("nb201-paths", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
     ("spos-supernet", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
     ("cifar10-eval", "snapshot"): {"genotype": "run:cifar10-search/alpha_lr=20"},
     **{(name, "snapshot"): {"genotype": "run:ptb-search/alpha_lr=1"} for name in ("ptb-eval", "wikitext2-eval")},

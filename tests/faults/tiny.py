@@ -9,8 +9,9 @@ from unittest.mock import patch
 import numpy as np
 
 from repro.data import images, text
+from repro.presence import TABLE_201
 from repro.spaces.genotypes import PUBLISHED, to_json
-from repro.spaces.nas_bench import MACRO_SPACE
+from repro.spaces.nas_bench import COLUMNS_201, MACRO_SPACE, SPACE_201, cell_201
 
 WORDS = "the cell reads a state and writes a state <unk> N"
 LINES = (40, 4, 4)  # of training, validation and test text
@@ -116,6 +117,9 @@ def make_data(folder: Path, seed: int = 0) -> None:
         (folder / file).write_text(f" {WORDS if not seed else ' '.join(reversed(WORDS.split()))} \n" * lines)
     for name, kind in (("cell.json", "DARTS_V2"), ("recurrent.json", "DARTS_V2_RNN")):
         (folder / name).write_text(json.dumps(to_json(PUBLISHED[kind])))
+    (folder / "nas-bench-201").mkdir()
+    cells = [f"{sum(gene)}.0,{cell_201(gene)}" for gene in SPACE_201.genes()]
+    (folder / TABLE_201).write_text("\n".join([f"{COLUMNS_201['cifar10']},ArchitectureString", *cells]))
     (folder / "nas-bench-macro").mkdir()
     rows = {"".join(map(str, gene)): {"test_acc": [90.0], "params": 1, "flops": 2} for gene in MACRO_SPACE.genes()}
     (folder / "nas-bench-macro" / "nas-bench-macro_cifar10.json").write_text(json.dumps(rows))
