@@ -75,6 +75,7 @@ OF_EXPERIMENT = {
         for name, value in {"dataset": "pictures", "folder": "other", "images": 8}.items()
     },
     ("imagenet-eval", "classes"): 9,
+    ("nb201-paths", "sampling"): "fair",
     ("imagenet-eval", "unreadable"): "refuse",
     ("imagenet-eval", "weights"): "{data}/cell.pt",
     ("cifar10-eval", "weights"): "{data}/digits.pt",

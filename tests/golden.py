@@ -73,6 +73,7 @@ OTHERS = (
     ("spos-retrain", {"winner": "random"}),
     ("nb201-search", {"order": 2, "temperature": 0.1, "eigenvalue": "exact", "gap": True}),
     *(("nb201-search", {"order": order}) for order in ("implicit", "unrolled")),
+    ("nb201-paths", {"sampling": "fair"}),
     ("derivation", {"search": "run:cifar10-search/order=1,nodes=1"}),
 )
 PLAN = [(experiment.name, changes) for experiment, changes in profiles.plan("smoke")]

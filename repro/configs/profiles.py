@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
-from repro.configs.nb201 import ANNEALED
+from repro.configs.nb201 import ANNEALED, FAIR
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
 from repro.configs.spos_networks import (
@@ -158,6 +158,7 @@ PAPER: tuple[Planned, ...] = (
     *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact", "implicit", "unrolled")),
     ("nb201-search", ANNEALED, tuple(range(3))),
     ("nb201-paths", {}, tuple(range(3))),
+    ("nb201-paths", {"sampling": "fair", **FAIR["paper"]}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )

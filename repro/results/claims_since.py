@@ -3,7 +3,7 @@
 None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
 """
 
-from repro.configs.nb201 import ANNEALED, LOOKS_AT
+from repro.configs.nb201 import ANNEALED, FAIR, LOOKS_AT
 from repro.results.arms import Arm, Measure
 from repro.results.claims_spos import SUPERNETS, TRUE, reading, tau
 from repro.results.lines import Claim, Line
@@ -33,6 +33,8 @@ def paths(reads: Measure) -> Arm:
     return Arm("supernet", "nb201-paths", own=True, reads=reads)
 
 
+TAU = tau("kendall_tau")
+FAIRLY = Arm("supernet", "nb201-paths", {"sampling": "fair"}, own=True, at=FAIR, reads=TAU)
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
 WHERE = "NAS-Bench-201, Sect. 4"
 ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
@@ -59,7 +61,7 @@ SINCE = (
         _line("F5", "cell by performance minus largest alphas of the same search, true accuracy", DERIVED, **ONE),
     )),
     Claim("F6", "since", "SPOS in NAS-Bench-201's space", "inherited weights rank cells", (
-        _line("F6a", "tau with the true accuracy, 1,000 cells", paths(tau("kendall_tau")), **SUPERNETS, upper=0.2),
+        _line("F6a", "tau with the true accuracy, 1,000 cells", paths(TAU), **SUPERNETS, upper=0.2),
         _line("F6b", "the same minus the tau of the number of weights", paths(BEYOND_COST), **SUPERNETS, upper=0.1),
     )),
     Claim("F7", "since", "SPOS in NAS-Bench-201's space", "evolution on shared weights beats DARTS and random search", (
@@ -73,5 +75,9 @@ SINCE = (
               searched(TRULY, "exact"), **PAIRED),
         _line("F8b", "three virtual steps minus exact order, true accuracy", searched(TRULY, "unrolled"),
               searched(TRULY, "exact"), **PAIRED),
+    )),
+    Claim("F9", "since", "FairNAS (ICCV 2021)", "fair sampling ranks cells better than uniform sampling", (
+        _line("F9", "tau of fair minus uniform sampling, as many paths trained", FAIRLY, paths(TAU),
+              kind="paired", looks=((4, 8),), upper=0.05),
     )),
 )  # fmt: skip
