@@ -33,6 +33,10 @@ def paths(reads: Measure) -> Arm:
     return Arm("supernet", "nb201-paths", own=True, reads=reads)
 
 
+NEARER = Measure("relative error", lambda result: result["errors"]["first order"] - result["errors"]["one step"])
+FINER = Measure("cosine", lambda result: result["cosines"]["float64"]["1e-06"] - result["cosines"]["float64"]["0.01"])
+TRUTH = Arm("network", "hypergradient-truth", own=True, reads=NEARER)
+SMALLER = Arm("search", "hypergradient-search", own=True, reads=FINER)
 TAU = tau("kendall_tau")
 FAIRLY = Arm("supernet", "nb201-paths", {"sampling": "fair"}, own=True, at=FAIR, reads=TAU)
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
@@ -79,5 +83,12 @@ SINCE = (
     Claim("F9", "since", "FairNAS (ICCV 2021)", "fair sampling ranks cells better than uniform sampling", (
         _line("F9", "tau of fair minus uniform sampling, as many paths trained", FAIRLY, paths(TAU),
               kind="paired", looks=((4, 8),), upper=0.05),
+    )),
+    Claim("F10", "since", "DARTS Sect. 2.3", "one step of w brings the gradient nearer to that at w*", (
+        _line("F10", "relative error of first order minus one step's, at the minimum of a small network", TRUTH, **ONE,
+              upper=0.05),
+    )),
+    Claim("F11", "since", "DARTS Eq. 8", "the error of the finite difference is rounding and curvature", (
+        _line("F11", "cosine in float64, eps 1e-6 minus 0.01, along a second-order search", SMALLER, **ONE, upper=0.01),
     )),
 )  # fmt: skip

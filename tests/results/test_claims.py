@@ -68,6 +68,8 @@ PLANNED = {
     "F7a": ("Welch", [(3, 6), (3, 6)], 1, 0, 0.5, False),
     "F7b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
     "F9": ("paired", [(4, 8)], 1, 0, 0.05, False),
+    "F10": ("one sample", [(3, 6)], 1, 0, 0.05, False),
+    "F11": ("one sample", [(3, 6)], 1, 0, 0.01, False),
     "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
     "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }
