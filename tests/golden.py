@@ -59,6 +59,7 @@ SIZES = {
     "nb201-paths": {"images": 220, "batch": 32, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 64}
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
+    "darts-evolution": {"ranked": 4},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": SEARCH,
 }

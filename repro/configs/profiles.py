@@ -100,7 +100,7 @@ def _every_experiment(
     yield "spos-mobile", within_latency("mb3_5x5"), (0,)
     yield "spos-retrain", found_within({}), (0,)
     yield "nb201-search", {}, first
-    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *HYPERGRADIENT))
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", "darts-evolution", *HYPERGRADIENT))
 
 
 HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
@@ -160,6 +160,7 @@ PAPER: tuple[Planned, ...] = (
     ("nb201-paths", {}, tuple(range(3))),
     ("nb201-paths", {"sampling": "fair", **FAIR["paper"]}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *(("darts-evolution", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from repro.beyond.cell_network import KERNELS
 from repro.beyond.fair import FairSampler, FairTraining
+from repro.configs.crossing import DartsEvolution
 from repro.configs.nb201 import CellPaths
 from repro.data.seeds import mixed_seed
 from repro.data.sources import InMemory
@@ -73,7 +74,7 @@ def searched(params: CellPaths, run: Run, table: Table | None, score: Evaluate, 
     return row
 
 
-def ranked(params: CellPaths, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
+def ranked(params: CellPaths | DartsEvolution, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
     """Return Kendall's tau of inherited with true accuracies over random cells, and that of the weights' number alone.
 
     Without a table, the mean alone.

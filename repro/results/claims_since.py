@@ -37,8 +37,16 @@ NEARER = Measure("relative error", lambda result: result["errors"]["first order"
 FINER = Measure("cosine", lambda result: result["cosines"]["float64"]["1e-06"] - result["cosines"]["float64"]["0.01"])
 TRUTH = Arm("network", "hypergradient-truth", own=True, reads=NEARER)
 SMALLER = Arm("search", "hypergradient-search", own=True, reads=FINER)
+
+
+def evolved(reads: Measure) -> Arm:
+    """Return evolution over the weights of first-order searches."""
+    return Arm("search", "darts-evolution", {"search": "run:nb201-search/order=1"}, reads=reads)
+
+
 TAU = tau("kendall_tau")
 FAIRLY = Arm("supernet", "nb201-paths", {"sampling": "fair"}, own=True, at=FAIR, reads=TAU)
+OVER_ARGMAX = Measure(TRUE, lambda result: result["true_accuracy"] - result["argmax_true_accuracy"])
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
 WHERE = "NAS-Bench-201, Sect. 4"
 ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
@@ -90,5 +98,11 @@ SINCE = (
     )),
     Claim("F11", "since", "DARTS Eq. 8", "the error of the finite difference is rounding and curvature", (
         _line("F11", "cosine in float64, eps 1e-6 minus 0.01, along a second-order search", SMALLER, **ONE, upper=0.01),
+    )),
+    Claim("F12", "since", "SPOS Algorithm 1 on DARTS Sect. 2", "evolution over a mixture's weights beats its alphas", (
+        _line("F12a", "evolution's best minus largest alphas of the same search, true accuracy", evolved(OVER_ARGMAX),
+              **ONE),
+        _line("F12b", "tau of the mixture's weights with the true accuracy, 1,000 cells", evolved(TAU), **ONE,
+              upper=0.2),
     )),
 )  # fmt: skip

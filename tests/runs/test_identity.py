@@ -25,6 +25,7 @@ NEWER = {
     "spos-cost",
     "nb201-search",
     "nb201-paths",
+    "darts-evolution",
     "derivation",
     "hypergradient-truth",
     "hypergradient-search",
