@@ -22,7 +22,7 @@ def darts_evolution(run: Run) -> list[str]:
         within = narration.NORMAL * sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))  # of two rankings drawn at random
         chance = ", at chance" if abs(tau) <= within else ""
         found.append(
-            f"Over {n:,} random cells Kendall's tau with the truth is {tau:.2f}{chance}: rankings that have nothing to do "
-            f"with each other are within {within:.2f} in 95 %. The number of weights gives {result['kendall_tau_cost']:.2f}."
+            f"Over {n:,} random cells Kendall's tau with the truth is {tau:.2f}{chance}: unrelated rankings are within "
+            f"{within:.2f} in 95 %. The number of weights alone gives {result['kendall_tau_cost']:.2f}."
         )
     return [*found, "One search: another seed trains other weights."]

@@ -80,7 +80,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
 NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
-    **dict.fromkeys(("derivation", "darts-evolution"), [("nb201-search", CELLS)]),
+    **{name: [("nb201-search", CELLS)] for name in ("derivation", "darts-evolution")},
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{
