@@ -146,3 +146,9 @@ def test_programs_run_and_print_the_numbers_beside_them(program, capsys):
         assert number in printed
     if "Mixed" in names:  # most of alpha is on the layer that can learn
         assert names["network"].alpha.softmax(0)[1] > 0.9
+
+
+def test_the_bilevel_step_takes_ten_lines():
+    (program,) = [program for program in LIBRARY if "Mixed" in program]
+    (step,) = re.findall(r"^# The bilevel step.*?\n(.+?)\n\n", program, re.MULTILINE | re.DOTALL)
+    assert len(step.splitlines()) == 10

@@ -4,4 +4,7 @@ Read `space` first (genes, costs, budgets), then `cell_space` and `genotypes` (c
 `spelling`), then `nas_bench`, the tabular benchmarks that both papers are held against. It stands under both papers
 and under what there is to run. No torch, no network, no training: a space knows what may be chosen, not how it is
 computed.
+
+Public: `space.Space`, `space.Cost`, `space.Budget`, `space.PathSampler`, `space.PUBLISHED`, `genotypes.load`,
+`genotypes.ConvGenotype`, `genotypes.RecurrentGenotype`, `genotypes.PUBLISHED`.
 """

@@ -113,9 +113,9 @@ def path_training(
     return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
 
 
-def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+def norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
     """Return the network's BatchNorms."""
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,7 @@ def measure_latency(network: SinglePath, prepare: Prepare, bf16: bool = False, s
 
     network.eval()
     weight = next(network.parameters())
-    shape = 1, network.chains[0].inp, network.size, network.size
-    x = prepare(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
+    x = prepare(torch.zeros(1, *network.shape, device=weight.device, dtype=weight.dtype))
     counts = [len(names) for names in network.space.kinds.values()]
     table = np.zeros((len(network.features), *counts))
 
