@@ -56,6 +56,13 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
     assert links[-1] == names[names.index(experiment.notebook) + 1]
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_a_notebook_leads_to_its_code(experiment):
+    links = re.findall(r"\]\(\.\./(repro/[^)#]+\.py)\)", opening(experiment))
+    assert links
+    assert all((NOTEBOOKS.parent / link).is_file() for link in links)
+
+
 def test_run_all_in_jupyter_needs_no_papermill(tmp_path, monkeypatch):
     """The kernel is started as JupyterLab does: in the notebooks' folder, with nothing injected."""
     for name in ("REPRO_RUN", "REPRO_COMMAND"):

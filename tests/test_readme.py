@@ -308,6 +308,13 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     assert all(f": {effect}" in lines for effect in effects)
     faults = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^## (.+ faults in real runs)$", faults, re.MULTILINE).group(1) in first
+    assert re.search(r"^## (.+ bad inputs) refused$", faults, re.MULTILINE).group(1) in first
+
+
+def test_evidence_on_the_first_screen_comes_with_the_command_that_makes_it():
+    bullets = re.findall(r"^- .+?(?=^- |^$)", README.split("## What holds")[0], re.MULTILINE | re.DOTALL)
+    assert len(bullets) == 5
+    assert all(quoted(bullet) or "desk" in bullet for bullet in bullets)
 
 
 def test_our_speed_is_what_was_measured():
