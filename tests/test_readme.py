@@ -294,6 +294,9 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     first = " ".join(README.split("## What holds")[0].split())
     answers = claims.headlines()
     assert f"each of the {len(answers)} claims, of both papers and of the field since" in first
+    lines = sum(len(claim.lines) for claim in claims.CLAIMS)
+    assert f"{lines} comparisons under {len(answers)} claims" in README
+    assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"So far: {listing_claims.claims(answers)[-1]}." in first
     assert f"Of it {len([*(ROOT / 'published').glob('*/desk*/result.json')])} runs are" in first
     effects = re.findall(r"\d\.\d\d(?: \[.+?\])?", first.split("core hours")[1].split("all]")[0])
