@@ -297,6 +297,9 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     first = " ".join(README.split("## What holds")[0].split())
     answers = claims.headlines()
     assert f"each of the {len(answers)} claims, of both papers and of the field since" in first
+    lines = sum(len(claim.lines) for claim in claims.CLAIMS)
+    assert f"{lines} comparisons under {len(answers)} claims" in README
+    assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"So far: {listing_claims.claims(answers)[-1]}." in first
     assert f"Of it {len([*(ROOT / 'published').glob('*/desk*/result.json')])} runs are" in first
     effects = re.findall(r"\d\.\d\d(?: \[.+?\])?", first.split("core hours")[1].split("all]")[0])
@@ -305,6 +308,13 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     assert all(f": {effect}" in lines for effect in effects)
     faults = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^## (.+ faults in real runs)$", faults, re.MULTILINE).group(1) in first
+    assert re.search(r"^## (.+ bad inputs) refused$", faults, re.MULTILINE).group(1) in first
+
+
+def test_evidence_on_the_first_screen_comes_with_the_command_that_makes_it():
+    bullets = re.findall(r"^- .+?(?=^- |^$)", README.split("## What holds")[0], re.MULTILINE | re.DOTALL)
+    assert len(bullets) == 5
+    assert all(quoted(bullet) or "desk" in bullet for bullet in bullets)
 
 
 def test_our_speed_is_what_was_measured():

@@ -123,7 +123,7 @@ def read_table(run: Run, supernet: SposSupernet, device: torch.device) -> Table:
 def _images(network: SinglePath, count: int, device: torch.device) -> torch.Tensor:
     """Return images (count, C, H, W) for a network: noise, as what they show takes no time."""
     kind = next(network.parameters()).dtype
-    return torch.rand(count, network.chains[0].inp, network.size, network.size, dtype=kind).to(device)
+    return torch.rand(count, *network.shape, dtype=kind).to(device)
 
 
 def _spread(measured: latency.Measured) -> float:

@@ -113,9 +113,9 @@ def path_training(
     return kind(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
 
 
-def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+def norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
     """Return the network's BatchNorms."""
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
 
 
 @dataclass(frozen=True)
