@@ -15,7 +15,7 @@ from repro.execution.notebooks import parameters_of
 from repro.report import narration
 from repro.settings import NOTEBOOKS
 
-TAUGHT = [each for each in EXPERIMENTS.values() if not each.name.startswith("spos")]
+TAUGHT = [each for each in EXPERIMENTS.values() if each.notebook < "30"]  # those of DARTS
 each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
 
 
