@@ -49,7 +49,7 @@ def test_run_is_executed_once_and_then_left_alone(folder, capfd):
 def test_the_kernel_imports_its_starters_package_first_wherever_it_is_started(folder, monkeypatch):
     """In the root of a checkout too: else a run there would compute with the installed package's code."""
     source = folder / "notebooks" / TOY
-    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(PATH)]))
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(PATH)]))
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     engine.execute(source, folder / "executed.ipynb", {}, {})
@@ -74,7 +74,7 @@ def test_failing_cell_is_saved_named_and_the_others_still_run(folder, capfd):
 
     change(folder / "notebooks" / TOY, break_search)
     other = folder / "notebooks" / "01_cifar10_search.ipynb"
-    change(other, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(FINISH)]))
+    change(other, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(FINISH)]))
     assert main(["run", "bilevel-toy", "cifar10-search"]) == 1
     out, err = capfd.readouterr()
     assert "FAILED    bilevel-toy/smoke" in out
@@ -97,7 +97,7 @@ def test_an_error_of_a_class_below_ours_ends_in_its_line_and_keeps_its_traceback
     source = folder / "notebooks" / TOY
     below = "class Own(UsageError): pass\n\nclass Mine(Own): pass\n\nraise Mine('of nan,\\n  it says')"
     cells = [nbformat.v4.new_code_cell(f"from repro.errors import UsageError\n\n{below}")]
-    change(source, lambda notebook: notebook.cells.__setitem__(slice(2, None), [notebook.cells[2], *cells]))
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [notebook.cells[3], *cells]))
     with pytest.raises(ReproError) as caught:
         engine.execute(source, folder / "executed.ipynb", {}, {})
     assert line(caught.value) == "of nan, it says"
