@@ -4,9 +4,14 @@ Where they are meant to change, `make golden` writes them anew, and the diff say
 """
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
+import spoken
 from golden import FILE, RUNS, SIZES, computed, cut, differences, float64, numbers
+
+from repro.configs.registry import find
 
 GOLDEN = json.loads(FILE.read_text())
 
@@ -41,3 +46,16 @@ def test_another_number_is_noticed():
     for row in ({"loss": 1.00001, "cell": ["a", 1]}, {"loss": 1.0, "cell": ["b", 1]}, {"loss": 1.0}):
         assert list(differences({"row": [row]}, kept)), row
     assert list(differences({"row": []}, kept))
+
+
+@pytest.mark.parametrize("key", RUNS)
+def test_what_its_notebook_says_follows_the_run(key):
+    """Said of the cut run it has nothing of the paper's size, and said of a run of that size nothing of this one."""
+    run = computed(*RUNS[key])
+    paper = replace(run, params=find(run.experiment).parameters())
+    findings = spoken.findings(run.experiment)
+    for own, other in ((run, paper), (paper, run)):
+        said = findings(own)
+        assert 2 <= len(said) <= 6
+        assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in said)
+        assert not spoken.strangers("\n".join(said), own.params, other.params)

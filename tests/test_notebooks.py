@@ -8,6 +8,7 @@ import sys
 
 import nbformat
 import pytest
+import spoken
 from nbclient import NotebookClient
 
 from repro.configs import hours
@@ -54,6 +55,39 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
     assert needed <= set(links)
     names = [path.name for path in PATHS]
     assert links[-1] == names[names.index(experiment.notebook) + 1]
+
+
+@pytest.mark.parametrize("profile", ["smoke", "desk"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_prose_states_no_number_of_another_size(experiment, profile):
+    """Beside a small run nothing of the paper's size, but where it says so, and beside the paper's none of a small run.
+
+    What the code makes of results is in test_golden.py.
+    """
+    text = spoken.prose(NOTEBOOKS / experiment.notebook)
+    small, paper = resolve(experiment, profile, {}), experiment.parameters()
+    assert not spoken.strangers(text, small, paper)
+    assert not spoken.strangers(text, paper, small)
+
+
+def test_the_report_states_no_number_of_images_of_its_own():
+    """It shows runs of several sizes; its paragraphs that open with a paper's section are the paper's."""
+    lines = spoken.prose(NOTEBOOKS / "90_report.ipynb").splitlines()
+    own = [each for line in lines for each in spoken.sentences(line) if not re.match(r"(DARTS|SPOS)\b", each)]
+    assert len(own) > 40
+    assert not [sentence for sentence in own if any(number >= 1000 for number in spoken.numbers(sentence))]
+
+
+def test_numbers_of_prose_are_seen():
+    small, paper = (resolve(find("spos-blocks"), profile, {}) for profile in ("smoke", "paper"))
+    seen = ["It keeps the best ten of all.", "50 candidates a generation.", "Each of 1,000 a"]
+    assert spoken.strangers("\n".join(seen[:2]), small, paper) == seen[:2]
+    assert not spoken.strangers(
+        "\n".join([seen[2], "In the paper ten are kept.", "`ten=10`, Eq. 10, A.10"]), small, paper
+    )
+    digits, cifar = (resolve(find("cifar10-eval"), profile, {}) for profile in ("smoke", "paper"))
+    assert spoken.strangers("# A cell on CIFAR-10", digits, cifar)
+    assert not spoken.strangers("# A cell on CIFAR-10", cifar, digits)
 
 
 def test_run_all_in_jupyter_needs_no_papermill(tmp_path, monkeypatch):

@@ -83,7 +83,7 @@ DESK_ALPHA_LR = 7.4e-3  # times 790 steps: 5.9, the paper's 3e-4 x 19,550
 
 SEARCH = Experiment(
     name="cifar10-search",
-    title="Search for convolutional cells on CIFAR-10",
+    title="Search for convolutional cells",
     section="DARTS Sect. 2, 3.1.1, A.1.1",
     claim="four searches and their selection took 1.5 (first order) and 4 (second order) GPU days",
     cost="0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",

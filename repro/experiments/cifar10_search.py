@@ -9,14 +9,25 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
-from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
+from repro.darts.cnn.search import (
+    Batch,
+    Comparison,
+    ImageSearch,
+    SimultaneousSearch,
+    architecture,
+    search_epoch,
+    validate,
+)
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.data.augment import Augment
 from repro.data.batches import Batches
-from repro.data.images import Images
+from repro.data.images import Images, load_images
 from repro.data.seeds import mixed_seed
-from repro.experiments.image_data import augmentation, halves, load
+from repro.errors import ReproError
+from repro.experiments.image_data import augmentation, halves, load, read
+from repro.progress import note
 from repro.runs.run import Run
+from repro.training import devices
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup
 
@@ -27,6 +38,23 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     searcher = build_search(params, images)
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
+
+
+def one_step(params: CifarSearch) -> tuple[ImageSearch, Batch, Batch]:
+    """Return the search at its start and the first batch of either half, not augmented: for one step by hand.
+
+    Where the data are not, as they need not be to read a finished run, digits stand in for them.
+    """
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    try:
+        images = read(params).to(device)
+    except ReproError as error:
+        note(f"digits in place of {params.dataset}: {error}")
+        images = load_images("digits").to(device)
+    batches = (half.next() for half in halves(images, params.train_fraction, params.batch, params.seed))
+    normalise = augmentation(params, images).normalise
+    return build_search(params, images), *((normalise(x), y) for x, y in batches)
 
 
 def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
