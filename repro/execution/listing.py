@@ -107,7 +107,8 @@ def _table(run: Run, values: Mapping[str, Any]) -> str:
         "".join(f"<{tag} {left}>{text}</{tag}>" for tag, text in zip(*row, strict=True))
         for row in zip(tags, rows, strict=True)
     ]
-    return f'<div class="table"><table><tr>{"</tr><tr>".join(lines)}</tr></table></div>'
+    head, *body = (f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="table"><table><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
 def _changes(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,8 +15,7 @@ from repro.execution.notebooks import parameters_of
 from repro.report import narration
 from repro.settings import NOTEBOOKS
 
-TAUGHT = [each for each in EXPERIMENTS.values() if not each.name.startswith("spos")]
-each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
+each_notebook = pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 
 
 def cells(experiment):
