@@ -1,9 +1,10 @@
 """What the prose of a notebook states: numbers and data sets, but for what it says of the papers or of their code."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -18,10 +19,12 @@ DATA = {"cifar10": "CIFAR-10", "imagenet": "ImageNet", "ptb": "Penn Treebank", "
 OF_THE_PAPER = re.compile(r"\b(papers?|released|published|publication)\b|\bNAS-Bench|\bTable \d", re.IGNORECASE)
 NO_NUMBER = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]+>|"  # code, formulas, links, markup
-    r"\b(Tables?|Fig(ures?|s?\.)|Sect\.|Eqs?\.|Algorithm|ICLR|ECCV|A)[ .][\d.]+( ?(and|to|,) [\d.]+)*|"  # places in the paper
-    r"\b[A-Za-z]+[\w.]*[-_]?\d[\w-]*|\b\d+(\.\d+)?(st|nd|rd|th|x\d+)\b|\d[\d,]*\.\d+|1e-?\d+",  # names, decimals
+    r"\b(Tables?|Fig(ures?|s?\.)|Sect\.|Eqs?\.|Algorithm|ICLR|ECCV|A)[ .][\d.]+( ?(and|to|,) [\d.]+)*|"  # places
+    r"\b[A-Za-z]+[\w.]*[-_]?\d[\w-]*|\b\d+(\.\d+)?(st|nd|rd|th|x\d+)\b|\d[\d,]*\.\d+|1e-?\d+|"  # names, decimals
+    r"at chance, which is \d+",  # of so many classes
     re.DOTALL,
 )
+UNTAUGHT = ("spos-mobile", "spos-latency", "nb201-search", "nb201-paths", "derivation")  # no code, no exercise yet
 LEAST = 4  # smaller numbers mean too many things
 
 
@@ -41,18 +44,23 @@ def numbers(sentence: str) -> set[int]:
 
 def constants(own: Parameters, other: Parameters) -> dict[int, str]:
     """The whole numbers of `other` that are none of `own`'s, and the parameters that have them."""
-    kept, found = {*_whole(own)}, _whole(other)
+    kept, found = {*whole(vars(own))}, whole(vars(other))
     return {number: name for number, name in found.items() if number not in kept and number >= LEAST}
 
 
-def _whole(params: Parameters) -> dict[int, str]:
-    """The whole numbers among the values of parameters, and how many entries their lists have."""
+def whole(values: Mapping[str, Any]) -> dict[int, str]:
+    """The whole numbers among parameters or results, with their names, and how many entries their lists have."""
     found = {}
-    for name, value in vars(params).items():
-        for each in (*value, len(value)) if isinstance(value, tuple) else (value,):
-            if isinstance(each, int | float) and each == int(each):
-                found.setdefault(int(each), name)
+    for name, value in values.items():
+        for each in (*value, len(value)) if isinstance(value, tuple | list) else (value,):
+            if isinstance(each, int):
+                found.setdefault(each, name)
     return found
+
+
+def stated(text: str) -> set[int]:
+    """The whole numbers that a text states."""
+    return {number for sentence in sentences(text) for number in numbers(sentence)}
 
 
 def strangers(text: str, own: Parameters, other: Parameters) -> list[str]:

@@ -3,9 +3,20 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.configs.common import Divided, Precision, SmallImages, SmallImageTraining
+from repro.configs.common import (
+    ORDER,
+    TERMS,
+    Diagnosed,
+    Divided,
+    Order,
+    Precision,
+    SmallImages,
+    SmallImageTraining,
+    refuse_exact,
+)
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
+from repro.spaces.genotypes import CONVOLUTIONAL
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,21 @@ class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
 
 
 @dataclass(frozen=True)
-class CifarSearch(SearchNetworkTraining):
+class CifarSearch(SearchNetworkTraining, Diagnosed):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps", "compare_every"), "exact": ("eps", "compare_every")}}
+    IDLE: ClassVar = {
+        "order": {
+            1: ("xi_scale", "eps", "compare_every", "terms"),
+            2: ("terms",),
+            "exact": ("eps", "compare_every", "terms"),
+            "implicit": ("eps", "compare_every"),
+            "unrolled": ("eps", "compare_every"),
+        }
+    }
 
-    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    order: Order = parameter(2, ORDER)
+    terms: int = parameter(3, TERMS, low=1, high=20, before=3)
     compare_every: int = parameter(
         0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
     )
@@ -47,6 +67,11 @@ class CifarSearch(SearchNetworkTraining):
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha; 0: alpha stays", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w; 0: no step", low=0)
     eps: float = parameter(0.01, "step of the finite difference times the gradient's norm (Eq. 8)", low=1e-12)
+
+    def check(self) -> None:
+        """Refuse an exact Hessian of too many alphas."""
+        super().check()
+        refuse_exact(self.eigenvalue, 2 * CONVOLUTIONAL.rows(self.nodes).start * len(CONVOLUTIONAL.operations))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from repro.configs.common import SmallImages
 from repro.data.images import SOURCES, split
 from repro.data.text import load_corpus
 from repro.errors import ReproError
+from repro.report.figures_darts import NAMES
 from repro.report.narration import NORMAL, difference, error
 from repro.runs.run import Run
 
@@ -86,7 +87,7 @@ def progress(run: Run) -> list[str]:
     epochs = sorted({row["epoch"] for row in rows})
     first, last = ({row["run"]: row[measure] for row in rows if row["epoch"] == epochs[end]} for end in (0, -1))
     better = sum(last[search] < first.get(search, last[search]) for search in last)
-    beside = ", ".join(f"{name} {value:.1f}" for name, value in run.result["references"].items())
+    beside = ", ".join(f"{NAMES[name]} {value:.1f}" for name, value in run.result["references"].items())
     return [
         f"From epoch {epochs[0]} to epoch {epochs[-1]} the cell got better in {better} of {len(last)} searches.",
         f"The best of the last cells has a validation {_measured(run, min(last.values()))}.",
@@ -113,7 +114,7 @@ def imagenet_cell(run: Run) -> list[str]:
     return [
         f"The top-1 error after the last epoch is {last}; that of the best epoch, {best}.",
         "The best epoch was chosen by the images that it is judged on, so its error is too low by some unknown amount.",
-        f"The network has {_size(result)} and {result['mult_adds_millions']:.1f}M multiply-adds.",
+        f"The network has {_size(result)} and {result['mult_adds_millions']:.3g}M multiply-adds.",
     ]
 
 

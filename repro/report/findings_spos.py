@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from repro.configs.registry import find
 from repro.configs.spos_networks import PathImages, SinglePathTraining
 from repro.configs.spos_search import LIMITS
 from repro.data.images import SOURCES
@@ -34,7 +35,8 @@ def supernet(run: Run) -> list[str]:
 
 def search(run: Run) -> list[str]:
     """Say what evolution found beside random search, and how its candidates improved."""
-    supernet, found = find_needed(run.params.supernet, run.profile).params, run.result
+    reference, found = find(run.experiment).references(run.params)["supernet"], run.result
+    supernet = find_needed(reference, run.profile).params
     images = supernet.valid_images
     evolved, drawn = ([row["accuracy"] for row in run.child(part).metrics()] for part in ("evolution", "random"))
     apart = difference(found["accuracy"], found["random_accuracy"], images)

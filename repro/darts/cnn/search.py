@@ -44,6 +44,7 @@ class ImageSearch:
     eps: float = 0.01
     grad_clip: float = 5.0
     bf16: bool = False  # autocast to bfloat16
+    terms: int = 1  # of the orders beyond the paper
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -65,23 +66,23 @@ class ImageSearch:
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
         with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(self.order, **self._unrolled(train, valid))
+            return architecture_gradient(self.order, terms=self.terms, **self.problem(train, valid))
 
     def cosine(self, train: Batch, valid: Batch) -> float:
         """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
         with without_tf32():
-            terms = [unrolled_terms(order, **self._unrolled(train, valid))[1] for order in (2, "exact")]
+            terms = [unrolled_terms(order, **self.problem(train, valid))[1] for order in (2, "exact")]
         one, other = (torch.cat([part.flatten().double() for part in term]) for term in terms)
         return torch.cosine_similarity(one, other, dim=0).item()
 
-    def _unrolled(self, train: Batch, valid: Batch) -> dict[str, Any]:
-        """Return what the architecture gradient takes."""
+    def problem(self, train: Batch, valid: Batch) -> dict[str, Any]:
+        """Return what the architecture gradient takes now: both losses, w, alpha, and the step that SGD would take."""
         group = self.weight_optimizer.param_groups[0]
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = {"train_loss": self._loss(train), "valid_loss": self._loss(valid)}
-        losses["precise_loss"] = self._loss(train, precise=True)
+        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid)}
+        losses["precise_loss"] = self.loss(train, precise=True)
         return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
@@ -113,7 +114,7 @@ class ImageSearch:
         logits = self.functional(self.weights, self.alphas, images)
         return cross_entropy(logits, labels), logits
 
-    def _loss(self, batch: Batch, precise: bool = False) -> Any:
+    def loss(self, batch: Batch, precise: bool = False) -> Any:
         """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
         images, labels = batch
 
@@ -157,9 +158,14 @@ class Comparison(Observer):
         if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
+    @property
+    def found(self) -> dict[str, Any]:
+        """What the row of the epoch holds of it."""
+        return {"cosines": self.cosines}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the cosines of this epoch."""
-        return {"cosines": self.cosines}
+        return self.found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from those in `state`."""
