@@ -62,15 +62,18 @@ PATH = "import sys\n\nprint(f'first {sys.path[0]}, safe {sys.flags.safe_path:d}'
 def test_result_made_elsewhere_is_read_not_computed(folder):
     run = open_run(find("bilevel-toy"), "smoke", {"steps": 7})
     run.save("trajectories.json", [{"xi": 0.0, "alpha": [2.0, 1.0], "weight": [-2.0, 1.0], "fixed_point": 1.0}])
-    run.finish({"ends": [{"xi": 0.0, "alpha": 123.0}]})
+    end = {"xi": 0.0, "alpha": 123.0, "weight": 1.0, "valid_loss": 1.0, "fixed_point": 1.0}
+    run.finish({"ends": [end]})
     assert main(["run", "bilevel-toy", "-p", "steps=7"]) == 0
     assert "<td>123</td>" in (run.path / "notebook.ipynb").read_text()
-    assert run.result == {"ends": [{"xi": 0.0, "alpha": 123.0}]}
+    assert "nothing was computed" in (run.path / "notebook.ipynb").read_text()
+    assert run.result == {"ends": [end]}
 
 
 def test_failing_cell_is_saved_named_and_the_others_still_run(folder, capfd):
     def break_search(notebook):
-        notebook.cells[-1].source = "raise RuntimeError('planted')"
+        finish = next(cell for cell in notebook.cells if "run.finish" in cell.source)
+        finish.source = "raise RuntimeError('planted')"
 
     change(folder / "notebooks" / TOY, break_search)
     other = folder / "notebooks" / "01_cifar10_search.ipynb"
