@@ -190,7 +190,7 @@ EVOLUTION = Experiment(
     },
     notebook="37_spos_evolution.ipynb",
     recipe="spos_evolution:follow_iterations",
-    fills={"supernet": {"space": "blocks"}, "uniform": {"space": "blocks", "sampling": "uniform"}},
+    fills={**of_space("blocks"), "uniform": {"space": "blocks", "sampling": "uniform"}},
 )
 
 CORRELATION = Experiment(

@@ -170,8 +170,6 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     drawn, named = networks[networks["network"] == "random"], networks[networks["network"] != "random"]
     axes.plot(drawn["measured"], drawn["summed"], "o", color=BLUE, label="drawn at random")
     axes.plot(named["measured"], named["summed"], "s", color=ORANGE, label="published")
-    for row in named.itertuples():
-        axes.annotate(row.network, (row.measured, row.summed), xytext=(6, -8), textcoords="offset points", fontsize=7)
     top = 1.05 * networks[["measured", "summed"]].max(axis=None)
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
     axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))

@@ -13,7 +13,7 @@ from IPython.utils.capture import CapturedIO, capture_output
 
 from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
-from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, typeset
+from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
 from repro.results import compare, others, published
 from repro.results.columns import heading
@@ -197,9 +197,22 @@ def rankings(group: Group, stem: Path) -> None:
     )
 
 
+def true_accuracies(group: Group, stem: Path) -> None:
+    """Draw the true accuracy of the current cells of searches; where none was looked up, how the first went."""
+    found, run = [course for each in group.runs for course in truth.of(each) if course.epochs], group.first
+    space = {name: run.result.get(f"space_{name}") for name in ("best", "mean")}
+    style.save(truth.true_accuracies(found, space) if found else truth.diagnosis(rows(run)), stem, run)
+
+
 def orders(group: Group, stem: Path) -> None:
     """Draw the seconds of search steps of both orders."""
     style.save(figures_training.orders(pd.DataFrame(rows(group.first))), stem, group.first)
+
+
+def sums(group: Group, stem: Path) -> None:
+    """Draw the sums of measured blocks against whole networks."""
+    figure = figures_spos.sums(pd.DataFrame(rows(group.first)), group.first.result["error_percent"])
+    style.save(figure, stem, group.first)
 
 
 def one_path(group: Group, stem: Path) -> None:

@@ -47,7 +47,9 @@ ITEMS = (
     Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
     Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
     Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
-    Item("SPOS, Table 7: one path beside the whole mixture", ("spos-cost",)),
+    Item("SPOS, Table 5: ProxylessNAS's space, within ten limits", (), "spos_mobile", "at-proxyless-r-mult-adds"),
+    Item("SPOS, latency: the sum of measured blocks", ("spos-latency",)),
+    Item("SPOS, Table 7: one path beside two and the whole mixture", ("spos-cost",)),
 )
 
 

@@ -227,20 +227,6 @@ def test_no_candidate_is_over_its_limit_and_the_limit_is_used(name, space, limit
     assert build(SposSupernet(dataset="digits", width=0.5, space=space)).space.check(best)
 
 
-def test_latency_is_measured_once_and_kept(judged, monkeypatch):
-    run("spos-supernet", **SUPERNET)
-    judged(limit=3)
-    with pytest.raises(KeyboardInterrupt):
-        run("spos-blocks", **SEARCH | {"latency": 1000.0})
-    monkeypatch.setattr(spos_search, "measure_latency", None)
-    judged()
-    searched = run("spos-blocks", **SEARCH | {"latency": 1000.0})
-    table = searched.load("latency.json")
-    assert table["name"] == "milliseconds"
-    assert len(table["table"]) == 4
-    assert all("milliseconds" in row for row in searched.child("evolution").metrics())
-
-
 # ---- how networks compute
 
 
@@ -266,8 +252,8 @@ def test_networks_train_and_are_judged_and_timed_as_the_parameters_ask(precision
     asked = {"channels_last": "off"} | ({} if precision == "float32" else {"precision": precision})
     assert computes("spos-supernet", **SUPERNET) == {precision}
     supernet = NAMED if precision == "float32" else f"{NAMED},precision={precision}"
-    search = {**SEARCH, "supernet": supernet, "generations": 1, "latency": 1000.0}
-    assert computes("spos-blocks", **search) == {precision}
+    assert computes("spos-blocks", **{**SEARCH, "supernet": supernet, "generations": 1}) == {precision}
+    assert computes("spos-latency", space="blocks", width=0.5, batch=1, rounds=2, networks=2) == {precision}
     trained = {"supernet": f"{supernet},space=blocks", "networks": 2, "bn_images": 40, "iterations": 2}
     assert computes("spos-correlation", **trained) == {precision, "float32"}
     assert computes("spos-retrain", **TINY, architecture="xception") == {precision, "float32"}
