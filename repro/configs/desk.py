@@ -26,8 +26,8 @@ from typing import Any
 
 from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Planned
+from repro.configs.spos_search import MACRO
 
-MACRO = "run:spos-supernet/space=macro"
 TWICE, REPEATS = (0, 1), tuple(range(5))
 
 

@@ -48,7 +48,7 @@ class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     weight_decay: float = parameter(5e-4, "SGD's weight decay; 0: none", low=0)
-    lr_min: float = parameter(0.001, "SGD's last learning rate", low=0)
+    lr_min: float = parameter(0.001, "SGD's last learning rate; 0: it falls to nothing", low=0)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha; 0: alpha stays", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha; 0: none", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w; 0: no step", low=0)
@@ -105,6 +105,7 @@ NB201_SEARCH = Experiment(
         Hours(9.9, "recalled", AS_DARTS, 0.75, {"order": 2}),
         Hours(9.9, "assumed", f"{NOT_STATED} one of second order", 0.75),
     ),
+    smoke_seconds=19,
     parameters=CellSearch,
     sizes={
         "smoke": {**SMALL, "images": 640, "batch": 32, "epochs": 6, "alpha_lr": 0.03},

@@ -92,6 +92,7 @@ def _every_experiment(
     yield from ((name, {}, (0,)) for name in ("spos-blocks", "spos-channels", "spos-bits"))
     yield "spos-channels", {"supernet": f"run:spos-supernet/blocks={ON_FOUND['blocks']}"}, (0,)
     yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
+    yield "spos-evolution", {}, (0,)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
     yield "spos-supernet", {"space": "mobile"}, (0,)
@@ -151,6 +152,7 @@ PAPER: tuple[Planned, ...] = (
     ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
     *_channels(),
     *_mixed_precision(),
+    ("spos-evolution", {}, (0,)),
     ("spos-latency", {}, (0,)),
     *_mobile(),
     ("spos-correlation", {}, (0,)),
