@@ -44,6 +44,8 @@ SIZES = {
     "nb201-paths": {"images": 200, "batch": 20, "channels": 1, "epochs": 2, "valid_images": 50, "bn_images": 20}
     | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 8},
+    "darts-evolution": {"judged_images": 8, "bn_images": 8, "generations": 2, "population": 4, "parents": 2}
+    | {"mutation": 1, "crossover": 1, "ranked": 3},
     "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
     "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
 }
@@ -82,6 +84,9 @@ OTHER = {
 }
 OF_EXPERIMENT = {
     **{(name, "search"): "run:cifar10-search/alpha_init=1" for name in ("cifar10-select", "cifar10-progress")},
+    ("darts-evolution", "search"): "run:nb201-search/alpha_lr=1",
+    ("darts-evolution", "judged_images"): 4,
+    ("darts-evolution", "bn_images"): 4,
     **{(name, "search"): "run:ptb-search/alpha_init=1" for name in ("ptb-select", "ptb-progress")},
     **{(name, "genotype"): "DARTS_V1_RNN" for name in ("ptb-eval", "wikitext2-eval")},
     **{
@@ -89,6 +94,7 @@ OF_EXPERIMENT = {
         for name, value in {"dataset": "pictures", "folder": "other", "images": 8}.items()
     },
     ("imagenet-eval", "classes"): 9,
+    ("nb201-paths", "sampling"): "fair",
     ("imagenet-eval", "unreadable"): "refuse",
     ("imagenet-eval", "weights"): "{data}/cell.pt",
     ("cifar10-eval", "weights"): "{data}/digits.pt",

@@ -67,6 +67,7 @@ SIZES = {
     "nb201-paths": {"images": 220, "batch": 32, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 64}
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
+    "darts-evolution": {"ranked": 4},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": SEARCH,
 }
@@ -81,6 +82,7 @@ OTHERS = (
     ("spos-retrain", {"winner": "random"}),
     ("nb201-search", {"order": 2, "temperature": 0.1, "eigenvalue": "exact", "gap": True}),
     *(("nb201-search", {"order": order}) for order in ("implicit", "unrolled")),
+    ("nb201-paths", {"sampling": "fair"}),
     ("derivation", {"search": "run:cifar10-search/order=1,nodes=1"}),
 )
 PLAN = [(experiment.name, changes) for experiment, changes in profiles.plan("smoke")]

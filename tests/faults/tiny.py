@@ -76,6 +76,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"crossover": "1", "ranked": "2"},
     "hypergradient-truth": {"hidden": "1", "terms_seen": "1", "after": "0", "repeats": "1"},
     "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
+    "darts-evolution": {**CPU, "generations": "2", "population": "4", "parents": "2", "mutation": "2", "ranked": "2"}
+    | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 
@@ -83,7 +85,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
 NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
-    "derivation": [("nb201-search", CELLS)],
+    **{name: [("nb201-search", CELLS)] for name in ("derivation", "darts-evolution")},
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{

@@ -28,6 +28,7 @@ NEWER = {
     "spos-evolution",
     "nb201-search",
     "nb201-paths",
+    "darts-evolution",
     "derivation",
     "hypergradient-truth",
     "hypergradient-search",
