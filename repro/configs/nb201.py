@@ -101,9 +101,9 @@ NB201_SEARCH = Experiment(
     claim="searches of first and of second order end at cells of skip connections, with a true accuracy of 54.30 %",
     cost="3.2 (first order) or 9.9 (second order) GPU hours",
     hours=(
-        Hours(3.2, "recalled", AS_DARTS, 0.75, {"order": 1}),
-        Hours(9.9, "recalled", AS_DARTS, 0.75, {"order": 2}),
-        Hours(9.9, "assumed", f"{NOT_STATED} one of second order", 0.75),
+        Hours(3.2, "recalled", AS_DARTS, 1.69, {"order": 1}),
+        Hours(9.9, "recalled", AS_DARTS, 1.69, {"order": 2}),
+        Hours(9.9, "assumed", f"{NOT_STATED} one of second order", 1.69),
     ),
     smoke_seconds=19,
     parameters=CellSearch,
@@ -123,7 +123,7 @@ NB201_PATHS = Experiment(
     section="SPOS Sect. 3 and 4, in NAS-Bench-201's space",
     claim="not in the papers: do inherited weights rank the cells of a space whose truth is known?",
     cost="not stated",
-    hours=(Hours(8.0, "assumed", "not stated; counted as 8", 0.75),),
+    hours=(Hours(8.0, "assumed", "not stated; counted as 8", 1.69),),
     parameters=CellPaths,
     sizes={
         "smoke": {**SMALL, "batch": 64, "lr": 0.1, "epochs": 16, "valid_images": 300, "bn_images": 256}
