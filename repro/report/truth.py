@@ -42,6 +42,8 @@ def of(run: Run) -> Iterator[Course]:
     if run.experiment == "nb201-search":
         annealed = "" if values["temperature"] == 1 else f", T to {values['temperature']:g}"
         methods = {"": f"DARTS, order {values['order']}{annealed}"}
+    elif values["sampling"] != "uniform":
+        methods = {prefix: f"{method}, {values['sampling']}" for prefix, method in PATHS.items()}
     for prefix, method in methods.items():
         known = [(row["epoch"] + 1, row[f"{prefix}true_accuracy"]) for row in rows if f"{prefix}true_accuracy" in row]
         yield Course(method, values["seed"], [epoch for epoch, _ in known], [accuracy for _, accuracy in known])

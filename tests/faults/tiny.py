@@ -60,11 +60,15 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-blocks": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-channels": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-bits": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-evolution": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET), "search_seeds": "0"}
+    | {"uniform": reference("spos-supernet", SUPERNET)},
     "spos-retrain": {**TRAINED, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
     | {"bn_images": "64", "iterations": "6"},
     "cifar10-cost": {**CPU, "images": "32", "batch": "8", "channels": "1", "nodes": "1", "steps": "3"},
+    "spos-mobile": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-latency": {**CPU, "width": "0.5", "batch": "1", "rounds": "2", "networks": "2"},
     "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
     "nb201-search": CELLS,
     "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
@@ -72,6 +76,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"crossover": "1", "ranked": "2"},
     "hypergradient-truth": {"hidden": "1", "terms_seen": "1", "after": "0", "repeats": "1"},
     "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
+    "darts-evolution": {**CPU, "generations": "2", "population": "4", "parents": "2", "mutation": "2", "ranked": "2"}
+    | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 
@@ -79,13 +85,14 @@ TINY: Mapping[str, Mapping[str, str]] = {
 NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
-    "derivation": [("nb201-search", CELLS)],
+    **{name: [("nb201-search", CELLS)] for name in ("derivation", "darts-evolution")},
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{
-        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space})]
-        for name, space in {"blocks": "blocks", "channels": "channels", "bits": "bits", "correlation": "macro"}.items()
+        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space or name})]
+        for name, space in {**dict.fromkeys(("blocks", "channels", "bits", "mobile")), "correlation": "macro"}.items()
     },
+    "spos-evolution": [("spos-supernet", SUPERNET), ("spos-supernet", {**SUPERNET, "sampling": "uniform"})],
 }
 
 
