@@ -87,17 +87,13 @@ def status() -> list[str]:
     lines = [
         f"{paint(row['state'].ljust(8), row['state'])}  {row['name']:{width}}  {_rest(row)}".rstrip() for row in own
     ]
-    lines += [f"{_word(word, 'damaged')}  {name:{width}}  {why}" for word, name, why in aside]
+    lines += [f"{paint(word.ljust(8), 'damaged')}  {name:{width}}  {why}" for word, name, why in aside]
     counts = Counter([row["state"] for row in own] + [word for word, *_ in aside])
     counts += Counter(published=sum(row["published"] for row in held["runs"]))
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
     if not lines:
         return ["; ".join(filter(None, ["no run yet", total, "begin with: repro run bilevel-toy"]))]
     return [*lines, "", total]
-
-
-def _word(word: str, kind: str) -> str:
-    return paint(f"{word:8}", kind)
 
 
 def _rest(row: Mapping[str, Any]) -> str:

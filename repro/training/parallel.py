@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
+from repro.settings import grouped
 from repro.training import devices
 
 PATIENCE = timedelta(minutes=30)  # a process that waits longer for the others gives up
@@ -38,11 +39,14 @@ def rank() -> int:
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Work together with the other processes of this run, each on its own GPU if they are on GPUs.
+    """Work together with the other processes of this run, if there are any, each on its own GPU if they are on GPUs.
 
     On one machine they meet in a file that REPRO_GROUP names, and talk over loopback; torchrun's meet at its address.
     Raises ReproError where this machine has fewer GPUs than processes.
     """
+    if not grouped():
+        yield
+        return
     local = [int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE")]
     place = placed(devices.pick(device), *local, torch.cuda.device_count())
     options: dict[str, Any] = {"timeout": PATIENCE}
