@@ -8,6 +8,7 @@ import sys
 
 import nbformat
 import pytest
+from finished import existing_runs
 from nbclient import NotebookClient
 
 from repro.configs import hours
@@ -16,7 +17,6 @@ from repro.errors import ReproError
 from repro.execution import engine, notebooks
 from repro.results import published
 from repro.runs.identity import resolve
-from repro.runs.run import existing_runs
 from repro.settings import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))

@@ -11,7 +11,7 @@ from repro.configs import hours, profiles
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import records
-from repro.results.published import quoted
+from repro.results.published import with_numbers
 from repro.runs.identity import differences
 from repro.runs.run import Run
 from repro.runs.states import WORDS, State, duration
@@ -45,7 +45,7 @@ def experiments() -> list[str]:
 def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {quoted(experiment.claim)}", f"cost: {hours.told(experiment)}"]
+    lines += [f"paper: {with_numbers(experiment.claim)}", f"cost: {hours.told(experiment)}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     changed = profiles.changes(profile, experiment)
     for name, row in records.parameters(experiment, profile)["parameters"].items():

@@ -75,7 +75,7 @@ def is_recalled(source: str, column: str) -> bool:
     return "recalled" in parts or (column == "top1_percent" and "recalled (accuracy)" in parts)
 
 
-def quoted(text: str) -> str:
+def with_numbers(text: str) -> str:
     """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`.
 
     Those that were not checked against the paper are listed behind it.

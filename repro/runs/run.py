@@ -242,11 +242,6 @@ def read_run(path: Path) -> Run:
     return Run(path, experiment.name, held["profile"], params)
 
 
-def existing_runs(experiment: str = "*") -> list[Run]:
-    """Return all run directories below the runs folder, of one experiment or of all, in order of their names."""
-    return [read_run(path.parent) for path in sorted(runs_folder().glob(f"{experiment}/*/params.json"))]
-
-
 def folders(experiment: str = "*") -> list[Path]:
     """Return the folders of all runs, of one experiment or of all: first those of the runs folder, then published ones.
 
@@ -261,29 +256,20 @@ def is_published(path: Path) -> bool:
     return path.parent.parent == published_folder() != runs_folder()
 
 
-def locate(experiment: Experiment, profile: str, params: Parameters) -> Path:
-    """Return the run's folder: the one that holds it, whatever it is called, else the one that it is to have."""
-    return _place(experiment, params, describe(experiment, profile, params))
-
-
 def _place(experiment: Experiment, params: Parameters, asked: Description) -> Path:
+    """Return the run's folder: the one that holds it, whatever it is called, else the one that it is to have."""
     folder, wanted = runs_folder() / experiment.name, as_text(identity(asked))
     usual = folder / name_of(experiment, asked["profile"], params, asked.get("contents", {}))
     if held_identity(usual) == wanted or not folder.exists():
         return usual
-    if place := holding(folder, wanted):
+    if place := places(folder).get(wanted):
         return place
     taken = (usual / "params.json").exists()  # by a run that had this name when its profile had other values
     return folder / f"{usual.name}~{hashlib.sha256(wanted.encode()).hexdigest()[:8]}" if taken else usual
 
 
-def holding(folder: Path, wanted: str) -> Path | None:
-    """Return which of the runs in an experiment's folder has this identity; None where none has."""
-    return _places(folder).get(wanted)
-
-
 @once
-def _places(folder: Path) -> dict[str | None, Path]:
+def places(folder: Path) -> dict[str | None, Path]:
     """Return where the runs in an experiment's folder are, by their identities; of equal ones the first."""
     paths = [file.parent for file in sorted(folder.glob("*/params.json"), reverse=True)]
     return {held_identity(path): path for path in paths}
@@ -318,7 +304,8 @@ def misnamed(run: Run) -> str:
 def run_of(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) -> Run:
     """Return the run with these parameters, finished or not, begun or not; no folder is made."""
     params = resolve(experiment, profile, overrides)
-    return Run(locate(experiment, profile, params), experiment.name, profile, params)
+    place = _place(experiment, params, describe(experiment, profile, params))
+    return Run(place, experiment.name, profile, params)
 
 
 def needed_run(reference: Reference, profile: str) -> Run:
@@ -337,7 +324,7 @@ def published_run(reference: Reference, profile: str) -> Run | None:
     """Return the published run that `reference` names; None where it is not published."""
     run = needed_run(reference, profile)
     wanted = as_text(identity(describe(find(run.experiment), profile, run.params)))
-    place = holding(published_folder() / run.experiment, wanted)
+    place = places(published_folder() / run.experiment).get(wanted)
     return replace(run, path=place) if place else None
 
 

@@ -92,7 +92,7 @@ def test_run_with_many_long_parameters_has_a_folder():
     params = experiment.parameters.build(
         {**names, "weight_decay": 1.23456789e-7, "grad_clip": 9.87654321, "epochs": 123456}
     )
-    assert len(runs.locate(experiment, "smoke", params).name) <= 240
+    assert len(runs.run_of(experiment, "smoke", params.values()).path.name) <= 240
 
 
 def test_whole_numbers_fit_into_the_machine():

@@ -77,12 +77,12 @@ def test_every_row_has_an_id_of_its_own():
 def test_the_mark_of_a_quoted_number_is_the_tables(monkeypatch):
     quoted = "{spos_bits.resnet18-2W2A.top1_percent} % at {spos_bits.resnet18-2W2A.bitops_G}, "
     quoted += "{darts_table1_cifar10.darts-2nd.test_error_percent} %"
-    assert published.quoted(quoted) == "65.6 % at 6.32, 2.76 % (65.6: recalled, not checked against the paper)"
+    assert published.with_numbers(quoted) == "65.6 % at 6.32, 2.76 % (65.6: recalled, not checked against the paper)"
     assert published.remark("spos_bits") == "Rows marked as recalled: recalled, not checked against the paper."
     assert "recalled" not in published.remark("darts_table2_ptb") + published.remark("spos_released")
     lines = published._lines("spos_bits")
     monkeypatch.setattr(published, "_lines", lambda name: [{**line, "source": "Table 6"} for line in lines])
-    assert published.quoted("{spos_bits.resnet18-2W2A.top1_percent} %") == "65.6 %"
+    assert published.with_numbers("{spos_bits.resnet18-2W2A.top1_percent} %") == "65.6 %"
     assert published.remark("spos_bits") == ""
     assert not published.table("spos_bits")["recalled"].any()
 
