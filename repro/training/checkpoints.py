@@ -103,13 +103,15 @@ def fill(network: nn.Module, path: str, released: Callable[[Any, Mapping[str, Te
 
 
 @contextmanager
-def fitting(path: str | Path) -> Iterator[None]:
-    """Say in one line that the state of a run at `path` is that of another network."""
+def fitting(
+    path: str | Path, what: str = "is of another network", advice: str = "give the parameters of its run"
+) -> Iterator[None]:
+    """Say in one line that the state of a run at `path` does not fit."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ReproError(f"{path} is of another network ({reason}): give the parameters of its run") from error
+        reason = str(error).strip().rpartition("\n")[2].strip()
+        raise ReproError(f"{path} {what} ({reason}): {advice}") from error
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
