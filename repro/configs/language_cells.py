@@ -13,7 +13,7 @@ from repro.spaces.genotypes import RecurrentGenotype
 
 
 @dataclass(frozen=True)
-class CellTraining(TextTraining):
+class RecurrentTraining(TextTraining):
     """A recurrent cell trained from scratch (A.2.2)."""
 
     batch: int = parameter(64, "streams read side by side", low=1)
@@ -24,7 +24,7 @@ class CellTraining(TextTraining):
 
 
 @dataclass(frozen=True)
-class PtbEval(CellTraining):
+class PtbEval(RecurrentTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
 
     CELL: ClassVar = RecurrentGenotype
@@ -52,14 +52,14 @@ class WikiText2Eval(PtbEval):
 
 
 @dataclass(frozen=True)
-class ShortTraining(CellTraining):
+class ShortRecurrentTraining(RecurrentTraining):
     """DARTS Sect. 3.2: cells compared by validation perplexity after a short training."""
 
     epochs: int = parameter(300, "passes over the training text", low=1)
 
 
 @dataclass(frozen=True)
-class PtbSelect(ShortTraining):
+class PtbSelect(ShortRecurrentTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
     search: Reference = parameter("run:ptb-search", "the search whose cells are compared")
@@ -67,7 +67,7 @@ class PtbSelect(ShortTraining):
 
 
 @dataclass(frozen=True)
-class PtbRandom(ShortTraining):
+class PtbRandom(ShortRecurrentTraining):
     """DARTS Sect. 3.2: the best of randomly drawn cells."""
 
     samples: int = parameter(8, "cells drawn", low=1)
@@ -75,7 +75,7 @@ class PtbRandom(ShortTraining):
 
 
 @dataclass(frozen=True)
-class PtbProgress(ShortTraining):
+class PtbProgress(ShortRecurrentTraining):
     """DARTS Figure 3, right: the cells of a search at snapshots, each trained briefly."""
 
     search: Reference = parameter("run:ptb-search", "the search whose cells are trained")

@@ -52,16 +52,6 @@ class SposSearch(SinglePathNetworks):
 
 
 @dataclass(frozen=True)
-class SposBlocks(SposSearch):
-    """SPOS Sect. 4, building block search."""
-
-
-@dataclass(frozen=True)
-class SposChannels(SposSearch):
-    """SPOS Sect. 4, channel search, together with blocks in one gene."""
-
-
-@dataclass(frozen=True)
 class SposBits(SposSearch):
     """SPOS Sect. 4, mixed-precision quantisation search."""
 
@@ -100,7 +90,7 @@ BLOCKS = Experiment(
     cost="less than 1 GPU day",
     hours=(Hours(DAY, "recalled", "SPOS: less than 1 GPU day, counted as 1"),),
     smoke_seconds=13,
-    parameters=SposBlocks,
+    parameters=SposSearch,
     sizes={
         "smoke": {**TINY, "mult_adds": 0.15},
         "desk": {**DESK, **CANDIDATES, "mult_adds": 26.25},
@@ -120,7 +110,7 @@ CHANNELS = Experiment(
     cost="not stated",
     hours=(Hours(DAY, "assumed", AS_BLOCKS),),
     smoke_seconds=12,
-    parameters=SposChannels,
+    parameters=SposSearch,
     sizes={**BLOCKS.sizes},
     notebook="32_spos_channels.ipynb",
     recipe="spos_search:search_paths",

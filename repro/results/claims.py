@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from repro.configs import profiles
 from repro.configs.registry import find
 from repro.errors import UsageError, unknown
 from repro.results import effects, intervals, verdicts
@@ -18,14 +17,9 @@ from repro.runs.run import Run
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
 
 
-def sizes() -> list[Size]:
-    """Return the sizes that there is a profile for, the largest first."""
-    return [size for size in SIZES if size.name in profiles.PROFILES]
-
-
 def find_size(profile: str) -> Size:
     """Return the size of that profile; UsageError where its runs decide nothing."""
-    if profile not in (names := {size.name: size for size in sizes()}):
+    if profile not in (names := {size.name: size for size in SIZES}):
         raise UsageError(f"runs of the profile {profile} decide no claim: take --profile {', '.join(names)}")
     return names[profile]
 
@@ -49,7 +43,7 @@ def _with_published(verdict: Verdict, runs: Runs) -> Verdict:
 
 def headlines() -> list[Answer]:
     """Return for each claim the answer that speaks for it, of the largest finished size."""
-    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in sizes()), strict=True)]
+    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in SIZES), strict=True)]
 
 
 def gate(runs: Runs) -> float | None:
@@ -67,7 +61,7 @@ def arms(runs: Runs, line: Line) -> list[Units]:
 
 def asking(run: Run) -> list[str]:
     """Return the ids of the lines that a run is compared in; none where its size decides nothing."""
-    if run.profile not in {size.name for size in sizes()}:
+    if run.profile not in {size.name for size in SIZES}:
         return []
     held = unseeded(identity(describe(find(run.experiment), run.profile, run.params)))
     lines = [line for claim in CLAIMS for line in claim.at(run.profile)]
