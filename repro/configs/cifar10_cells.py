@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from repro.configs.cifar10_search import DIGITS
 from repro.configs.common import GENOTYPE, WEIGHTS, Divided, SmallImageTraining, refuse_snapshot
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, SIZE, Experiment, Hours, Row, best_of
+from repro.configs.record import CELL, DAY, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
 from repro.configs.widths import reference_cells
 from repro.spaces.genotypes import ConvGenotype
@@ -115,6 +115,7 @@ SELECT = Experiment(
     },
     notebook="02_cifar10_select.ipynb",
     recipe="cifar10_cells:select",
+    gives=CELL,
 )
 
 RANDOM = Experiment(
@@ -134,6 +135,7 @@ RANDOM = Experiment(
     notebook="04_cifar10_random.ipynb",
     recipe="cifar10_cells:draw_randomly",
     searches=True,
+    gives=CELL,
 )
 
 PROGRESS = Experiment(
@@ -185,4 +187,5 @@ EVAL = Experiment(
     },
     notebook="03_cifar10_eval.ipynb",
     recipe="cifar10_cells:evaluate_cell",
+    gives=CELL,
 )

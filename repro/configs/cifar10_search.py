@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from repro.configs.common import Divided, Precision, SmallImages, SmallImageTraining
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
+from repro.configs.record import CELL, DAY, NOT_STATED, STEPS, Experiment, Hours
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ SEARCH = Experiment(
     notebook="01_cifar10_search.ipynb",
     recipe="cifar10_search:search",
     searches=True,
+    gives=CELL,
 )
 
 JOINT = Experiment(
@@ -121,6 +122,7 @@ JOINT = Experiment(
     notebook="05_cifar10_joint.ipynb",
     recipe="cifar10_search:search_jointly",
     searches=True,
+    gives=CELL,
 )
 
 COST = Experiment(

@@ -6,7 +6,7 @@ from typing import ClassVar
 from repro.configs.common import GENOTYPE, WEIGHTS, refuse_snapshot
 from repro.configs.language_search import TINY, Corpus, TextTraining
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, SIZE, Experiment, Hours, Row, best_of
+from repro.configs.record import DAY, NOT_STATED, RECURRENT_CELL, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
 from repro.configs.widths import reference_cells
 from repro.spaces.genotypes import RecurrentGenotype
@@ -106,6 +106,7 @@ SELECT = Experiment(
     },
     notebook="11_ptb_select.ipynb",
     recipe="language:select",
+    gives=RECURRENT_CELL,
 )
 
 EVAL = Experiment(
@@ -133,6 +134,7 @@ EVAL = Experiment(
     },
     notebook="12_ptb_eval.ipynb",
     recipe="language:evaluate_cell",
+    gives=RECURRENT_CELL,
 )
 
 RANDOM = Experiment(
@@ -152,6 +154,7 @@ RANDOM = Experiment(
     notebook="13_ptb_random.ipynb",
     recipe="language:draw_randomly",
     searches=True,
+    gives=RECURRENT_CELL,
 )
 
 PROGRESS = Experiment(
@@ -195,4 +198,5 @@ WIKITEXT2 = Experiment(
     },
     notebook="15_wikitext2_eval.ipynb",
     recipe="language:evaluate_cell",
+    gives=RECURRENT_CELL,
 )

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
+from repro.configs.record import DAY, NOT_STATED, PATH, Experiment, Hours
 from repro.configs.references import Reference
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
 
@@ -99,6 +99,7 @@ BLOCKS = Experiment(
     notebook="31_spos_blocks.ipynb",
     recipe="spos_search:search_paths",
     fills={"supernet": {"space": "blocks"}},
+    gives=PATH,
 )
 
 CHANNELS = Experiment(
@@ -115,6 +116,7 @@ CHANNELS = Experiment(
     notebook="32_spos_channels.ipynb",
     recipe="spos_search:search_paths",
     fills={"supernet": {"space": "channels"}},
+    gives=PATH,
 )
 
 BITS = Experiment(
@@ -136,6 +138,7 @@ BITS = Experiment(
     notebook="33_spos_bits.ipynb",
     recipe="spos_search:search_paths",
     fills={"supernet": {"space": "bits"}},
+    gives=PATH,
 )
 
 CORRELATION = Experiment(

@@ -22,7 +22,7 @@ from repro.data import archives
 from repro.data.draws import divide
 from repro.errors import ReproError, UsageError, unknown, unreadable
 from repro.files import aside, make_folder
-from repro.presence import require_cifar10, what_to_put
+from repro.presence import TRAINING_IMAGES, require_cifar10, require_images, what_to_put
 from repro.progress import note
 from repro.settings import data_folder
 
@@ -44,12 +44,12 @@ class ExpectedImages(NamedTuple):
 
 
 SOURCES = {
-    "digits": ExpectedImages(1497, 300, (8, 8, 1), 10, None, None),
+    "digits": ExpectedImages(TRAINING_IMAGES["digits"], 300, (8, 8, 1), 10, None, None),
     # the constants of the DARTS release, to the last digit
     # and the sums that MXNet publishes of the files of the binary version: 10,000 times a label, then the three planes
     "cifar10": ExpectedImages(
-        50000,
-        10000,
+        TRAINING_IMAGES["cifar10"],
+        10_000,
         (32, 32, 3),
         10,
         (0.49139968, 0.48215827, 0.44653124),
@@ -93,9 +93,7 @@ class Images:
         if not count and not last:
             return self
         total = len(self.x_train)
-        if count + last > total or last >= total:
-            more = f" and {last} held out" if last else ""
-            raise UsageError(f"images={count}{more}, but {self.name} has {total} for training: take fewer, or 0")
+        require_images(self.name, total, count, last)
         train, held_out = divide(self.y_train, total - last) if last else (slice(None), slice(0))
         some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
         x, y = (torch.cat([part[train][some], part[held_out]]) for part in (self.x_train, self.y_train))

@@ -44,7 +44,7 @@ def in_colour(file: Image.Image) -> Image.Image:
     """Return a picture, of which the header alone has been read, with 8 bits in RGB.
 
     ValueError where it claims more pixels than Pillow deems harmless, or where its numbers have no range that says what
-    is white: Pillow clips numbers of more bits instead of scaling them.
+    is white: Pillow clips numbers of more bits instead of scaling them, and cameras leave 12 bits where they were.
     """
     if file.width * file.height > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
@@ -52,7 +52,10 @@ def in_colour(file: Image.Image) -> Image.Image:
     if file.mode in ("I", "F") and not sixteen:
         raise ValueError(f"its mode is {file.mode}, which has no white: save it with 8 or 16 bits")
     if sixteen:
-        file = Image.fromarray((np.asarray(file).astype(np.int64) // 257).astype(np.uint8))
+        values = np.asarray(file).astype(np.int64)
+        if 0 < (most := values.max()) < 2**12:
+            raise ValueError(f"no value of its 16 bits is above {most}, so that it would be black: scale it to 65,535")
+        file = Image.fromarray((values // 257).astype(np.uint8))
     return file.convert("RGB")
 
 

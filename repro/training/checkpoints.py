@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from repro.errors import ReproError, unreadable
 from repro.files import plain, write_bytes
+from repro.presence import CHECKPOINTS
 from repro.progress import note
 
-NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+NEWEST, PREVIOUS = CHECKPOINTS
 KIND = "file of tensors"
 ALONE = "save the tensors alone: torch.save(network.state_dict(), PATH)"
 
@@ -89,16 +90,17 @@ def of_run(path: str | Path) -> dict[str, Any] | None:
 
 
 def fill(network: nn.Module, path: str, released: Callable[[Any, Mapping[str, Tensor]], None]) -> dict[str, Any] | None:
-    """Give `network` the weights of a run, or by `released` those of an authors' checkpoint; return `of_run(path)`.
+    """Give `network` the weights of a run or of a state dict, by `released` where its names are the authors' own.
 
-    ReproError where they are another network's.
+    Return `of_run(path)`. ReproError where the weights are another network's.
     """
     state = of_run(path)
-    if state is None:
-        released(network, read_state_dict(path))
+    weights = read_state_dict(path) if state is None else state["network"]
+    if state is None and weights.keys() != network.state_dict().keys():
+        released(network, weights)
     else:
         with fitting(path):
-            network.load_state_dict(state["network"])
+            network.load_state_dict(weights)
     return state
 
 
