@@ -10,8 +10,9 @@ from repro.configs.hours import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
 from repro.files import read_end, read_json
 from repro.runs import failure, provenance
+from repro.runs.directory import PUBLISHED, Run, is_published
 from repro.runs.locks import is_held
-from repro.runs.run import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
+from repro.runs.run import folders, given_name, held_identity, misnamed, read_run
 from repro.runs.snapshot import once
 from repro.settings import published_folder, runs_folder
 

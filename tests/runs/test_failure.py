@@ -18,7 +18,7 @@ from repro.configs.registry import find
 from repro.errors import ReproError
 from repro.experiments import toy
 from repro.report import report
-from repro.runs import failure, states
+from repro.runs import directory, failure, states
 from repro.runs import run as runs
 
 SEARCH = find("cifar10-search")
@@ -100,7 +100,7 @@ def test_ctrl_c_is_no_failure(folder):
 
 def test_a_run_that_another_process_works_on_has_not_failed(folder, monkeypatch):
     run, lock = opened(), runs.lock
-    monkeypatch.setattr(runs, "lock", lambda path, wait: lock(path, wait=0))
+    monkeypatch.setattr(directory, "lock", lambda path, wait: lock(path, wait=0))
     with lock(run.path / ".lock", wait=0):
         assert recipe.main(["cifar10-search"]) == 1
     assert not (run.path / "failure.txt").exists()
