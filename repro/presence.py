@@ -13,6 +13,7 @@ CORPORA = {  # the files of each corpus, of its PARTS
 TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_497}  # of data sets that are always the same
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")  # of a run, the newest first
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"  # every network's accuracy
+TABLE_201 = "nas-bench-201/nats_bench.csv"
 
 
 def require_cifar10(folder: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from repro.configs import hours
 from repro.configs.registry import find
 from repro.report import sections_claims, style, tables, typeset
 from repro.report.typeset import verbatim
@@ -63,7 +62,7 @@ def in_words(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "": ["result", "cost"],
-            "in the paper": [published.with_numbers(experiment.claim), hours.told(experiment)],
+            "in the paper": [published.with_numbers(experiment.claim), experiment.cost],
             f"this run ({protocol.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
         }
     )

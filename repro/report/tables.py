@@ -4,8 +4,11 @@ A number of ours that was not made by the paper's protocol on the paper's data c
 one of the paper's that was not checked against it.
 """
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from repro.configs.registry import EXPERIMENTS
@@ -85,9 +88,8 @@ def _given(value: Any) -> bool:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Return the row's name, spaced, with a mark where its numbers were written down from memory."""
-    name = row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
-    return f"{name} (recalled)" if row.get("recalled") is True else name
+    """Return the row's name, spaced."""
+    return row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
 
 
 def paper(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
@@ -140,3 +142,11 @@ def _source(row: dict[str, Any]) -> Any:
     pages = row["pages"] if kind(row) == "ours" else []
     links = [Link(f"run {place}", page) for place, page in enumerate(pages, start=1) if page]
     return links + ([f"{row['state']}:", Code(row["command"])] if _given(row.get("command")) else []) or None
+
+
+def by_layer(latency: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what a latency.json holds as cells: milliseconds of each choice of each layer, blank where it has none."""
+    choices = [" ".join(names) for names in product(*latency["choices"])]
+    cells = pd.DataFrame(np.reshape(latency["cost"]["table"], (-1, len(choices))), columns=choices)
+    cells.iloc[latency["lacking"], -1] = None
+    return cells.rename_axis("layer").reset_index()

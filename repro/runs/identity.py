@@ -38,7 +38,7 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
     usual = experiment.references(experiment.parameters())
     for name, reference in experiment.references(params).items():
         given, wanted = (find(each.experiment).gives for each in (reference, usual.get(name, reference)))
-        if given != wanted:
+        if wanted and given != wanted:
             raise UsageError(f"{name}={reference} gives {given or 'nothing of the kind'}, and {wanted} is needed")
     for reference in experiment.needs(params):
         needed, changes = typed(reference)
