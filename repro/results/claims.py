@@ -11,7 +11,7 @@ from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_since import SINCE
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
-from repro.results.verdicts import Answer, Verdict
+from repro.results.verdicts import Answer
 from repro.runs.identity import describe, identity, unseeded
 from repro.runs.run import Run
 
@@ -31,15 +31,10 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS", "since"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        judged = [_with_published(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
-        found |= {each.line.id: each for each in verdicts.adjusted(judged)}
+        for each in verdicts.adjusted([verdicts.judge(line, size, arms(runs, line), p) for line in lines]):
+            counts = (published(runs, *pair) for pair in zip(each.line.arms, each.n, strict=True))
+            found[each.line.id] = replace(each, published=tuple(counts))
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
-
-
-def _with_published(verdict: Verdict, runs: Runs) -> Verdict:
-    """Return a verdict with how many of its units are published runs."""
-    counts = zip(verdict.line.arms, verdict.n, strict=True)
-    return replace(verdict, published=tuple(published(runs, arm, n) for arm, n in counts))
 
 
 def headlines() -> list[Answer]:

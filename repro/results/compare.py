@@ -128,8 +128,8 @@ def as_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
     """Return the table and the id of the row that each run answers, by its folder, where it answers one."""
-    profiles, experiments = {run.profile for run in runs}, {run.experiment for run in runs}
-    tables = [name for name, rows in ROWS.items() if experiments & {row.experiment for row in rows.values()}]
+    profiles = {run.profile for run in runs}
+    tables = dict.fromkeys(table for run in runs for table in find(run.experiment).rows)
     known = {text: (table, key) for table in tables for text, key in answers(table, profiles).items()}
     found = {run.path: protocol.text_at(run.path) for run in runs}
     return {path: known[text] for path, text in found.items() if text in known}
@@ -168,8 +168,7 @@ def _missing(row: Counterpart, begun: list[Run], profile: str) -> dict[str, Any]
 
 def table_of(run: Run) -> str | None:
     """Return the table where a run stands that answers no row: the first one of its experiment."""
-    tables = [name for name, rows in ROWS.items() if run.experiment in {row.experiment for row in rows.values()}]
-    return next(iter(tables), None)
+    return next(iter(find(run.experiment).rows), None)
 
 
 def search_days(run: Run) -> float | None:

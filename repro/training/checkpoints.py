@@ -132,6 +132,26 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
+def refuse_other(
+    theirs: Mapping[str, Tensor],
+    ours: Mapping[str, Tensor],
+    of: str,
+    own: str,
+    shape: Callable[[Tensor], tuple[int, ...]] = lambda tensor: tuple(tensor.shape),
+) -> None:
+    """ReproError unless a released state dict has the tensors of a network, by names and shapes.
+
+    of: what it may be of instead; own: what of it is to be used.
+    """
+    for problem, names in (("lacks", ours.keys() - theirs.keys()), ("has in excess", theirs.keys() - ours.keys())):
+        if names:
+            raise ReproError(f"the checkpoint {problem} {min(names)} and {len(names) - 1} more: it is of {of}")
+    for name, tensor in ours.items():
+        held, expected = shape(theirs[name]), shape(tensor)
+        if held != expected:
+            raise ReproError(f"the checkpoint's {name} has shape {held}, the network's {expected}: use its own {own}")
+
+
 def refuse_bomb(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     """Raise BadZipFile where the members of a file of tensors claim more bytes than it has: PyTorch compresses none."""
     if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
