@@ -30,12 +30,18 @@ PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds in which not
 GRACE = 10.0  # seconds that the processes have to end
 
 
-def wanted(run: Run) -> bool:
-    """Whether the run asks for several processes, and this is not one of them."""
-    return run.params.values().get("processes", 1) > 1 and not grouped()
-
-
 def compute(run: Run) -> dict[str, Any]:
+    """Return the result of `run`: read if it is done, else computed from its last checkpoint on.
+
+    Several processes are started where the run asks for them; in each of those, this computes its part.
+    """
+    if (result := run.result) is not None:
+        return result
+    several = run.params.values().get("processes", 1) > 1 and not grouped()
+    return _together(run) if several else alone(run)
+
+
+def _together(run: Run) -> dict[str, Any]:
     """Compute the run in its `processes`; return its result. ReproError in one line if one of them fails."""
     private = TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True)  # of mode 0700
     with lock(run.path / ".processes.lock", wait=0), private as name:

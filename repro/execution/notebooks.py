@@ -12,7 +12,8 @@ from typing import Any
 
 from repro.configs.registry import find
 from repro.errors import ReproError, unknown
-from repro.execution import launcher, listing
+from repro.execution import listing
+from repro.execution.launcher import compute as compute  # for the notebooks
 from repro.runs.run import Run, open_run, read_run
 
 
@@ -49,13 +50,3 @@ def parameters_of(source: str) -> dict[str, Any]:
         return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
     except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError):
         return {}
-
-
-def compute(run: Run) -> dict[str, Any]:
-    """Return the result of `run`: read if it is done, else computed from its last checkpoint on.
-
-    Several processes are started where the run asks for them; in each of those, this computes its part.
-    """
-    if (result := run.result) is not None:
-        return result
-    return launcher.compute(run) if launcher.wanted(run) else launcher.alone(run)
