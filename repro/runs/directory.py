@@ -150,8 +150,9 @@ class Follower(Run):
     rows: list[dict[str, Any]] = field(default_factory=list)
     writes: ClassVar[bool] = False
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write nothing."""
+    def _leave(self, *_: Any, **__: Any) -> None: ...
+
+    finish = fail = save = record = _leave
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Add one row to the metrics, in memory."""
@@ -165,18 +166,9 @@ class Follower(Run):
         """Go on from `rows`."""
         self.rows = list(rows)
 
-    def fail(self, error: Exception) -> None:
-        """Write nothing."""
-
-    def save(self, name: str, value: Any) -> None:
-        """Write nothing."""
-
     def child(self, name: str) -> "Follower":
         """Return a part of this run."""
         return Follower(self.path / name, self.experiment, self.profile, self.params)
-
-    def record(self, **facts: Any) -> None:
-        """Write nothing."""
 
     def session(self) -> AbstractContextManager[None]:
         """Hold nothing."""
