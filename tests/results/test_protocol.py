@@ -324,7 +324,7 @@ def test_what_is_as_published_is_drawn_last_over_what_is_not(tmp_path):
     for profile, changes in (("paper", {}), ("paper", {"epochs": 2}), ("smoke", {})):
         finished("cifar10-progress", profile, **changes)
     order = []
-    sections.each("cifar10-progress", "smoke", lambda group, _: order.append(group.label()), tmp_path)
+    sections.each("cifar10-progress", "smoke", lambda group, _: order.append(protocol.label(group.first)), tmp_path)
     assert order == ["smoke", "paper, epochs=2", "paper"]
 
 
