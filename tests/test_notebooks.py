@@ -18,6 +18,14 @@ from repro.execution import engine, notebooks
 from repro.runs.identity import resolve
 from repro.settings import NOTEBOOKS
 
+# What holds of a space whatever the run, in numbers that a run of some size has too
+OF_THE_SPACE = {
+    "A cell of this space has 4 nodes, 6 edges and 5 operations.",
+    "The cell is derived as the benchmark does: on every edge the operation with the largest $\\alpha$, of all five.",
+    "21 layers, each an inverted residual of MobileNetV2 with expansion 3 or 6 and a depthwise 3x3, 5x5 or 7x7; one "
+    "that does not change the shape may be skipped.",
+    "In ProxylessNAS's space six layers change the shape and cannot be skipped, so that they have 6 here.",
+}
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
@@ -48,6 +56,15 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
     assert links[-1] == names[names.index(experiment.notebook) + 1]
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_a_notebook_leads_to_its_code(experiment):
+    if "30" <= experiment.notebook[:2] <= "36":
+        pytest.xfail("is being rewritten")
+    links = re.findall(r"\]\(\.\./(repro/[^)#]+\.py)\)", opening(experiment))
+    assert links
+    assert all((NOTEBOOKS.parent / link).is_file() for link in links)
+
+
 @pytest.mark.parametrize("profile", ["smoke", "desk"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 def test_prose_states_no_number_of_another_size(experiment, profile):
@@ -57,8 +74,8 @@ def test_prose_states_no_number_of_another_size(experiment, profile):
     """
     text = spoken.prose(NOTEBOOKS / experiment.notebook)
     small, paper = resolve(experiment, profile, {}), experiment.parameters()
-    assert not spoken.strangers(text, small, paper)
-    assert not spoken.strangers(text, paper, small)
+    told = [*spoken.strangers(text, small, paper), *spoken.strangers(text, paper, small)]
+    assert not [sentence for sentence in told if sentence not in OF_THE_SPACE]
 
 
 def test_the_report_states_no_number_of_images_of_its_own():

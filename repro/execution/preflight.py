@@ -9,6 +9,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from repro.configs.common import SmallImageTraining
+from repro.configs.nb201 import CellNetworks
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
@@ -17,6 +18,7 @@ from repro.configs.spos_search import SposSearch
 from repro.errors import UsageError
 from repro.presence import (
     MACRO,
+    TABLE_201,
     TRAINING_IMAGES,
     require_cifar10,
     require_classes,
@@ -115,5 +117,7 @@ def check_data(params: Parameters) -> None:
         for part in ("train", "val"):
             require_classes(folder / values["folder"] / part)
     require_corpus(values.get("corpus", ""), folder)
+    if isinstance(params, CellNetworks) and params.dataset == "cifar10":
+        require_table("NAS-Bench-201", folder / TABLE_201)
     if values.get("benchmark") == "nas-bench-macro":
         require_table("NAS-Bench-Macro", folder / MACRO)

@@ -28,12 +28,14 @@ from repro.report import pages, report
 from repro.results.rows import ROWS
 from repro.runs.run import open_run
 from repro.runs.states import duration
+from repro.settings import ROOT
 from repro.spaces.genotypes import PUBLISHED, to_json
 
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
 ALWAYS = {
     "others/",
-    "spos/evolution-of-others",
+    "spos_networks",
+    "spos_mixed_precision",
     "table1_cost",
     "spos_flops",
     "spos_bitops",
@@ -205,7 +207,7 @@ def left(name):
 
 def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
     assert list(empty.sections)[1:3] == ["The claims", "Summary"]
-    assert "Of 26 claims: 26 not run." in empty.sections["The claims"]
+    assert "Of 27 claims: 27 not run." in empty.sections["The claims"]
     assert "for 17 there is none yet" in empty.sections["Summary"]
     assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
     assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
@@ -409,3 +411,13 @@ def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
             here = [text for name, text in cells.items() if ", here" in name and re.search(r"\d", text)]
             profile = cells.get("profile", cells.get("runs", ""))
             assert "paper" in profile or all(re.search(r"\((smoke|short|CPU|GPU)", text) for text in here), row
+
+
+def test_links_of_an_executed_notebook_lead_to_the_repository_s_files_from_where_it_lies(tmp_path):
+    text = "[a](../repro/darts/bilevel.py) [b](90_report.ipynb) [c](gone.py) [d](https://arxiv.org) [e](#f)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    (inside,) = pages.moved(notebook, ROOT / "figures" / "notebooks").cells
+    here = "[a](../../repro/darts/bilevel.py) [b](../../notebooks/90_report.ipynb)"
+    assert inside.source == f"{here} c [d](https://arxiv.org) [e](#f)"
+    (outside,) = pages.moved(notebook, tmp_path).cells
+    assert outside.source == "a b c [d](https://arxiv.org) [e](#f)"
