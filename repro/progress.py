@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,6 +14,13 @@ from repro.settings import leads
 tqdm.set_lock(RLock())  # of this process: its own one would be shared by all, and is left behind where one is killed
 _bar: tqdm | None = None
 _said: set[str] = set()
+
+
+def show(bundle: dict[str, str], **metadata: Any) -> None:
+    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
+    ipython = sys.modules.get("IPython")
+    if ipython and ipython.get_ipython():
+        ipython.display.display(bundle, raw=True, metadata=metadata)
 
 
 def note(text: str) -> None:

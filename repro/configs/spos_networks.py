@@ -58,7 +58,7 @@ class SinglePathTraining(PathImages, Trained):
         "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
     blocks: Source = parameter(
-        "all", "of the spaces blocks and channels: all, one, or, fixed for channels, SPOS or run:spos-blocks"
+        "all", "choice blocks, in blocks and channels: all, one, or those of SPOS or run:spos-blocks, to fix"
     )
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)

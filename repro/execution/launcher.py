@@ -24,18 +24,20 @@ from repro.files import own, read_json, read_text, write_json
 from repro.runs import failure, provenance
 from repro.runs.locks import lock
 from repro.runs.run import Run, open_run
-from repro.settings import cores, grouped
+from repro.settings import cores, grouped, leads
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds in which nothing is written
 GRACE = 10.0  # seconds that the processes have to end
 
 
 def compute(run: Run) -> dict[str, Any]:
-    """Return the result of `run`: read if it is done, else computed from its last checkpoint on.
+    """Return the result of `run`: read if it is done, which is said, else computed from its last checkpoint on.
 
     Several processes are started where the run asks for them; in each of those, this computes its part.
     """
     if (result := run.result) is not None:
+        if leads():
+            print(f"read from {run.path}, nothing was computed")
         return result
     several = run.params.values().get("processes", 1) > 1 and not grouped()
     return _together(run) if several else alone(run)

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
-from repro.progress import note
+from repro.progress import note, show
 from repro.results import protocol
 from repro.runs.run import Run
 
@@ -77,13 +77,6 @@ def defaults() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
-
-
-def show(bundle: dict[str, str], **metadata: Any) -> None:
-    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
-    ipython = sys.modules.get("IPython")
-    if ipython and ipython.get_ipython():
-        ipython.display.display(bundle, raw=True, metadata=metadata)
 
 
 def save(figure: Figure, stem: Path, run: Run | None) -> None:

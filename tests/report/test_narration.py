@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from prose import commands
 from scipy.stats import binomtest
+from spoken import UNTAUGHT
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.darts import plain
@@ -16,7 +17,7 @@ from repro.execution.notebooks import parameters_of
 from repro.report import figures_darts, narration
 from repro.settings import NOTEBOOKS
 
-TAUGHT = [each for each in EXPERIMENTS.values() if each.notebook < "30"]  # those of DARTS
+TAUGHT = [each for each in EXPERIMENTS.values() if each.name not in UNTAUGHT]
 each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
 
 
