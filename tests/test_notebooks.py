@@ -9,13 +9,13 @@ import sys
 import nbformat
 import pytest
 import spoken
+from finished import existing_runs
 from nbclient import NotebookClient
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
 from repro.execution import engine, listing, notebooks
 from repro.runs.identity import resolve
-from repro.runs.run import existing_runs
 from repro.settings import NOTEBOOKS
 
 # What holds of a space whatever the run, in numbers that a run of some size has too
@@ -58,8 +58,6 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 def test_a_notebook_leads_to_its_code(experiment):
-    if "30" <= experiment.notebook[:2] <= "36":
-        pytest.xfail("is being rewritten")
     links = re.findall(r"\]\(\.\./(repro/[^)#]+\.py)\)", opening(experiment))
     assert links
     assert all((NOTEBOOKS.parent / link).is_file() for link in links)
