@@ -108,13 +108,8 @@ def test_every_published_row_that_names_a_run_is_made_by_the_plan(table):
     numbers = published.table(table).set_index("id")
     for key, row in ROWS[table].items():
         line = numbers.loc[key]
-        seeds = (
-            10
-            if line.get("std") == line.get("std") is not None
-            else 5
-            if line["architecture"].startswith(RANDOM)
-            else 1
-        )
+        seeds = 5 if line["architecture"].startswith(RANDOM) else 1
+        seeds = 10 if line.get("std") == line.get("std") is not None else seeds
         assert len(row.seeds("paper")) == seeds
         wanted = runs.resolve(find(row.experiment), "paper", row.changes_in("paper")).identity()
         for seed in range(seeds):
