@@ -13,6 +13,7 @@ from typing import Any
 from repro.configs.registry import find
 from repro.errors import ReproError, unknown
 from repro.execution import launcher, listing
+from repro.progress import one_line
 from repro.runs.run import Run, open_run, read_run
 
 
@@ -58,4 +59,5 @@ def compute(run: Run) -> dict[str, Any]:
     """
     if (result := run.result) is not None:
         return result
-    return launcher.compute(run) if launcher.wanted(run) else launcher.alone(run)
+    with one_line():
+        return launcher.compute(run) if launcher.wanted(run) else launcher.alone(run)

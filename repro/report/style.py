@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
-from repro.progress import note
+from repro.progress import in_notebook, note
 from repro.results import standing
 from repro.runs.run import Run
 
@@ -81,9 +81,8 @@ def defaults() -> Iterator[None]:
 
 def show(bundle: dict[str, str], **metadata: Any) -> None:
     """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
-    ipython = sys.modules.get("IPython")
-    if ipython and ipython.get_ipython():
-        ipython.display.display(bundle, raw=True, metadata=metadata)
+    if in_notebook():
+        sys.modules["IPython"].display.display(bundle, raw=True, metadata=metadata)
 
 
 def save(figure: Figure, stem: Path, run: Run | None) -> None:
