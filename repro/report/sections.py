@@ -218,10 +218,11 @@ def beside_others(folder: Path) -> None:
 def table(name: str, profile: str, folder: Path) -> None:
     """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
     numbers = compare.compare(name, profile)
-    cells = tables.comparison(name, numbers)
+    cells, work = tables.comparison(name, numbers), tables.work(name, numbers)
     typeset.show(cells, kinds=[tables.kind(row) for row in numbers.to_dict("records")])
-    typeset.write(numbers, cells, folder / name)
+    typeset.write(numbers, cells, folder / name, work=work)
     say(f"{published.remark(name)} As files: {files(name)}.".strip())
+    typeset.show(work, folded="How each number was made, and the commands that make those missing")
 
 
 def files(name: str) -> str:

@@ -69,6 +69,11 @@ def _lines(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
+def spaced(architecture: str) -> str:
+    """Return the name of a published row with spaces where people expect them."""
+    return re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", architecture.replace("_", " ")))
+
+
 def is_recalled(source: str, column: str) -> bool:
     """Whether a number was written down from memory: `source` says so of its whole row, or of its accuracy alone."""
     parts = source.split("; ")
