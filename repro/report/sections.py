@@ -15,7 +15,9 @@ from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
 from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, typeset
 from repro.report.typeset import verbatim
-from repro.results import compare, others, published
+from repro.results import claims, compare, others, published
+from repro.results.arms import Runs, units
+from repro.results.claims_darts import ERROR, FIRST, RANDOM, SECOND, TRAININGS
 from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
@@ -29,14 +31,17 @@ Draw = Callable[[Group, Path], None]  # a group, and the place of its files, wit
 FIGURE_3 = {"cifar10-progress": ("left", "valid_error"), "ptb-progress": ("right", "valid_perplexity")}
 
 
-def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
+def each(experiment: str, profile: str, draw: Draw, folder: Path, apart: bool = True) -> None:
     """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
 
     A run that cannot be drawn is named, with the reason, and the rest is drawn.
     Runs as published come last, and larger profiles after smaller ones: of a file that all write, theirs is kept.
+    apart: as in `compare.groups`.
     """
     sizes = [*profiles.PROFILES]
-    groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
+    groups = sorted(
+        compare.groups(experiment, apart), key=lambda each: (each.as_published, sizes.index(each.first.profile))
+    )
     for group in groups:
         say(caption(group))
         _show(group, draw, folder)
@@ -159,7 +164,7 @@ def progress(group: Group, stem: Path) -> None:
     side, measure = FIGURE_3[group.first.experiment]
     judged = pd.DataFrame(group.first.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
     figure = figures_darts.progress(
-        judged, group.first.result["references"], cost="search epochs", measure=heading(measure)
+        judged, group.first.result["references"], cost="epoch of the search", measure=heading(measure)
     )
     style.save(figure, stem.with_name(f"figure3_{side}"), group.first)
 
@@ -176,12 +181,60 @@ def candidates(group: Group, stem: Path) -> None:
     style.save(figures_spos.search_progress(found), stem, group.first)
 
 
+def skips(group: Group, stem: Path) -> None:
+    """Draw how many skip connections the derived cells have, epoch by epoch."""
+    cells = {place: [row["genotype"] for row in rows(run)] for place, run in enumerate(group.runs)}
+    counts = {
+        name: pd.DataFrame({run: [_skips(each[name]) for each in epochs] for run, epochs in cells.items()})
+        for name in ("normal", "reduce")
+    }
+    style.save(figures_darts.skips(counts), stem.with_name(f"{stem.name}-skips"), group.first)
+
+
+def _skips(edges: list[list[Any]]) -> int:
+    return sum(op == "skip_connect" for op, _ in edges)
+
+
+def random_cells(group: Group, stem: Path) -> None:
+    """Draw random cells, and the cells of searches that were trained alike on them."""
+    run, selection = group.first, group.first.experiment.replace("random", "select")
+    own, entry = run.params.values(), next(name for name in run.result if name.startswith("valid_"))
+    values = lambda alike: [value for run in alike.runs for value in run.load("result.json", values=list)["values"]]
+    searched = {
+        f"searched, {other.label()}": values(other)
+        for other in compare.groups(selection)
+        if other.first.profile == run.profile
+        and all(own.get(name, value) == value for name, value in other.first.params.values().items() if name != "seed")
+    }
+    style.save(figures_darts.random_cells(values(group), searched, heading(entry)), stem, run)
+
+
+def random_cells_of_claims(folder: Path) -> None:
+    """Draw, for each size of the claims, the test errors of random and searched cells: means of a cell's trainings."""
+    arms = {"random": RANDOM, "first order": FIRST, "second order": SECOND}
+    for size in claims.sizes():
+        runs = Runs(size.name)
+        found = {
+            name: [sum(each) / len(each) for each in units(runs, arm, ERROR, TRAININGS).values() if each]
+            for name, arm in arms.items()
+        }
+        if random := found.pop("random"):
+            searched = {name: values for name, values in found.items() if values}
+            figure = figures_darts.random_cells(random, searched, f"test error (%), {size.name}")
+            style.save(figure, folder / f"random_cells-{size.name}", None)  # its axis says the size
+
+
 def rankings(group: Group, stem: Path) -> None:
-    """Draw the agreement of two rankings."""
-    networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
-    style.save(
-        figures_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run
+    """Draw the agreement of two rankings, of the first supernet and, where there are several, tau of each."""
+    run, names = (
+        group.first,
+        ("kendall_tau", "kendall_tau_cost", "kendall_tau_equal_cost", "kendall_tau_not_recomputed"),
     )
+    if len(group.runs) > 1:
+        found = pd.DataFrame({heading(name): group.numbers(name) for name in names})
+        style.save(figures_spos.taus(found), stem.with_name(f"{stem.name}-tau"), run)
+    networks, tau, of_cost = pd.DataFrame(run.load("networks.json")), *map(run.result.get, names[:2])
+    style.save(figures_spos.rankings(networks, tau, of_cost), stem, run)
 
 
 def orders(group: Group, stem: Path) -> None:

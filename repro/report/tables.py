@@ -16,7 +16,7 @@ from repro.runs.states import duration
 
 
 def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a published table for publication, from the numbers of `compare.compare`: ours, the paper's, how far apart.
+    """Return a published table for publication, from the numbers of `compare.compare`: ours, theirs, how far apart.
 
     Ours is the mean of its runs with their standard deviation; the interval of the difference is that of this mean.
     """

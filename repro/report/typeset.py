@@ -107,7 +107,10 @@ def sides(frame: pd.DataFrame) -> list[str]:
 
 def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
     """Return the frame as an HTML table in a box that scrolls; `kinds`: the class of each row, if they have one."""
-    table, places = written(frame, "html", decimals), [f'class={side} style="text-align:{side}"' for side in sides(frame)]
+    table, places = (
+        written(frame, "html", decimals),
+        [f'class={side} style="text-align:{side}"' for side in sides(frame)],
+    )
     head = "".join(f"<th scope=col {place}>{name}</th>" for name, place in zip(table, places, strict=True))
     rows = []
     for (first, *others), kind in zip_longest(table.itertuples(index=False), kinds):
