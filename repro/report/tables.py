@@ -135,8 +135,9 @@ def _made(row: dict[str, Any]) -> str | None:
     """Return profile, data, epochs and time of a row's runs."""
     if not _given(row.get("runs")):
         return None
-    epochs = [f"{row['epochs']:g} epochs"] if _given(row.get("epochs")) else []
-    return ", ".join([row["profile"], row["data"], *epochs, f"{duration(3600 * row['hours'])} on {row['device']}"])
+    epochs = f"{row['epochs']:g} epochs" if _given(row.get("epochs")) else ""
+    time = f"{duration(3600 * row['hours'])} on {row['device']}"
+    return ", ".join(filter(None, [row["profile"], row["data"], epochs, row["precision"], time]))
 
 
 def _others(row: dict[str, Any], table: str) -> str | None:
