@@ -52,8 +52,8 @@ def errors(curves: Sequence[Curve], title: str) -> Figure:
     axes.set(xlabel="epoch", ylabel="training error (%)", title=title, xscale="log", yscale="log")
     figure.legend(loc="outside lower center", ncols=1)
     ends = "; ".join(f"{curve.name}: {curve.errors[-1]:.1f} % after {len(curve.errors)}" for curve in curves)
-    marks = "Both axes are logarithmic; black: others; orange, with points: ours."
-    return describe(figure, f"{title}: training error over the epochs. {ends}", marks)
+    marks = f"Both axes are logarithmic; black: others; orange, with points: ours. {ends}."
+    return describe(figure, f"{title}: training error over the epochs", marks)
 
 
 @styled

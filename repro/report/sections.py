@@ -253,17 +253,10 @@ def evolution_of_others() -> dict[str, pd.DataFrame]:
 
 
 def beside_others(folder: Path) -> None:
-    """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
+    """Show training errors at the papers' size beside those of others, as far as our runs go."""
     for anchor in others.ANCHORS:
         curves = anchor.curves()
         style.save(figures_training.errors(curves, anchor.title), folder / "others" / anchor.file, None)
-        epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
-        cells = [
-            {"training error (%) after": curve.name}
-            | {f"epoch {epoch}": curve.errors[epoch - 1] if epoch <= len(curve.errors) else None for epoch in epochs}
-            for curve in curves
-        ]
-        typeset.show(pd.DataFrame(cells))
         if not any(curve.ours for curve in curves):
             say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
 
