@@ -17,12 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from repro.report.graphs import operation_label
-from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, seeds, styled, told
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.spaces.genotypes import CELL_SPACES
 
 NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
 CELLS = ({"color": BLUE, "linestyle": "-", "marker": "o"}, {"color": ORANGE, "linestyle": "--", "marker": "s"})
-FOUND = (("o", BLUE), ("s", ORANGE), ("^", "#009e73"), ("D", INK))  # of searched cells
+FOUND = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", INK))  # of searched cells
 Softmax = Sequence[Sequence[float]]  # softmax(alpha): (edges, operations), edges by node, then by source
 
 

@@ -48,14 +48,14 @@ def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
     cells = [
         {
             "claim": f"{row['line']}: {row['in our words']} ({row['paper']}, {row['place']})",
-            "verdict": _sized(row["verdict"], row),
-            "effect": row["effect of"],
             "here [97 % interval]": effect(row, marked=False),
             "paper": number(row["effect in the paper"]),
+            "verdict": _sized(row["verdict"], row),
+            "effect": row["effect of"],
         }
         for row in lines
     ]
-    return pd.DataFrame(cells, columns=["claim", "verdict", "effect", "here [97 % interval]", "paper"], dtype=object)
+    return pd.DataFrame(cells, columns=["claim", "here [97 % interval]", "paper", "verdict", "effect"], dtype=object)
 
 
 def work(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -114,10 +113,9 @@ def seeds(axes: Axes, values: pd.DataFrame, every: int = 1, **look: Any) -> None
     for run in values if several else ():
         axes.plot(epochs, values[run], markersize=3.5, markevery=every, **points)
     if values.shape[1] >= FEWEST:
-        ends = [one_sample(row[~np.isnan(row)]) for row in values.to_numpy()]
-        axes.fill_between(
-            epochs, [e.low for e in ends], [e.high for e in ends], color=line.get_color(), alpha=0.15, lw=0
-        )
+        whole = values.dropna()
+        _, low, high, _ = zip(*map(one_sample, whole.to_numpy()), strict=True)
+        axes.fill_between(whole.index + 1, low, high, color=line.get_color(), alpha=0.15, lw=0)
 
 
 def told(runs: int) -> str:
@@ -135,10 +133,8 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
     The figure's label is its alternative text.
     """
     make_folder(stem.parent)
-    if share := mark_figure(figure, run):
-        make_room(figure, share)
-        figure.set_label(marked_words(figure.get_label(), run))
-    _lay_out(figure)
+    lay_out(figure, mark_figure(figure, run))
+    figure.set_label(marked_words(figure.get_label(), run))
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
@@ -152,13 +148,19 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
         show({"text/markdown": marks})
 
 
-def _lay_out(figure: Figure) -> None:
-    """Place the axes once, to six digits: the last ones that the solver finds are not the same each time."""
+def lay_out(figure: Figure, share: float) -> None:
+    """Place the axes once, to six digits: the last ones that the solver finds are not the same each time.
+
+    share: of the height, at the bottom, which is kept free of axes and legends.
+    """
+    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
     with defaults():
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
         axes.set_position([round(number, 6) for number in axes.get_position(original=True).bounds])
+    for legend in figure.legends:  # only now, since the layout makes room for legends that have no place of their own
+        legend.set_bbox_to_anchor((0, share, 1, 1 - share))
 
 
 def _few_colours(png: io.BytesIO) -> bytes:
@@ -207,13 +209,6 @@ def mark_figure(figure: Figure, run: Run | None) -> float:
     place = {"ha": "right", "va": "center", "fontsize": 7, "color": INK, "parse_math": False}
     figure.text(0.995, share / 2, "\n".join(lines), **place)
     return share
-
-
-def make_room(figure: Figure, share: float) -> None:
-    """Keep axes and legends out of the lowest `share` of a figure's height."""
-    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-    for legend in figure.legends:
-        legend.set_bbox_to_anchor((0, share, 1, 1 - share))
 
 
 def save_graph(

@@ -73,7 +73,7 @@ def found(group: Group) -> str:
 
 def _said(result: Mapping[str, Any], names: Sequence[str]) -> str:
     """Return numbers of a result with their headings."""
-    return "; ".join(f"{heading(name)}: {result[name]:.4g}" for name in names if is_number(result[name]))
+    return "; ".join(f"{heading(name)}: {result[name]:.3g}" for name in names if is_number(result[name]))
 
 
 def rows(profile: str) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def rows(profile: str) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows as cells."""
-    names = ("figure or table", "in the paper", "here", "runs", "not finished")
+    names = ("figure or table", "here", "in the paper", "runs", "not finished")
     return pd.DataFrame([{name: row[name] for name in names} for row in found], dtype=object)
 
 

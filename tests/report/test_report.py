@@ -387,7 +387,7 @@ def test_the_summary_stands_alone(half):
     assert "shown below" not in text
     assert "descent ends at (" in text
     for line in text.splitlines()[2:]:
-        _, paper, here, *_ = line.strip("| ").split(" | ")
+        _, here, paper, *_ = line.strip("| ").split(" | ")
         assert not ("GPU days" in paper and "error" in here), line
 
 
@@ -417,7 +417,8 @@ def test_a_pdf_tells_neither_path_nor_date_and_is_always_the_same(tmp_path, monk
 ASK = """<script>onload = () => { const root = document.documentElement; document.body.innerText = JSON.stringify({
   images: document.images.length, broken: [...document.images].filter((image) => !image.naturalWidth).length,
   wider: root.scrollWidth - root.clientWidth, cut: [...document.querySelectorAll("td:nth-child(2)")]
-    .filter((cell) => cell.offsetParent && cell.getBoundingClientRect().right > innerWidth).length, loaded: performance.getEntriesByType("resource")
+    .filter((cell) => cell.offsetParent && cell.getBoundingClientRect().right > innerWidth).length,
+  loaded: performance.getEntriesByType("resource")
     .map((entry) => entry.name).filter((name) => !name.startsWith("data:")) }) }</script>"""
 
 

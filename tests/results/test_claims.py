@@ -399,7 +399,7 @@ def test_tables_and_figure_hold_every_line_and_the_mark_of_its_size(tmp_path):
     assert [float(value) for value in row["units"].split(";")] == pytest.approx([1.0, 0.9, 1.1])
     assert float(row["effect"]) == pytest.approx(1.0)
     told, work = [line for line in (tmp_path / "tables" / "claims.md").read_text().splitlines() if "| D2a:" in line]
-    assert "| holds (short) | first order minus second order, CIFAR-10 | 1.00 [0.67, 1.33] (points of error) |" in told
+    assert "| 1.00 [0.67, 1.33] (points of error) | 0.24 | holds (short) | first order minus" in told
     assert "`repro run --claim D2a --profile short`" in work
     assert (tmp_path / "tables" / "claims.tex").read_text().startswith("\\begin{tabular}")
     figure = figures_claims.claims(rows(answers))
