@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from repro.configs import hours
 from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, line, told
 from repro.execution import listing, records
@@ -98,7 +97,7 @@ def run_experiments(options: argparse.Namespace) -> int:
         return _summary(jobs, options.debug)
     if options.profile == "paper" and any(job.run.result is None for job in jobs):
         for job in jobs:
-            print(f"{job.run.name}: the paper's cost was {hours.told(job.experiment)}")
+            print(f"{job.run.name}: the paper's cost was {job.experiment.cost}")
     if options.cluster is not None:
         from repro.execution import cluster
 

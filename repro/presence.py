@@ -10,6 +10,7 @@ CORPORA = {  # the files of each corpus, of its PARTS
     "wikitext-2": tuple(f"wikitext-2/wiki.{part}.tokens" for part in PARTS),
 }
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"  # every network's accuracy
+TABLE_201 = "nas-bench-201/nats_bench.csv"
 
 
 def require_cifar10(folder: Path) -> None:

@@ -31,6 +31,10 @@ SIZES = {
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 20},
     "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
     "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
+    "nb201-search": {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 2, "alpha_lr": 0.1},
+    "nb201-paths": {"images": 200, "batch": 20, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 20}
+    | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
+    "derivation": {"tune_steps": 1, "judged_images": 8},
 }
 
 # Parameter -> another value, whichever experiment has it

@@ -55,6 +55,10 @@ SIZES = {
     "spos-correlation": {"networks": 3, "iterations": 4, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 12, "channels": 2, "steps": 3, "warm_up_steps": 1},
     "spos-cost": {"images": 220, "batch": 32, "paths": 2, "steps": 2, "warm_up_steps": 1},
+    "nb201-search": {"images": 48, "batch": 12, "channels": 2, "epochs": 2, "grad_clip": 1.5},
+    "nb201-paths": {"images": 220, "batch": 32, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 64}
+    | {"search_every": 2, "ranked": 4},
+    "derivation": {"tune_steps": 1},
 }
 # What the plan leaves out: other rules of the papers and of their released code
 OTHERS = (
@@ -65,6 +69,8 @@ OTHERS = (
     ("ptb-eval", {"genotype": "DARTS_V2_RNN", "lr": 5.0, "epochs": 5}),  # long enough for averaging to begin
     ("spos-supernet", {"sampling": "uniform"}),
     ("spos-retrain", {"winner": "random"}),
+    ("nb201-search", {"order": 2, "temperature": 0.1, "eigenvalue": "exact", "gap": True}),
+    ("derivation", {"search": "run:cifar10-search/order=1,nodes=1"}),
 )
 PLAN = [(experiment.name, changes) for experiment, changes in profiles.plan("smoke")]
 RUNS = {" ".join([run[0], *(f"{key}={value}" for key, value in run[1].items())]): run for run in (*PLAN, *OTHERS)}

@@ -4,9 +4,14 @@ Where they are meant to change, `make golden` writes them anew, and the diff say
 """
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
+import spoken
 from golden import FILE, RUNS, SIZES, computed, cut, differences, float64, numbers
+
+from repro.configs.registry import find
 
 GOLDEN = json.loads(FILE.read_text())
 
@@ -41,3 +46,17 @@ def test_another_number_is_noticed():
     for row in ({"loss": 1.00001, "cell": ["a", 1]}, {"loss": 1.0, "cell": ["b", 1]}, {"loss": 1.0}):
         assert list(differences({"row": [row]}, kept)), row
     assert list(differences({"row": []}, kept))
+
+
+@pytest.mark.parametrize("key", RUNS)
+def test_what_its_notebook_says_follows_the_run(key):
+    """No number of either size is said of the cut run and of the same run under the paper's parameters."""
+    run = computed(*RUNS[key])
+    paper = replace(run, params=find(run.experiment).parameters())
+    said = {size: spoken.findings(run.experiment)(size) for size in (run, paper)}
+    for sentences in said.values():
+        assert 2 <= len(sentences) <= 6
+        assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
+    of_both = set.intersection(*(spoken.stated("\n".join(sentences)) for sentences in said.values()))
+    of_either = {*spoken.constants(run.params, paper.params), *spoken.constants(paper.params, run.params)}
+    assert not of_both & of_either - {*spoken.whole(run.result)}

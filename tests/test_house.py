@@ -17,7 +17,7 @@ PACKAGE = ROOT / "repro"
 GROUND = ("errors", "files", "settings", "progress", "presence")
 DOORS = ("recipe", "cli", "__main__")
 ORDER = (
-    *("spaces", "configs", "data", "runs", "training", "results", "darts", "darts.cnn", "darts.rnn", "spos"),
+    *("spaces", "configs", "data", "runs", "training", "results", "darts", "darts.cnn", "darts.rnn", "spos", "beyond"),
     *("execution", "originals", "report", "experiments"),
 )
 TORCHLESS = ("spaces", "configs", "runs", "results")

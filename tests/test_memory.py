@@ -24,8 +24,8 @@ def layers(channels):
     edges = MixedEdges(channels, 2, 2)
     yield lambda x: torch.cat(BatchedEdges(edges)(x, torch.full((2, 8), 1 / 8)), 1)
     yield quantise.QuantisedBlock(channels, 2 * channels, 2, [(2, 2)], [channels], True)
-    for name in MACRO_BLOCKS:
-        yield macro.MacroBlock(name, channels, 2 * channels, 2, True)
+    for block in MACRO_BLOCKS.values():
+        yield macro.InvertedResidual(block, channels, 2 * channels, 2, True)
     for name in choice_blocks.BLOCKS:
         yield choice_blocks.ChoiceBlock(name, channels, 2 * channels, 2, True, [channels], True)
 

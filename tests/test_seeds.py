@@ -31,6 +31,7 @@ BEFORE_TRAINING = {
     "ptb-random": ({"samples": 1}, 3),
     "spos-supernet": (SUPERNET, 6),
     "spos-retrain": ({**PATHS, "architecture": "random"}, 4),
+    "nb201-search": ({"images": 48, "batch": 16}, 4),
 }
 
 

@@ -9,7 +9,9 @@ from repro.errors import UsageError
 
 ImageData = Literal["cifar10", "digits"]
 Pixels = Literal[0, 16]
+Eigenvalue = Literal["off", "exact", "power"]
 Precision = Literal["auto", "float32", "tf32", "bf16"]
+MOST_ALPHAS = 256  # of an exact Hessian: the two cells of the published search have 224
 PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
 GENOTYPE = "a published cell, a file or text of one, or run:EXPERIMENT for what it found"
 WEIGHTS = "a run's folder or the authors' checkpoint, tested as it is; empty to train"
@@ -83,6 +85,31 @@ class SmallImageTraining(SmallImages, Trained):
     momentum: float = parameter(0.9, "SGD's momentum; 0: none", low=0, high=1)
     weight_decay: float = parameter(3e-4, "SGD's weight decay; 0: none", low=0)
     grad_clip: float = parameter(5.0, "largest gradient norm; 0: any", low=0, formerly="clip")
+
+
+@dataclass(frozen=True)
+class Diagnosed(Seeded):
+    """What a search can be looked at for, after every epoch; it stays the same search (Zela et al., ICLR 2020)."""
+
+    eigenvalue: Eigenvalue = parameter(
+        "off",
+        "largest of the Hessian in alpha; exact takes a backward pass for each alpha, power some dozen",
+        before="off",
+    )
+    gap: bool = parameter(
+        False,
+        "validates the derived operations alone too, with the search's weights; takes as long again",
+        before=False,
+    )
+
+
+def refuse_exact(eigenvalue: Eigenvalue, alphas: int) -> None:
+    """UsageError for the exact Hessian over so many alphas that power iteration does."""
+    if eigenvalue == "exact" and alphas > MOST_ALPHAS:
+        raise UsageError(
+            f"eigenvalue=exact: the Hessian over {alphas} alphas takes as many backward passes, and at most "
+            f"{MOST_ALPHAS} are taken: give eigenvalue=power, or search a smaller cell"
+        )
 
 
 def refuse_halved(pixels: int, dataset: str) -> None:

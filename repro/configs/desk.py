@@ -17,12 +17,14 @@ What was kept equal to the papers, and what was not:
 - *Text* is whole; networks are narrower and trained for fewer epochs.
 - *SPOS* works on halved images, with rates in proportion to its batch, as many steps as time allows, and evolution over
   a fifth of the candidates in the paper's proportions. The truth of NAS-Bench-Macro is that of whole images.
+- *NAS-Bench-201's space* gives every cell's truth, of whole images; its sizes are explained in `nb201`.
 - *Steps* are timed at the size of these searches, and on SPOS's own blocks, with as many images as a step has here.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Planned
 
 MACRO = "run:spos-supernet/space=macro"
@@ -55,4 +57,7 @@ PLAN: tuple[Planned, ...] = (
     *_trained("run:cifar10-joint/strategy=simultaneous", range(5)),
     *_trained("run:cifar10-search/order=2", range(3)),
     *_trained("run:cifar10-search/order=1", range(5), (0,), snapshot=1),
+    *(("nb201-search", changes, tuple(range(3))) for changes in ({}, ANNEALED, {"order": 2}, {"order": "exact"})),
+    ("nb201-paths", {}, tuple(range(4))),
+    *(("derivation", {"search": f"run:nb201-search/order=1,seed={seed}"}, (0,)) for seed in range(3)),
 )

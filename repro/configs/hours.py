@@ -1,7 +1,7 @@
 """What runs cost, as numbers with their source: hours by their share of the paper's work, and disk.
 
-Where a paper gives no number one is filled in, in the experiment's record, and says so: `derived` from a published one,
-`recalled` and not checked against the paper, or `assumed`. Hours are those of a whole run with the paper's parameters;
+Where a paper gives no number one is filled in, in the experiment's record, and says so: `derived` from a published one
+or `assumed`. Hours are those of a whole run with the paper's parameters;
 a run with fewer epochs, steps, cells or candidates counts by its share.
 """
 
@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from repro.configs.parameters import Parameters
-from repro.configs.record import RECALLED, Experiment, Hours
+from repro.configs.record import Experiment, Hours
 
 STATE = 4 * 2 * 2  # bytes a parameter: float32, weights and momentum (or average), in two checkpoints
 OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
@@ -22,12 +22,6 @@ def published(experiment: Experiment, params: Parameters) -> Hours:
     cost = next(cost for cost in experiment.hours if cost.where.items() <= values.items())
     whole = work({**usual, **cost.where})
     return Hours(cost.hours * work(values) / whole, cost.kind, cost.source, cost.millions, cost.where)
-
-
-def told(experiment: Experiment) -> str:
-    """Return what the paper paid, in words, and whether that was not checked."""
-    recalled = published(experiment, experiment.parameters()).kind == "recalled"
-    return f"{experiment.cost} ({RECALLED})" if recalled else experiment.cost
 
 
 def work(values: Mapping[str, Any]) -> float:

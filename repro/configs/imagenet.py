@@ -82,7 +82,7 @@ TINY |= {"batch": 16, "lr": 0.05, "channels": 8, "cells": 3, "epochs": 5}
 
 EVAL = Experiment(
     name="imagenet-eval",
-    title="The found cell trained from scratch on ImageNet",
+    title="The found cell in the mobile setting",
     section="DARTS A.2.3, Table 3",
     claim="top-1 error 26.7 %, top-5 error 8.7 %, 4.7M parameters, 574M multiply-adds",
     cost="12 GPU days",

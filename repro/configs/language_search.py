@@ -57,7 +57,7 @@ MILD = {"lr": 5.0, "dropout_input": 0.2, "dropout_output": 0.2}  # the paper's r
 
 SEARCH = Experiment(
     name="ptb-search",
-    title="Search for recurrent cells on Penn Treebank",
+    title="Search for recurrent cells",
     section="DARTS Sect. 3.1.2, A.1.2",
     claim="four searches and their selection took 0.5 (first order) and 1 (second order) GPU days",
     cost="6 hours on a GTX 1080Ti",

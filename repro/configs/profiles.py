@@ -11,20 +11,52 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
+from repro.configs.nb201 import ANNEALED
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
-from repro.configs.spos_networks import BITS, CHANNELS_OF_3X3
+from repro.configs.spos_networks import (
+    BASELINES,
+    BITS,
+    NEAR_THE_LIMIT,
+    OF_3X3,
+    ON_FOUND,
+    REBUILT,
+    channels_of,
+    found_within,
+    within,
+    within_latency,
+)
 from repro.configs.widths import WIDTHS, reference_width
 from repro.errors import unknown
 
-FOUR, TEN = tuple(range(4)), tuple(range(10))
+FOUR, FIVE, TEN = tuple(range(4)), tuple(range(5)), tuple(range(10))
 UNIFORM = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
+
+
+def _channels() -> Iterator[Planned]:
+    """Yield what the rows of SPOS's table of channels need, and blocks and channels in one gene beside them."""
+    for where in (ON_FOUND, OF_3X3):
+        yield "spos-channels", {"supernet": f"run:spos-supernet/blocks={where['blocks']}"}, (0,)
+        yield "spos-retrain", {"architecture": channels_of(where), **where}, (0,)
+    yield "spos-channels", {}, (0,)
+    yield "spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)
+    yield "spos-retrain", {**NEAR_THE_LIMIT, **OF_3X3}, FIVE
+    yield "spos-retrain", {**NEAR_THE_LIMIT, "space": "channels"}, FIVE
+
+
+def _mobile() -> Iterator[Planned]:
+    """Yield what SPOS's Table 5 needs: ten searches on one supernet, and their networks trained beside baselines."""
+    yield from (("spos-retrain", {"architecture": name, "space": "mobile"}, (0,)) for name in REBUILT)
+    for limit in (limit for name in BASELINES for limit in within(name).values()):
+        yield "spos-mobile", limit, (0,)
+        yield "spos-retrain", found_within(limit), (0,)
 
 
 def _mixed_precision() -> Iterator[Planned]:
     """Yield what the rows of SPOS's table of quantised networks need: searches, and retraining beside uniform bits."""
     for depth, limits in BITS.items():
         supernet = f"run:spos-supernet/depth={depth}"
+        yield "spos-retrain", {"architecture": "32W32A", "space": "bits", "depth": depth}, (0,)
         for uniform, limit in limits.items():
             yield "spos-bits", {"supernet": supernet, "bitops": limit}, (0,)
             for name in (uniform, f"run:spos-bits/supernet={supernet},bitops={limit}"):
@@ -58,9 +90,17 @@ def _every_experiment(
     yield from ((name, {}, (0,)) for name in ("ptb-select", "ptb-eval", "ptb-random", "ptb-progress", "wikitext2-eval"))
     yield from (("spos-supernet", {"space": space}, (0,)) for space in ("blocks", "channels", "bits", "macro"))
     yield from ((name, {}, (0,)) for name in ("spos-blocks", "spos-channels", "spos-bits"))
+    yield "spos-channels", {"supernet": f"run:spos-supernet/blocks={ON_FOUND['blocks']}"}, (0,)
     yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
+    yield "spos-supernet", {"space": "mobile"}, (0,)
+    yield "spos-latency", {}, (0,)
+    yield "spos-mobile", {}, (0,)
+    yield "spos-mobile", within_latency("mb3_5x5"), (0,)
+    yield "spos-retrain", found_within({}), (0,)
+    yield "nb201-search", {}, first
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation"))
 
 
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
@@ -103,18 +143,21 @@ PAPER: tuple[Planned, ...] = (
     ("wikitext2-eval", {}, (0,)),
     ("wikitext2-eval", reference("ENAS_RNN", "wikitext-2"), (0,)),
     ("spos-blocks", {}, (0,)),
-    ("spos-channels", {}, (0,)),
-    ("spos-channels", {"supernet": "run:spos-supernet/blocks=shuffle_3x3"}, (0,)),
     ("spos-retrain", {}, (0,)),
     ("spos-retrain", {"winner": "random"}, (0,)),
     *(("spos-retrain", {"architecture": name}, (0,)) for name in UNIFORM),
-    ("spos-retrain", {"architecture": "random"}, tuple(range(5))),
-    ("spos-retrain", {"architecture": "run:spos-channels", "space": "channels"}, (0,)),
+    ("spos-retrain", {"architecture": "random"}, FIVE),
     ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
-    ("spos-retrain", {"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}, (0,)),
+    *_channels(),
     *_mixed_precision(),
+    ("spos-latency", {}, (0,)),
+    *_mobile(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
+    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact")),
+    ("nb201-search", ANNEALED, tuple(range(3))),
+    ("nb201-paths", {}, tuple(range(3))),
+    *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
 )
 
 

@@ -12,10 +12,9 @@ Changes = Mapping[str, Any]  # to parameters, by name
 Planned = tuple[str, Changes, tuple[int, ...]]  # an experiment, changes to a profile's parameters, seeds (none: once)
 
 DAY = 24.0  # hours
-KINDS = ("published", "derived", "recalled", "assumed")  # of hours, the surest first
+KINDS = ("published", "derived", "assumed")  # of hours, the surest first
 NOT_STATED = "not stated; counted as"
 STEPS = "some dozens of steps; counted as 72 seconds"
-RECALLED = "recalled, not checked against the paper"
 SIZE = {"params_millions": "parameters_millions"}  # a measure of every network
 
 

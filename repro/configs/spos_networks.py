@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours, Row
-from repro.configs.references import Source
-
-Blocks = Literal["all", "shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
+from repro.configs.record import DAY, NOT_STATED, STEPS, Changes, Experiment, Hours, Row
+from repro.configs.references import Reference, Source, reference
+from repro.errors import UsageError, unknown
+from repro.spaces.path_spaces import BLOCKS, SPACES
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,12 @@ class PathImages(SinglePathNetworks):
 class SinglePathTraining(PathImages, Trained):
     """What a supernet and a network of its space have in common: images, layout and training (SPOS Sect. 4)."""
 
-    space: Literal["blocks", "channels", "bits", "macro"] = parameter(
+    space: Literal[tuple(SPACES)] = parameter(
         "blocks", "choices: blocks; blocks and channels; bits and channels of a ResNet; NAS-Bench-Macro's blocks"
     )
-    blocks: Blocks = parameter("all", "choice blocks of the spaces blocks and channels: all four or one of them")
+    blocks: Source = parameter(
+        "all", "choice blocks of the spaces blocks and channels: all, one, or those of SPOS or run:spos-blocks, to fix"
+    )
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
     iterations: int = parameter(150_000, "training steps", low=1)
@@ -68,6 +70,19 @@ class SinglePathTraining(PathImages, Trained):
     dropout: float = parameter(
         0.1, "dropout before the classifier, in the spaces blocks and channels; 0: none", low=0, below=1
     )
+
+    def check(self) -> None:
+        """Refuse blocks that there are not, and a space in which fixed ones leave nothing to choose."""
+        super().check()
+        if self.blocks in ("all", *BLOCKS):
+            return
+        if isinstance(self.blocks, Reference) and self.blocks.experiment != "spos-blocks":
+            raise UsageError(f"blocks={self.blocks}: only a search of blocks finds some; take run:spos-blocks")
+        published = SPACES["blocks"].published
+        if not isinstance(self.blocks, Reference) and self.blocks not in published:
+            raise unknown("blocks", self.blocks, ["all", *BLOCKS, *published, "run:spos-blocks"])
+        if self.space != "channels":
+            raise UsageError(f"blocks={self.blocks} fixes the block of every layer: take space=channels")
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,9 @@ class SposSupernet(SinglePathTraining):
 class SposRetrain(SinglePathTraining):
     """SPOS Sect. 4: one network of a space trained from scratch and tested."""
 
-    space: Literal["blocks", "channels", "bits"] = parameter("blocks", "the space that the network is of")
+    space: Literal[tuple(name for name, space in SPACES.items() if space.trains)] = parameter(
+        "blocks", "the space that the network is of"
+    )
     architecture: Source = parameter(
         "run:spos-blocks",
         "found by a search, published, one choice for all layers, random, or a file",
@@ -101,6 +118,9 @@ class SposRetrain(SinglePathTraining):
     mult_adds: float = parameter(
         330.0, "largest number of multiply-adds of a random network, in millions; 0: any", low=0
     )
+    least_fraction: float = parameter(
+        0.0, "of mult_adds, that a random network has at least; 0: any", low=0, high=1, before=0.0
+    )
     iterations: int = parameter(300_000, "training steps, before a pass at rate 0 for BatchNorm's statistics", low=1)
     weights: str = parameter("", WEIGHTS, file="content")
 
@@ -109,7 +129,9 @@ class SposRetrain(SinglePathTraining):
 class SposCost(PathImages):
     """SPOS Table 7: a training step of the whole mixture beside one along a sampled path, of the same supernet."""
 
-    space: Literal["blocks", "macro"] = parameter("blocks", "choices: building blocks, or NAS-Bench-Macro's")
+    space: Literal[tuple(name for name, space in SPACES.items() if len(space.choices) == 1)] = parameter(
+        "blocks", "choices: building blocks, or NAS-Bench-Macro's"
+    )
     batch: int = parameter(256, "images in a step", low=2)
     paths: int = parameter(10, "paths drawn uniformly, over which memory and time are averaged", low=1)
     steps: int = parameter(5, "steps along each path, and as many of the mixture, that are timed in turn", low=1)
@@ -121,12 +143,51 @@ DESK = {"pixels": 16, "threads": 1, "dataset": "cifar10", "batch": 128}
 DESK_TRAINING = {**DESK, "lr": 0.0625, "iterations": 8_000}
 SHORT = {"dataset": "cifar10", "batch": 256, "lr": 0.125}
 MACRO_SUPERNET = "run:spos-supernet/dataset=cifar10,iterations=40000,batch=256,lr=0.125,valid_images=5000"
-CHANNELS_OF_3X3 = "run:spos-channels/supernet=run:spos-supernet/blocks=shuffle_3x3"
+OF_3X3 = {"space": "channels", "blocks": "shuffle_3x3"}
+ON_FOUND = {"space": "channels", "blocks": "run:spos-blocks"}  # the paper's best; blocks and channels at once beside it
+NEAR_THE_LIMIT = {"architecture": "random", "least_fraction": 0.97}  # 320M to 330M, where the paper's lie
+
+
+def channels_of(where: Changes) -> str:
+    """Return the name of the run that searches channels where the blocks are these."""
+    return f"run:spos-channels/supernet=run:spos-supernet/blocks={where['blocks']}"
+
+
 BITS = {  # depth of the ResNet -> BitOps (2^30) of the same bits everywhere, which limit a search
     18: {"2W2A": 6.32, "3W3A": 14.21, "4W4A": 25.27},
     34: {"2W2A": 13.21, "3W3A": 29.72, "4W4A": 52.83},
 }
+# Networks whose multiply-adds (millions, as printed) and latency limit the searches in ProxylessNAS's space
+BASELINES = {"FBNET_A": 249.0, "FBNET_B": 295.0, "FBNET_C": 375.0, "PROXYLESS_R": 320.0, "PROXYLESS_GPU": 465.0}
+REBUILT = ("FBNET_A", "PROXYLESS_R", "PROXYLESS_GPU")  # those whose description has the printed multiply-adds
 AS_BLOCKS = f"{NOT_STATED} the supernet of blocks"
+
+
+def within_latency(network: str) -> Changes:
+    """Return what a search changes whose limit is the measured latency of a network."""
+    return {"mult_adds": 0.0, "latency_of": network, "latency_table": "run:spos-latency"}
+
+
+def within(baseline: str) -> dict[str, Changes]:
+    """Return what the two searches within a baseline's cost change, by the cost."""
+    return {"mult-adds": {"mult_adds": BASELINES[baseline]}, "latency": within_latency(baseline)}
+
+
+def found_within(limit: Changes) -> dict[str, str]:
+    """Return what trains the network that a search in ProxylessNAS's space found within a limit."""
+    return {"architecture": str(reference("spos-mobile", **limit)), "space": "mobile"}
+
+
+def _mobile() -> dict[str, Row]:
+    """Return the rows of Table 5: baselines, and what is found within the cost of each."""
+    rows = {}
+    for name in BASELINES:
+        id = name.lower().replace("_", "-")
+        if name in REBUILT:
+            rows[f"{id}-baseline"] = Row({"architecture": name, "space": "mobile"})
+        rows |= {f"at-{id}-{cost}": Row(found_within(limit)) for cost, limit in within(name).items()}
+    return rows
+
 
 SUPERNET = Experiment(
     name="spos-supernet",
@@ -135,8 +196,9 @@ SUPERNET = Experiment(
     claim="one training serves every later search: 150,000 steps on ImageNet",
     cost="12 GPU days",
     hours=(
-        Hours(12 * DAY, "recalled", "SPOS: 12 GPU days", 8.39, {"space": "blocks"}),
+        Hours(12 * DAY, "published", "SPOS Table 7: 12 GPU days", 8.39, {"space": "blocks"}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 12.67, {"space": "channels"}),
+        Hours(12 * DAY, "assumed", AS_BLOCKS, 15.92, {"space": "mobile"}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 17.17, {"space": "bits", "depth": 18}),
         Hours(12 * DAY, "assumed", AS_BLOCKS, 32.32, {"space": "bits"}),
         Hours(12 * DAY, "assumed", f"{AS_BLOCKS}, image by image", 4.17),
@@ -154,8 +216,8 @@ SUPERNET = Experiment(
 
 
 def _quantised(depth: int) -> dict[str, Row]:
-    """Return the rows of a quantised ResNet: for each bit width the uniform one and what is found within it."""
-    rows = {}
+    """Return the rows of a ResNet: in full precision, and for each bit width the same everywhere and the found one."""
+    rows = {f"resnet{depth}-float": Row({"architecture": "32W32A", "space": "bits", "depth": depth})}
     for bits, limit in BITS[depth].items():
         found = f"run:spos-bits/supernet=run:spos-supernet/depth={depth},bitops={limit}"
         rows[f"resnet{depth}-{bits}"] = Row({"architecture": bits, "space": "bits", "depth": depth})
@@ -174,7 +236,8 @@ RETRAIN = Experiment(
     hours=(
         Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 11.69, {"space": "bits", "depth": 18}),
         Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 21.8, {"space": "bits"}),
-        Hours(16 * DAY, "recalled", "SPOS: 16 GPU days", 3.56),
+        Hours(16 * DAY, "assumed", f"{NOT_STATED} a network of blocks", 4.5, {"space": "mobile"}),
+        Hours(16 * DAY, "published", "SPOS Table 7: 16 GPU days", 3.56),
     ),
     smoke_seconds=8,
     parameters=SposRetrain,
@@ -200,11 +263,14 @@ RETRAIN = Experiment(
             "found-blocks": Row(),
         },
         "spos_channels": {
-            "channels-of-3x3": Row({"architecture": CHANNELS_OF_3X3, "space": "channels", "blocks": "shuffle_3x3"}),
-            "found-channels": Row({"architecture": "run:spos-channels", "space": "channels"}),
+            "random-channels": Row({**NEAR_THE_LIMIT, **OF_3X3}),
+            "channels-of-3x3": Row({"architecture": channels_of(OF_3X3), **OF_3X3}),
+            "random-blocks-and-channels": Row({**NEAR_THE_LIMIT, "space": "channels"}),
+            "found-channels": Row({"architecture": channels_of(ON_FOUND), **ON_FOUND}),
         },
         "spos_released": {"released": Row({"architecture": "SPOS_RELEASED"})},
         "spos_bits": {**_quantised(18), **_quantised(34)},
+        "spos_mobile": _mobile(),
     },
     notebook="34_spos_retrain.ipynb",
     recipe="spos_training:retrain",

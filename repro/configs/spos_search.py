@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
-from repro.configs.references import Reference
+from repro.configs.references import Reference, Source
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
 
 
@@ -48,7 +48,9 @@ class SposSearch(SinglePathNetworks):
     mult_adds: float = parameter(330.0, "largest number of multiply-adds, in millions; 0: any", low=0)
     parameters: float = parameter(0.0, "largest number of parameters, in millions; 0: any", low=0)
     bitops: float = parameter(0.0, "largest number of BitOps, in units of 2 to the 30; 0: any", low=0)
-    latency: float = parameter(0.0, "largest latency of one image, in milliseconds on this machine; 0: any", low=0)
+    latency: float = parameter(0.0, "largest latency by the table, in milliseconds of its batch; 0: any", low=0)
+    latency_of: str = parameter("", "a network whose latency by the table is the largest; empty: any", before="")
+    latency_table: Source = parameter("", "the table of measured blocks, run:spos-latency; empty: none", before="")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class SposBlocks(SposSearch):
 
 @dataclass(frozen=True)
 class SposChannels(SposSearch):
-    """SPOS Sect. 4, channel search, together with blocks in one gene."""
+    """SPOS Sect. 4, channel search: on fixed blocks, or together with blocks in one gene, as the supernet has them."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ DESK = {"threads": 1, "bn_images": 1_280}
 CANDIDATES = {"generations": 10, "population": 20, "parents": 4, "mutation": 10, "crossover": 10}  # at desk
 AS_BLOCKS = f"{NOT_STATED} spos-blocks"
 
+
+def of_space(space: str) -> dict[str, dict[str, str]]:
+    """Return what the runs that a search names are of where they do not say so."""
+    return {"supernet": {"space": space}, "latency_table": {"space": space}}
+
+
 BLOCKS = Experiment(
     name="spos-blocks",
     title="Evolution over building blocks",
@@ -98,7 +106,7 @@ BLOCKS = Experiment(
     claim="{spos_blocks.found-blocks.top1_percent} % top-1 accuracy on ImageNet with "
     "{spos_blocks.found-blocks.flops_M}M multiply-adds, above random search on the same supernet",
     cost="less than 1 GPU day",
-    hours=(Hours(DAY, "recalled", "SPOS: less than 1 GPU day, counted as 1"),),
+    hours=(Hours(DAY, "published", "SPOS Table 7: less than 1 GPU day, counted as 1"),),
     smoke_seconds=13,
     parameters=SposBlocks,
     sizes={
@@ -108,15 +116,15 @@ BLOCKS = Experiment(
     },
     notebook="31_spos_blocks.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "blocks"}},
+    fills=of_space("blocks"),
 )
 
 CHANNELS = Experiment(
     name="spos-channels",
-    title="Evolution over blocks and channels",
+    title="Evolution over channels",
     section="SPOS Sect. 3 and 4, channel search",
     claim="{spos_channels.found-channels.top1_percent} % top-1 accuracy on ImageNet with "
-    "{spos_channels.found-channels.flops_M}M multiply-adds",
+    "{spos_channels.found-channels.flops_M}M multiply-adds, with channels searched on the blocks that were found",
     cost="not stated",
     hours=(Hours(DAY, "assumed", AS_BLOCKS),),
     smoke_seconds=12,
@@ -124,7 +132,7 @@ CHANNELS = Experiment(
     sizes={**BLOCKS.sizes},
     notebook="32_spos_channels.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "channels"}},
+    fills=of_space("channels"),
 )
 
 BITS = Experiment(
@@ -145,7 +153,7 @@ BITS = Experiment(
     },
     notebook="33_spos_bits.ipynb",
     recipe="spos_search:search_paths",
-    fills={"supernet": {"space": "bits"}},
+    fills=of_space("bits"),
 )
 
 CORRELATION = Experiment(

@@ -22,6 +22,19 @@ def conv_genotype(normal: Tensor, reduce: Tensor) -> ConvGenotype:
     return ConvGenotype(cells[0], _nodes(cells[0], CONVOLUTIONAL), cells[1], _nodes(cells[1], CONVOLUTIONAL))
 
 
+def discrete_alphas(alphas: Tensor, space: CellSpace = CONVOLUTIONAL) -> Tensor:
+    """Return alphas of the same shape whose softmax is the derived cell: 1 for the operation of each retained edge.
+
+    On all other edges it is 1 for `none`.
+    """
+    found = torch.full_like(alphas, -torch.inf)
+    found[:, 0] = 0.0
+    for place, edge in enumerate(_strongest(alphas, space)):
+        row = found[space.rows(place // space.keep).start + edge.source]
+        row[0], row[space.operations.index(edge.op)] = -torch.inf, 0.0
+    return found
+
+
 def recurrent_genotype(alphas: Tensor) -> RecurrentGenotype:
     """Return the cell that alphas (edges, 5) stand for; node i keeps 1 of its 1 + i edges."""
     edges = _strongest(alphas, RECURRENT)

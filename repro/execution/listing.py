@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from repro.configs import hours, profiles
+from repro.configs import profiles
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import records
@@ -45,7 +45,7 @@ def experiments() -> list[str]:
 def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {quoted(experiment.claim)}", f"cost: {hours.told(experiment)}"]
+    lines += [f"paper: {quoted(experiment.claim)}", f"cost: {experiment.cost}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     changed = profiles.changes(profile, experiment)
     for name, row in records.parameters(experiment, profile)["parameters"].items():

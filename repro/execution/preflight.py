@@ -13,12 +13,13 @@ from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
 from repro.configs.spos_networks import SposRetrain
+from repro.configs.spos_search import SposSearch
 from repro.errors import ReproError, UsageError
 from repro.presence import MACRO, require_cifar10, require_classes, require_corpus, require_table
 from repro.runs.identity import resolve
 from repro.runs.run import Run, find_needed, needed_run
 from repro.settings import data_folder
-from repro.spaces.space import BLOCKS, PUBLISHED
+from repro.spaces.path_spaces import PUBLISHED, SPACES
 
 
 def check(run: Run, planned: Container[Path] = ()) -> None:
@@ -38,6 +39,8 @@ def check(run: Run, planned: Container[Path] = ()) -> None:
         check_batch(run.params)
     if isinstance(run.params, SposRetrain):
         check_architecture(run.params)
+    if isinstance(run.params, SposSearch):
+        check_latency(run.params)
     check_data(run.params)
     if supernet := find(run.experiment).references(run.params).get("supernet"):
         experiment, changes = typed(supernet)  # whose images judge
@@ -53,17 +56,39 @@ def check_batch(params: SmallImageTraining) -> None:
 
 
 def check_architecture(params: SposRetrain) -> None:
-    """UsageError for an architecture that is neither a run, published, drawn, one choice for all layers, nor a file."""
-    name, bits = params.architecture, params.space == "bits"
+    """UsageError for an architecture that is neither a run, published, drawn, one choice for all layers, nor a file.
+
+    Also for a published one of another space, or of another variant of the space.
+    """
+    name, space = params.architecture, SPACES[params.space]
+    if name in PUBLISHED:
+        own, found = PUBLISHED[name]
+        needed = {"space": own, **found.needs} | ({"blocks": "all"} if "blocks" in space.options else {})
+        if wrong := [f"{key}={value}" for key, value in needed.items() if getattr(params, key) != value]:
+            raise UsageError(f"architecture={name} is another network than these parameters': add {', '.join(wrong)}")
     if isinstance(name, Reference) or name in PUBLISHED or name == "random" or os.path.isfile(name):
         return
-    blocks = [*BLOCKS] if params.blocks == "all" else [params.blocks]
-    if not (re.fullmatch(r"\d+W\d+A", name) if bits else name in blocks):
-        choices = "2W2A or other bits" if bits else ", ".join(blocks)
+    kind, names = next(iter(space.choices.items()))
+    if "blocks" in space.options and params.blocks != "all":
+        names = (params.blocks,) if params.blocks in names else [f"x{width:g}" for width in space.choices["width"]]
+    if not (re.fullmatch(r"\d+W\d+A", name) if kind == "bits" else name in names):
+        choices = "2W2A or other bits" if kind == "bits" else ", ".join(names)
         raise UsageError(
-            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(PUBLISHED)}, random, "
-            f"one choice for all layers ({choices}), or a JSON file with a list of choices"
+            f"architecture={name!r} is no network of this space: give run:EXPERIMENT, {', '.join(space.published)}, "
+            f"random, one choice for all layers ({choices}), or a JSON file with a list of choices"
         )
+
+
+def check_latency(params: SposSearch) -> None:
+    """UsageError unless one limit of latency comes with a table, or neither."""
+    given = {name: value for name in ("latency", "latency_of") if (value := getattr(params, name))}
+    words = " and ".join(f"{name}={value}" for name, value in given.items())
+    if len(given) > 1:
+        raise UsageError(f"{words} are two limits of latency: leave one out")
+    if given and not isinstance(params.latency_table, Reference):
+        raise UsageError(f"{words} needs measured blocks: run spos-latency, and add latency_table=run:spos-latency")
+    if params.latency_table and not given:
+        raise UsageError(f"latency_table={params.latency_table} has no effect without a limit: add latency_of=NETWORK")
 
 
 def check_data(params: Parameters) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from repro.configs import hours, profiles
+from repro.configs import profiles
 from repro.configs.parameters import expected, plain
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS
@@ -26,7 +26,7 @@ def experiments() -> list[dict[str, Any]]:
             "title": experiment.title,
             "section": experiment.section,
             "claim": quoted(experiment.claim),
-            "cost": hours.told(experiment),
+            "cost": experiment.cost,
             "needs": sorted({reference.experiment for reference in experiment.needs(experiment.parameters())}),
             "runs": dict(counts[experiment.name]),
         }

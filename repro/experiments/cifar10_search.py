@@ -1,22 +1,36 @@
 """The searches for convolutional cells on CIFAR-10 (DARTS Sect. 3.1.1), and the alternatives to them (Sect. 3.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from repro.beyond.diagnosis import Diagnosis
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
-from repro.darts.cnn.search import Comparison, ImageSearch, SimultaneousSearch, architecture, search_epoch, validate
+from repro.configs.common import SmallImageTraining
+from repro.darts.cnn.search import (
+    Batch,
+    Comparison,
+    ImageSearch,
+    SimultaneousSearch,
+    architecture,
+    search_epoch,
+    validate,
+)
 from repro.darts.cnn.search_network import SearchNetwork
-from repro.data.augment import Augment
+from repro.data.augment import Augment, Prepare
 from repro.data.batches import Batches
-from repro.data.images import Images
+from repro.data.images import Images, load_images
 from repro.data.seeds import mixed_seed
-from repro.experiments.image_data import augmentation, halves, load
+from repro.errors import ReproError
+from repro.experiments.image_data import augmentation, halves, load, read
+from repro.progress import note
 from repro.runs.run import Run
+from repro.training import devices
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup
 
@@ -27,6 +41,23 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     searcher = build_search(params, images)
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
+
+
+def one_step(params: CifarSearch) -> tuple[ImageSearch, Batch, Batch]:
+    """Return the search at its start and the first batch of either half, not augmented: for one step by hand.
+
+    Where the data are not, as they need not be to read a finished run, digits stand in for them.
+    """
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    try:
+        images = read(params).to(device)
+    except ReproError as error:
+        note(f"digits in place of {params.dataset}: {error}")
+        images = load_images("digits").to(device)
+    batches = (half.next() for half in halves(images, params.train_fraction, params.batch, params.seed))
+    normalise = augmentation(params, images).normalise
+    return build_search(params, images), *((normalise(x), y) for x, y in batches)
 
 
 def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
@@ -50,7 +81,29 @@ def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:
 def run_search(
     params: SearchNetworkTraining, run: Run, searcher: ImageSearch, train: Batches, valid: Batches, augment: Augment
 ) -> dict[str, Any]:
-    """Search for all epochs, checkpointed; return the cell with the last validation error (percent)."""
+    """Search for all epochs; return the cell with the last validation error (percent)."""
+    rows = search_epochs(params, run, searcher, train, valid, augment, partial(architecture, searcher.network))
+    last = rows[-1]
+    run.save("genotype.json", last["genotype"])
+    cosines = [cosine for row in rows for cosine in row.get("cosines", ())]
+    compared = {"cosine": median(cosines)} if cosines else {}
+    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+
+
+def search_epochs(
+    params: SmallImageTraining,
+    run: Run,
+    searcher: ImageSearch,
+    train: Batches,
+    valid: Batches,
+    augment: Augment,
+    found: Callable[[], dict[str, Any]],
+    begin: Callable[[int], None] = lambda index: None,
+) -> list[dict[str, Any]]:
+    """Search for all epochs, checkpointed, in whichever space; return a row for each.
+
+    found: what its row holds of the cell after an epoch. begin: what is set before each.
+    """
     network, optimizer = searcher.network, searcher.weight_optimizer
     schedule = CosineAnnealingLR(optimizer, params.epochs, params.lr_min)
     setup = Setup(params, run, network, differentiable_twice=True)
@@ -62,28 +115,41 @@ def run_search(
 
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
+        begin(epoch.index)
         observers = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers |= diagnosis(params, searcher, valid, prepare_valid, len(train) - 1)
         row = search_epoch(step, train, valid, prepare, epoch, **observers)
-        if observers:
-            row["cosines"] = observers["compared"].cosines
+        for observer in observers.values():
+            row |= observer.found
         row |= validate(judge, valid.x, valid.y, prepare_valid, params.batch, epoch)
         schedule.step()
-        return {"lr": rate, **row, **architecture(network)}
+        return {"lr": rate, **row, **found()}
 
     parts = {"network": network, "weight_optimizer": optimizer, "alpha_optimizer": searcher.alpha_optimizer}
     parts |= {"schedule": schedule, "train": train, "valid": valid, "augment": augment}
     fit(run, parts, params.epochs, search_once)
-    last = run.metrics()[-1]
-    run.save("genotype.json", last["genotype"])
-    cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", ())]
-    compared = {"cosine": median(cosines)} if cosines else {}
-    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+    return run.metrics()
 
 
-def comparison(params: SearchNetworkTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
+def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, done: int) -> dict[str, Comparison]:
     """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
     every = getattr(params, "compare_every", 0)
     return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
+
+
+def diagnosis(
+    params: SmallImageTraining, searcher: ImageSearch, valid: Batches, prepare: Prepare, last: int
+) -> dict[str, Diagnosis]:
+    """Return the observer of curvature and gap that the parameters ask for, or none."""
+    eigenvalue, gap = (getattr(params, name, False) for name in ("eigenvalue", "gap"))
+    if eigenvalue in ("off", False) and not gap:
+        return {}
+
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        parts = zip(valid.x.split(params.batch), valid.y.split(params.batch), strict=True)
+        return [(prepare(x), y) for x, y in parts if len(y) > 1]
+
+    return {"diagnosis": Diagnosis(searcher, batches, last, eigenvalue, gap)}
 
 
 def build_search(params: CifarSearch, images: Images) -> ImageSearch:
@@ -113,9 +179,9 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
     ).to(images.x_train.device)
 
 
-def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.Adam:
+def adam(params: SearchNetworkTraining, network: nn.Module) -> torch.optim.Adam:
     """Return the optimizer of alpha; on a GPU one that a graph can hold, also with a state from elsewhere."""
-    decay, on_gpu = params.alpha_weight_decay, network.alphas_normal.is_cuda
+    decay, on_gpu = params.alpha_weight_decay, network.alphas[0].is_cuda
     optimizer = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
 
     def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +191,6 @@ def adam(params: SearchNetworkTraining, network: SearchNetwork) -> torch.optim.A
     return optimizer
 
 
-def sgd(params: SearchNetworkTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
+def sgd(params: SmallImageTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     """Return the optimizer of w, or of w and alpha."""
     return torch.optim.SGD(parameters, params.lr, params.momentum, weight_decay=params.weight_decay)

@@ -1,6 +1,6 @@
 """What every experiment on small images starts from: seeds, device, images, augmentation, and how they are divided."""
 
-from repro.configs.common import SmallImageTraining
+from repro.configs.common import SmallImages, SmallImageTraining
 from repro.data.augment import Augment
 from repro.data.batches import Batches
 from repro.data.draws import divide
@@ -20,10 +20,16 @@ def load(params: SmallImageTraining, run: Run, last: int = 0) -> Images:
     last: so many of the data set's last training images come behind them.
     """
     device = start(params, run)
-    images = load_images(params.dataset)
+    images = read(params, last)
     run.record(data={params.dataset: images.checksum})
+    return images.to(device)
+
+
+def read(params: SmallImages, last: int = 0) -> Images:
+    """Return the images that the parameters name; `last` as in `load`."""
+    images = load_images(params.dataset)
     images = images.halved() if params.pixels else images
-    return images.head(params.images, last).to(device)
+    return images.head(params.images, last)
 
 
 def augmentation(params: SmallImageTraining, images: Images, cutout: int = 0) -> Augment:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from repro.configs.language_cells import CellTraining, PtbEval, PtbProgress, PtbRandom, PtbSelect, ShortTraining
 from repro.configs.language_search import PtbSearch, TextTraining
@@ -14,12 +15,14 @@ from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch
 from repro.darts.rnn.training import CellTrainer, Descent, evaluate, streams, train_epoch
-from repro.darts.rnn.windows import Lengths, perplexity, search_length, training_length
+from repro.darts.rnn.windows import Lengths, Window, perplexity, search_length, training_length, window
 from repro.data.seeds import mixed_seed
 from repro.data.text import Corpus, load_corpus
+from repro.errors import ReproError
 from repro.experiments import selection
 from repro.experiments.found import find_genotype
 from repro.originals.rnn import load_model
+from repro.progress import note
 from repro.runs.run import Run
 from repro.spaces.genotypes import RecurrentGenotype, to_json
 from repro.training import checkpoints, devices
@@ -47,23 +50,8 @@ def dropout(params: TextTraining) -> Dropout:
 def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     """Search for a cell; return it with the last validation perplexity of the search network."""
     corpus, device = load(params, run)
-    network = LanguageModel(
-        corpus.vocabulary_size,
-        params.hidden_size,
-        nodes=params.nodes,
-        dropout=dropout(params),
-        alpha_init=params.alpha_init,
-    ).to(device)
-    searcher = LanguageSearch(
-        network,
-        torch.optim.SGD(network.weights(), params.lr, weight_decay=params.weight_decay),
-        torch.optim.Adam(network.alphas, params.alpha_lr, weight_decay=params.alpha_weight_decay),
-        Descent(params.bptt, params.grad_clip, params.tar),
-        params.order,
-        params.eps,
-        params.frozen_masks,
-        params.moves_embedding,
-    )
+    searcher = build_search(params, corpus, device)
+    network = searcher.network
     train, valid = (streams(network, part, params.batch) for part in (corpus.train, corpus.valid))
     lengths = Lengths(search_length, mixed_seed(params.seed, "windows"))
 
@@ -74,6 +62,48 @@ def search(params: PtbSearch, run: Run) -> dict[str, Any]:
     last = run.metrics()[-1]
     run.save("genotype.json", last["genotype"])
     return {"valid_perplexity": last["valid_perplexity"], "genotype": last["genotype"], "epochs": params.epochs}
+
+
+def build_search(params: PtbSearch, corpus: Corpus, device: torch.device) -> LanguageSearch:
+    """Return the search on `corpus`, at its start."""
+    network = LanguageModel(
+        corpus.vocabulary_size,
+        params.hidden_size,
+        nodes=params.nodes,
+        dropout=dropout(params),
+        alpha_init=params.alpha_init,
+    ).to(device)
+    return LanguageSearch(
+        network,
+        torch.optim.SGD(network.weights(), params.lr, weight_decay=params.weight_decay),
+        torch.optim.Adam(network.alphas, params.alpha_lr, weight_decay=params.alpha_weight_decay),
+        Descent(params.bptt, params.grad_clip, params.tar),
+        params.order,
+        params.eps,
+        params.frozen_masks,
+        params.moves_embedding,
+    )
+
+
+def one_step(params: PtbSearch) -> tuple[LanguageSearch, Window, Window, Tensor]:
+    """Return the search at its start, without dropout, the first window of either text, and a hidden state of zeros.
+
+    For one step by hand. Where the text is not, as it need not be to read a finished run, English stands in for it.
+    """
+    device = devices.pick(params.device, params.threads)
+    devices.seed_everything(params.seed)
+    try:
+        corpus = load_corpus(params.corpus)
+    except ReproError as error:
+        note(f"english in place of {params.corpus}: {error}")
+        corpus = load_corpus("english")
+    corpus = corpus.head(params.tokens)
+    search = build_search(params, corpus, device)
+    search.network.eval().norm.train()
+    windows = (
+        window(streams(search.network, part, params.batch), 0, params.bptt) for part in (corpus.train, corpus.valid)
+    )
+    return search, *windows, search.network.initial(params.batch)
 
 
 def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:

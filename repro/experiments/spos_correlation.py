@@ -86,7 +86,7 @@ def from_scratch(params: SposSupernet, run: Run, data: ImageSource, gene: Gene) 
     part = run.child("network-" + "".join(map(str, gene)))
     if part.result is None:
         devices.seed_everything(params.seed)
-        network = build(params, gene).to(data.device)
+        network = build(params, gene, profile=run.profile).to(data.device)
         train_alone(params, part, network, data)
         part.finish({"test_accuracy": accuracy(network, (), *data.test(), data.normalise)})
     return part.load("result.json", test_accuracy=int | float)["test_accuracy"]

@@ -9,20 +9,18 @@ import numpy as np
 from repro import progress
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import LIMITS, SposSearch
-from repro.darts.cnn.depthwise import laid_out
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.experiments.spos_data import judge, load, logged
+from repro.experiments.spos_latency import read_table
 from repro.experiments.spos_networks import in_units
 from repro.experiments.spos_training import load_supernet
 from repro.runs.run import Run
 from repro.settings import data_folder
 from repro.spaces.nas_bench import Table, equal_cost, nas_bench_macro
+from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.evolution import Evaluate, SearchState, Settings, search
-from repro.spos.network import SinglePath
-from repro.spos.path_training import measure_latency
-from repro.training.setup import Setup
 
 BESIDE = 20  # random networks of the winner's cost
 
@@ -34,15 +32,18 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     """
     settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
     supernet, network = load_supernet(run)
-    costs = measure_costs(params, run, network)
-    budgets, table = limits(params, costs), truth(supernet)
+    costs, latency = network.costs(), 0.0
+    if params.latency_table:
+        measured = read_table(params, run.profile, supernet, next(network.parameters()).device)
+        costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
+    budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
     seed, explored = mixed_seed(params.seed, "evolution"), {}
     for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
         explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
-    run.save("found.json", {"space": {k: getattr(supernet, k) for k in ("space", "blocks", "depth")}, **best})
+    run.save("found.json", {"space": {k: supernet.values()[k] for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
     looked_up = look_up(table, costs["multiply-adds"], best, mixed_seed(params.seed, "equal-cost"))
     return {
@@ -50,8 +51,9 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "random_accuracy": drawn,
         **looked_up,
         "candidates": len(explored["evolution"].scores),
+        **({"latency_limit": latency} if latency else {}),
         **in_units(costs, best["evolution"]),
-        "choices": network.space.names(best["evolution"]),
+        "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
     }
 
@@ -78,7 +80,7 @@ def explore(
 
 def truth(supernet: SposSupernet) -> Table | None:
     """Return the table that has the true accuracy of every network of the supernet's space, where there is one."""
-    if (supernet.space, supernet.dataset) != ("macro", "cifar10"):
+    if SPACES[supernet.space].truth != supernet.dataset:
         return None
     try:
         return nas_bench_macro(data_folder())
@@ -102,22 +104,15 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def measure_costs(params: SposSearch, run: Run, network: SinglePath) -> dict[str, Cost]:
-    """Return the costs of any path; where latency is limited it is measured, once, and kept in latency.json."""
-    costs = network.costs()
-    if params.latency:
-        if not (run.path / "latency.json").exists():
-            setup = Setup(params, run, network)
-            run.save("latency.json", measure_latency(network, setup.laid_out(laid_out), setup.bf16).to_json())
-        costs["milliseconds"] = Cost.from_json(run.load("latency.json"))
-    return costs
+def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
+    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
 
-
-def limits(params: SposSearch, costs: Mapping[str, Cost]) -> list[Budget]:
-    """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one."""
+    latency: the largest, in milliseconds; 0: any.
+    """
     if params.bitops and "BitOps" not in costs:
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
     sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
+    sizes["milliseconds"] = latency
     return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

@@ -15,21 +15,20 @@ from repro.errors import ReproError
 from repro.experiments.spos_data import judge, load, preparation, supernet_split
 from repro.experiments.spos_networks import build, choose, give_weights, in_units, layout_of, wants_bgr
 from repro.runs.run import Run, find_needed
+from repro.spaces.layouts import Layout
+from repro.spaces.path_spaces import SPACES
 from repro.spaces.space import PathSampler
-from repro.spos.choice_blocks import Layout
 from repro.spos.network import SinglePath
 from repro.spos.path_training import accuracy, path_training
 from repro.training import checkpoints, devices, fit
 from repro.training.classifier import train_epoch
 from repro.training.setup import Setup
 
-BINS = tuple(million * 1e6 for million in range(290, 361, 10))  # of multiply-adds, in the released code
-
 
 def train_supernet(params: SposSupernet, run: Run) -> dict[str, Any]:
     """Train a supernet; return the accuracy (percent) on held-out images of random paths, which paths.json lists."""
     data = load(params, run)
-    network = build(params).to(data.device)
+    network = build(params, profile=run.profile).to(data.device)
     train, _, _ = supernet_split(params, data.labels, params.bn_images)
     if params.weights:
         give_weights(network, params.weights)
@@ -77,9 +76,9 @@ def path_sampler(params: SposSupernet, network: SinglePath) -> PathSampler:
         return PathSampler(network.space, seed)
     costs = network.costs()
     cost = costs.get("BitOps", costs["multiply-adds"])
-    published = (params.space, params.blocks) == ("blocks", "all")
-    published = published and replace(layout_of(params), dropout=Layout.dropout) == Layout()
-    return PathSampler(network.space, seed, cost, BINS if published else ())
+    layout = layout_of(replace(params, dropout=Layout.dropout))  # which changes no cost
+    published = params.blocks == "all" and layout == type(layout)()
+    return PathSampler(network.space, seed, cost, SPACES[params.space].bins if published else ())
 
 
 def train_paths(
@@ -117,14 +116,13 @@ def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
 
     ReproError if its run is not finished, or its checkpoint gone.
     """
-    (reference,) = find(run.experiment).needs(run.params)
-    needed = find_needed(reference, run.profile)
+    needed = find_needed(find(run.experiment).references(run.params)["supernet"], run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
     checkpoint = checkpoints.load(needed.path)
     if checkpoint is None:
         raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
-    network = build(params)
+    network = build(params, profile=run.profile)
     network.load_state_dict(checkpoint["state"]["network"])
     network.bgr = wants_bgr(checkpoint["state"])
     return params, network.to(devices.pick(params.device, params.threads))

@@ -1,6 +1,7 @@
 """What a step costs: two kinds of step take turns on one machine, so that other load on it affects both alike.
 
-First against second order (DARTS Table 1, search cost), and the whole mixture against one path (SPOS Table 7).
+First against second order (DARTS Table 1, search cost), and the whole mixture, and two paths, against one path (SPOS
+Table 7).
 """
 
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from dataclasses import replace
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
@@ -23,14 +25,14 @@ from repro.experiments import image_data, spos_data
 from repro.experiments.cifar10_search import build_search
 from repro.experiments.spos_networks import build
 from repro.runs.run import Run
-from repro.spaces.space import PathSampler
+from repro.spaces.space import Gene, PathSampler, Space
 from repro.spos.network import Mixture
 from repro.spos.path_training import PathTraining, path_training
 from repro.training import devices
 from repro.training.setup import Setup
 
 ORDERS = {"first": 1, "second": 2}
-RATIOS = {"bytes": "memory", "seconds": "seconds"}  # what is measured -> name of the mixture's over a path's
+RATIOS = {"bytes": "memory", "seconds": "seconds"}  # what is measured -> what its ratios to that of a path are called
 Steps = Mapping[str, Callable[..., tuple[Tensor, Tensor]]]  # batches -> loss and logits
 
 
@@ -54,21 +56,24 @@ def compare_orders(params: CifarCost, run: Run) -> dict[str, Any]:
 
 
 def compare_paths(params: SposCost, run: Run) -> dict[str, Any]:
-    """Measure training steps along a path and of the whole mixture; metrics.jsonl has a row for each path.
+    """Measure training steps along a path, of two paths, as ProxylessNAS runs them, and of the whole mixture.
 
-    Both move the same supernet on the same batch. `bytes` are the most in a step and `seconds` the median of a step's:
-    in the result, their means over the paths.
+    All move the same supernet on the same batch. `bytes` are the most in a step and `seconds` the median of a step's:
+    in the result, their means over the paths, of which metrics.jsonl has a row for each.
     """
     supernet = SposSupernet.like(params)
     data = spos_data.load(supernet, run)
     whole, batch = _mixture(supernet, run, data)
     network = whole.network.network
     sampler = PathSampler(network.space, mixed_seed(params.seed, "paths"))
+    rng = np.random.default_rng(mixed_seed(params.seed, "second-paths"))
     run.restart([])
     for number in range(params.paths):
         gene = sampler()
         along = replace(whole, network=network, sampler=lambda gene=gene: gene)
-        steps = {"path": along.step, "mixture": whole.step}
+        both = (*gene, *other_path(gene, network.space, rng))
+        two = replace(whole, sampler=lambda both=both: both)
+        steps = {"path": along.step, "two_paths": two.step, "mixture": whole.step}
         for _ in range(0 if number else params.warm_up_steps):
             _turn(steps, batch, data.device)
         row = {f"bytes_{name}": _peak(whole, step, batch) for name, step in steps.items()}
@@ -76,8 +81,16 @@ def compare_paths(params: SposCost, run: Run) -> dict[str, Any]:
         run.log({"gene": gene, **row, **{name: median(turn[name] for turn in turns) for name in turns[0]}})
     rows = run.metrics()
     found = {name: mean(row[name] for row in rows) for name in rows[0] if name.startswith(("bytes", "seconds"))}
-    ratios = {f"{name}_ratio": found[f"{what}_mixture"] / found[f"{what}_path"] for what, name in RATIOS.items()}
-    return {**found, **ratios, "paths": params.paths, **_machine(data.device)}
+    for what, name in RATIOS.items():
+        found[f"{name}_ratio"] = found[f"{what}_mixture"] / found[f"{what}_path"]
+        found[f"{name}_ratio_two_paths"] = found[f"{what}_two_paths"] / found[f"{what}_path"]
+    return {**found, "paths": params.paths, **_machine(data.device)}
+
+
+def other_path(gene: Gene, space: Space, rng: np.random.Generator) -> Gene:
+    """Return a path that differs from `gene` in every layer, drawn uniformly from those."""
+    sizes = np.asarray(space.sizes)
+    return tuple(((gene + rng.integers(1, sizes)) % sizes).tolist())
 
 
 def _search_steps(params: CifarCost, run: Run, images: Images) -> tuple[Steps, Prepare]:

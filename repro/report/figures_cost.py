@@ -51,7 +51,7 @@ def cost_against_error(rows: pd.DataFrame) -> Figure:
 
 @styled
 def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
-    """SPOS Sect. 4: top-1 accuracy (percent) against a cost; hollow points were written down from memory.
+    """SPOS Sect. 4: top-1 accuracy (percent) against a cost.
 
     cost: `flops_M` or `bitops_G`; `label` names it.
     """
@@ -60,13 +60,8 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates("id")
     found = paper["searched"] == "yes"
     for searched, marker, colour in ((True, "o", BLUE), (False, "s", ORANGE)):
-        for recalled in (False, True):
-            part = paper[(found == searched) & (paper["recalled"] == recalled)]
-            name = ("SPOS" if searched else "baseline") + (", recalled" if recalled else "")
-            axes.plot(
-                part[cost], part["top1_percent"], linestyle="none", marker=marker, markersize=7, color=colour,
-                fillstyle="none" if recalled else "full", markeredgewidth=1.6, label=name if len(part) else None,
-            )  # fmt: skip
+        part, name = paper[found == searched], "SPOS" if searched else "baseline"
+        axes.plot(part[cost], part["top1_percent"], marker, markersize=7, color=colour, label=name)
     low, high = paper[cost].min(), paper[cost].max()
     for row, searched in zip(paper.to_dict("records"), found, strict=True):
         share = (row[cost] - low) / (high - low)
@@ -82,7 +77,7 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     return describe(
         figure,
         f"Top-1 accuracy against {label}: {len(paper)} published networks and {len(own)} of our own",
-        "Hollow: numbers recalled, not checked against the paper; stars: our own, as published, with their deviation.",
+        "Points: published networks; stars: our own, as published, with their standard deviation.",
     )
 
 

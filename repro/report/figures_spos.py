@@ -127,3 +127,28 @@ def taus(found: pd.DataFrame) -> Figure:
     axes.set_yticks(range(found.shape[1]), [textwrap.fill(name, 26) for name in found], fontsize=9)
     marks = f"Grey points: each of {len(found)} supernets; blue: their mean and its 97 % interval."
     return describe(figure, f"Kendall's tau of {len(found)} supernets: {'; '.join(said)}", marks)
+
+
+@styled
+def sums(networks: pd.DataFrame, error: float) -> Figure:
+    """Latency (ms) as the sum of measured blocks against that of the whole network, a point for each.
+
+    networks: rows with `network` (random, or a name), `measured` and `summed`; error: the sum's, in percent, on average
+    over the random ones.
+    """
+    figure = Figure(figsize=(5.2, 4.4))
+    axes = figure.subplots()
+    drawn, named = networks[networks["network"] == "random"], networks[networks["network"] != "random"]
+    axes.plot(drawn["measured"], drawn["summed"], "o", color=BLUE, label="drawn at random")
+    axes.plot(named["measured"], named["summed"], "s", color=ORANGE, label="published")
+    for row in named.itertuples():
+        axes.annotate(row.network, (row.measured, row.summed), xytext=(6, -8), textcoords="offset points", fontsize=7)
+    top = 1.05 * networks[["measured", "summed"]].max(axis=None)
+    axes.plot([0, top], [0, top], color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
+    axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))
+    figure.legend(loc="outside lower center", ncols=2)
+    words = (
+        f"Latency as the sum of blocks against that of the whole: {len(drawn)} random networks, {error:.1f} % away on "
+        f"average, and {len(named)} published ones"
+    )
+    return describe(figure, words, "Points: networks; dashed: where the sum is the whole.")

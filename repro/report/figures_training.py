@@ -6,13 +6,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, INK, ORANGE, describe, seeds, styled, told
+from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.results.others import Curve
 
 # Lines and markers differ too: told apart without colour
 PARTS = {"train": ("training", BLUE, "-", "o"), "valid": ("validation", ORANGE, "--", "s")}
 UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
-KINDS = (("o", BLUE), ("s", ORANGE))  # of steps
+KINDS = (("o", BLUE), ("s", ORANGE), ("^", GREEN))  # of steps
 LINES = ("-", "--", "-.", ":")
 
 
@@ -70,9 +70,12 @@ def orders(turns: pd.DataFrame) -> Figure:
 def one_path(paths: pd.DataFrame) -> Figure:
     """Peak memory and seconds of a step along each path and of the whole mixture, with the means over the paths.
 
-    paths: a row for each, with `bytes_path`, `bytes_mixture`, `seconds_path` and `seconds_mixture`.
+    paths: a row for each, with `bytes_path`, `bytes_mixture`, `seconds_path` and `seconds_mixture`; of two paths too,
+    where they were measured.
     """
     kinds = {"path": "one path", "mixture": "whole mixture"}
+    if "bytes_two_paths" in paths:
+        kinds["two_paths"] = "two paths"
     memory, seconds = _of(paths, "bytes", kinds) / 2**20, _of(paths, "seconds", kinds)
     return _in_turn({"peak memory (MiB)": memory, "seconds of a step": seconds}, "path", "mean")
 
@@ -89,11 +92,11 @@ def _in_turn(panels: Mapping[str, pd.DataFrame], turn: str, middle: str) -> Figu
     """
     figure, said = Figure(figsize=(0.6 + max(5.0, 3.2 * len(panels)), 3.8)), []
     for axes, (measure, rows) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True):
-        for (kind, values), (marker, colour) in zip(rows.items(), KINDS, strict=True):
+        for (kind, values), (marker, colour) in zip(rows.items(), KINDS, strict=False):
             axes.plot(range(1, len(values) + 1), values, marker, color=colour, label=kind)
             axes.axhline(values.agg(middle), color=colour, linewidth=1.2, linestyle="--", zorder=0)
             said.append(f"{measure}, {kind}: {middle} {values.agg(middle):.3g}")
         axes.set(xlabel=turn, ylabel=measure, ylim=(0, 1.05 * rows.max(axis=None)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return describe(figure, "; ".join(said), f"Points: each {turn}; dashed: the {middle} of each kind.")

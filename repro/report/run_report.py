@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from repro.configs import hours
 from repro.configs.registry import find
 from repro.report import sections_claims, style, summary, tables, typeset
 from repro.report.typeset import verbatim
@@ -58,7 +57,7 @@ def in_words(run: Run) -> pd.DataFrame:
     experiment, device = find(run.experiment), provenance.device(run.path) or "CPU"
     lines = {
         "the paper says": published.quoted(experiment.claim),
-        "which cost": hours.told(experiment),
+        "which cost": experiment.cost,
         f"this run ({standing.label(run)}) found": summary.found(Group((run,))),
         "which took": f"{duration(provenance.seconds(run.path))} on {device}",
     }

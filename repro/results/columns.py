@@ -37,6 +37,11 @@ COLUMNS = {
         Column("flops_M", "multiply-adds", "M", as_printed=True),
         Column("bitops_G", "bit operations", "2^30", 2),
         Column("search_gpu_days", "search cost", "GPU days", as_printed=True),
+        Column("supernet_gpu_days", "supernet", "GPU days", as_printed=True),
+        Column("retrain_gpu_days", "retraining", "GPU days", as_printed=True),
+        Column("total_gpu_days", "total cost", "GPU days", as_printed=True),
+        Column("memory_GB", "memory", "GB", as_printed=True),
+        Column("latency_ms", "latency", "ms", as_printed=True),
         Column("ops", "operations", as_printed=True),
         # metrics.jsonl and result.json
         Column("train_loss", "training loss", "nats"),

@@ -65,10 +65,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper, in our words, and the lines that decide it: it holds if all of them do."""
+    """A claim of a paper, or of the field since, in our words; it holds if all of the lines that decide it do."""
 
     id: str
-    paper: Literal["DARTS", "SPOS"]
+    paper: Literal["DARTS", "SPOS", "since"]
     place: str
     words: str
     lines: tuple[Line, ...] = field(default_factory=tuple)

@@ -1,7 +1,7 @@
 """The papers' numbers: every table of DARTS (ICLR 2019) and SPOS (ECCV 2020) that this package sets its own beside.
 
 The CSV files in `published_tables/` hold them, each row with an `id`; no file is read, and pandas not imported, before
-a table is asked for. A number that was recalled, not checked against the paper, is marked wherever it is quoted.
+a table is asked for. Rows that the papers quote from others say so in their `source`.
 """
 
 import csv
@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.configs.record import RECALLED
 from repro.errors import ReproError, unknown
 from repro.results.columns import COLUMNS, Column
 
@@ -19,26 +18,25 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent / "published_tables"
 
+ARXIV = "Numbers of arXiv 1904.00420 v2: the ECCV 2020 text was not found, and its numbers may differ."
 # Published tables, and the remark below each
 TABLES = {
     "darts_table1_cifar10": "Search costs leave out selection (1 GPU day) and the final evaluation (1.5 GPU days).",
     "darts_table2_ptb": "Search costs leave out selection (1 GPU day) and the final evaluation (3 GPU days).",
     **dict.fromkeys(("darts_table3_imagenet", "darts_table4_wikitext2", "darts_ablations"), ""),
-    **dict.fromkeys(("spos_blocks", "spos_channels", "spos_bits", "spos_released"), ""),
+    **dict.fromkeys(("spos_blocks", "spos_channels", "spos_bits", "spos_mobile", "spos_cost"), ARXIV),
+    "spos_released": "",
 }
 
 
 def table(name: str) -> "DataFrame":
     """Return a published table: `id` and `architecture`, its numbers as floats (NaN: not given), other columns as text.
 
-    Where there is something to say, `note` says what a number cannot ("about", another unit) and `recalled` marks
-    rows of which a number was not checked against the paper.
+    Where there is something to say, `note` says what a number cannot ("about", another unit).
     """
     import pandas as pd
 
     frame, numeric = pd.DataFrame(_lines(name)), columns(name)
-    if "source" in frame:
-        frame["recalled"] = [any(is_recalled(source, each.name) for each in numeric) for source in frame["source"]]
     notes = [[] for _ in frame.index]
     for each in numeric:
         numbers = [_number(text, each.heading, note) for text, note in zip(frame[each.name], notes, strict=True)]
@@ -55,9 +53,7 @@ def columns(name: str) -> list[Column]:
 
 def remark(name: str) -> str:
     """Return the remark below a published table."""
-    sources = [line.get("source", "") for line in _lines(name)]
-    recalled = any(is_recalled(source, column.name) for source in sources for column in columns(name))
-    return " ".join(filter(None, [TABLES[name], f"Rows marked as recalled: {RECALLED}." if recalled else ""]))
+    return TABLES[name]
 
 
 @cache
@@ -74,28 +70,14 @@ def spaced(architecture: str) -> str:
     return re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", architecture.replace("_", " ")))
 
 
-def is_recalled(source: str, column: str) -> bool:
-    """Whether a number was written down from memory: `source` says so of its whole row, or of its accuracy alone."""
-    parts = source.split("; ")
-    return "recalled" in parts or (column == "top1_percent" and "recalled (accuracy)" in parts)
-
-
 def quoted(text: str) -> str:
-    """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`.
-
-    Those that were not checked against the paper are listed behind it.
-    """
-    recalled = []
+    """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`."""
 
     def number(match: re.Match[str]) -> str:
         name, key, column = match.groups()
-        line = next(line for line in _lines(name) if line["id"] == key)
-        if is_recalled(line.get("source", ""), column):
-            recalled.append(line[column])
-        return line[column]
+        return next(line for line in _lines(name) if line["id"] == key)[column]
 
-    text = re.sub(r"\{(\w+)\.([\w-]+)\.(\w+)\}", number, text)
-    return f"{text} ({', '.join(recalled)}: {RECALLED})" if recalled else text
+    return re.sub(r"\{(\w+)\.([\w-]+)\.(\w+)\}", number, text)
 
 
 def _number(text: str, heading: str, note: list[str]) -> float:

@@ -7,6 +7,7 @@ NAS-Bench-Macro (Su et al., CVPR 2021): 8 layers, each identity, MobileNetV2 blo
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +18,15 @@ from scipy.stats import kendalltau
 
 from repro.errors import ReproError, unknown
 from repro.files import read_text, sha256
-from repro.presence import MACRO, require_table
+from repro.presence import MACRO, TABLE_201, require_table
+from repro.spaces.path_spaces import MACRO_BLOCKS
 from repro.spaces.space import Cost, Gene, Space
 
-MACRO_BLOCKS = {"identity": (0, 1), "mb_3x3_e3": (3, 3), "mb_5x5_e6": (6, 5)}  # expansion, kernel; in the table's order
 MACRO_SPACE = Space(8, {"block": tuple(MACRO_BLOCKS)})
 OPERATIONS_201 = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-SPACE_201 = Space(6, {"operation": OPERATIONS_201})
+NODES_201 = 4  # of a cell; the first is its input
+EDGES_201 = tuple((node, source) for node in range(NODES_201) for source in range(node))
+SPACE_201 = Space(len(EDGES_201), {"operation": OPERATIONS_201})
 COLUMNS_201 = {
     "cifar10": "CIFAR10TestAccuracy200Epochs",
     "cifar100": "CIFAR100TestAccuracy200Epochs",
@@ -73,8 +76,26 @@ def nas_bench_201(folder: Path, data: str = "cifar10") -> Table:
     """Read `nas-bench-201/nats_bench.csv` of a data folder, accuracies on `data`; ReproError if rows are missing."""
     if data not in COLUMNS_201:
         raise unknown("NAS-Bench-201 data set", data, COLUMNS_201)
-    path = folder / "nas-bench-201" / "nats_bench.csv"
-    return _table("NAS-Bench-201", SPACE_201, path, lambda text: _rows_201(text, COLUMNS_201[data]))
+    return _table("NAS-Bench-201", SPACE_201, folder / TABLE_201, lambda text: _rows_201(text, COLUMNS_201[data]))
+
+
+def cell_201(gene: Sequence[int]) -> str:
+    """Return a cell as the benchmark writes it: |OPERATION~SOURCE|+|..|..|+|..|..|..|, a node between two +."""
+    names = [OPERATIONS_201[choice] for choice in SPACE_201.check(gene)]
+    edges = [[f"{name}~{s}" for name, (n, s) in zip(names, EDGES_201, strict=True) if n == node] for node in (1, 2, 3)]
+    return "+".join(f"|{'|'.join(into)}|" for into in edges)
+
+
+def gene_201(cell: str) -> Gene:
+    """Return the gene of a cell as the benchmark writes it; ReproError for another text, or other edges."""
+    pairs = re.findall(r"(\w+)~(\d)", cell)
+    gene = tuple(OPERATIONS_201.index(name) if name in OPERATIONS_201 else -1 for name, _ in pairs)
+    if len(gene) != len(EDGES_201) or -1 in gene or cell_201(gene) != cell:
+        raise ReproError(
+            f"{cell!r} is no cell of NAS-Bench-201: write |OPERATION~0|+|OPERATION~0|OPERATION~1|+|...~0|...~1|...~2| "
+            f"with operations of {', '.join(OPERATIONS_201)}"
+        )
+    return gene
 
 
 def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float | None:
@@ -99,7 +120,10 @@ def kendall_tau_equal_cost(one: Sequence[float], other: Sequence[float], costs: 
 def _table(name: str, space: Space, path: Path, read: Callable[[str], Iterable[tuple[Gene, Row]]]) -> Table:
     require_table(name, path)
     try:
-        rows = dict(read(read_text(path)))
+        found = [*read(read_text(path))]
+        rows = dict(found)
+        if len(rows) < len(found):
+            raise ReproError(f"{len(found):,} rows hold {len(rows):,} networks: some stand there twice")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ReproError) as error:
         raise ReproError(
             f"{path} is not the table of {name} ({type(error).__name__}: {error}): fetch it again"
@@ -119,7 +143,10 @@ def _macro_rows(text: str) -> Iterator[tuple[Gene, Row]]:
 
 
 def _rows_201(text: str, column: str) -> Iterator[tuple[Gene, Row]]:
-    for row in csv.DictReader(text.splitlines()):
-        edges = [edge for edge in row["ArchitectureString"].replace("+", "").split("|") if edge]
-        gene = SPACE_201.check([OPERATIONS_201.index(edge.split("~")[0]) for edge in edges])
-        yield gene, Row((float(row[column]),))
+    rows = csv.DictReader(text.splitlines())
+    if lacking := {column, "ArchitectureString"} - {*(rows.fieldnames or ())}:
+        raise ReproError(f"it has no column {', '.join(sorted(lacking))}")
+    for row in rows:
+        if not row[column]:
+            raise ReproError(f"{row['ArchitectureString']} has no {column}")
+        yield gene_201(row["ArchitectureString"]), Row((float(row[column]),))

@@ -17,28 +17,26 @@ from repro.errors import ReproError, UsageError
 
 Gene = tuple[int, ...]
 
-BLOCKS = {"shuffle_3x3": 3, "shuffle_5x5": 5, "shuffle_7x7": 7, "xception": 3}  # kernel sizes, in the order of genes
-WIDTHS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)  # of a block's middle channels
-_BLOCKS = (0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2)
-# Published genes by name: found blocks, the same with channels, and the cell that the authors released with its weights
-PUBLISHED = {
-    "SPOS": _BLOCKS,
-    "SPOS_CHANNELS": (*_BLOCKS, 6, 5, 3, 5, 2, 6, 3, 4, 2, 5, 7, 5, 4, 6, 7, 4, 4, 5, 4, 3),
-    "SPOS_RELEASED": (2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3),
-}
-
 
 @dataclass(frozen=True)
 class Space:
-    """`layers` layers, each with one choice of every kind; `kinds` maps a kind to the names of its choices."""
+    """`layers` layers, each with one choice of every kind; `kinds` maps a kind to the names of its choices.
+
+    Layers that are `lacking` do not have the last choice of each kind, as where a layer that is skipped would not fit.
+    """
 
     layers: int
     kinds: Mapping[str, tuple[str, ...]]
+    lacking: frozenset[int] = frozenset()
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Return the number of choices at each place of a gene."""
-        return tuple(len(names) for names in self.kinds.values() for _ in range(self.layers))
+        return tuple(n for sizes in zip(*map(self.at, range(self.layers)), strict=True) for n in sizes)
+
+    def at(self, layer: int) -> tuple[int, ...]:
+        """Return the number of choices of each kind in a layer."""
+        return tuple(len(names) - (layer in self.lacking) for names in self.kinds.values())
 
     @property
     def count(self) -> int:
@@ -57,7 +55,7 @@ class Space:
                 kind, layer = list(self.kinds)[place // self.layers], place % self.layers
                 raise ReproError(
                     f"choice {choice!r} for the {kind} of layer {layer} is out of range: "
-                    f"give 0 to {size - 1} ({', '.join(self.kinds[kind])})"
+                    f"give 0 to {size - 1} ({', '.join(self.kinds[kind][:size])})"
                 )
         return tuple(int(choice) for choice in gene)
 
@@ -107,6 +105,17 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
         return {"name": self.name, "fixed": self.fixed, "table": self.table.tolist()}
+
+    @classmethod
+    def of_layers(cls, name: str, fixed: float, rows: Sequence[np.ndarray]) -> "Cost":
+        """Make it of a table (choices of kind 1, ...) for each layer; what a layer lacks costs as its dearest choice.
+
+        So it is never the cheapest, and no gene has it.
+        """
+        most = np.max([row.shape for row in rows], axis=0)
+        pads = [[(0, n - k) for n, k in zip(most, row.shape, strict=True)] for row in rows]
+        padded = [np.pad(row, pad, mode="maximum") if row.ndim else row for row, pad in zip(rows, pads, strict=True)]
+        return cls(name, fixed, np.stack(padded))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Cost":

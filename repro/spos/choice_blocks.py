@@ -5,14 +5,14 @@ channels -> (N, 640, 7, 7) -> (N, 1024). Names of parameters are those of the au
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from repro.errors import ReproError, UsageError, unknown
-from repro.spaces.space import BLOCKS, Space
+from repro.errors import ReproError, unknown
+from repro.spaces.layouts import Layout
+from repro.spaces.path_spaces import BLOCKS
+from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath, SlicedNorm
 
 
@@ -63,36 +63,11 @@ class ChoiceBlock(nn.Module):
             yield from self.branch_proj.used(self.proj)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Stages of the network; the defaults are the paper's, for ImageNet."""
-
-    size: int = 224
-    channels: int = 3
-    classes: int = 1000
-    stem: int = 16
-    stem_stride: int = 2
-    widths: tuple[int, ...] = (64, 160, 320, 640)
-    repeats: tuple[int, ...] = (4, 4, 8, 4)
-    strides: tuple[int, ...] = (2, 2, 2, 2)
-    head: int = 1024
-    dropout: float = 0.1
-
-    def layers(self) -> Iterator[tuple[int, int, int, bool]]:
-        """Go through the layers: channels in and out, stride, and whether a stage begins."""
-        inp = self.stem
-        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
-            if width % 2:
-                raise UsageError(f"a stage of {width} channels cannot be cut in halves: choose an even number")
-            for index in range(repeat):
-                yield inp, width, stride if index == 0 else 1, index == 0
-                inp = width
-
-
 class ChoiceNetwork(SinglePath):
     """The supernet of a `layout`, or with `gene` the stand-alone network that it names (then called without a gene).
 
-    `blocks` and `widths` are the choices of every layer; genes are blocks and, with several widths, then those.
+    `blocks` and `widths` are the choices of every layer; genes are blocks and, with several widths, then those. Blocks
+    that are `fixed` are those of the layers, one each, and no choice.
     `affine` is BatchNorm's: supernets go without, retrained networks with. UsageError for an impossible layout.
     """
 
@@ -103,21 +78,22 @@ class ChoiceNetwork(SinglePath):
         widths: Sequence[float] = (1.0,),
         gene: Sequence[int] | None = None,
         affine: bool = False,
+        fixed: bool = False,
     ) -> None:
         super().__init__()
         self.size, self.reduction = layout.size, layout.stem_stride
         self.chains = Conv(layout.channels, layout.stem, 3, layout.stem_stride), Conv(layout.widths[-1], layout.head)
-        self.space = search_space(layout, blocks, widths)
+        self.space, self.fixed = search_space(layout, () if fixed else blocks, widths), [*blocks] if fixed else []
         self.first_conv = Branch(self.chains[:1], affine)
         self.features = nn.ModuleList()
-        for inp, out, stride, first in layout.layers():
+        for index, (inp, out, stride, first) in enumerate(layout.layers()):
+            names = blocks[index : index + 1] if fixed else blocks
             middles = [max(1, int(out // 2 * scale)) for scale in widths]
-            make = partial(ChoiceBlock, inp=inp, out=out, stride=stride, first=first, affine=affine)
-            if gene is None:
-                self.features.append(Choices(make(name, widths=middles) for name in blocks))
-            else:
-                block, width = (*self.space.by_layer(gene)[len(self.features)], 0)[:2]
-                self.features.append(make(blocks[block], widths=middles[width : width + 1]))
+            if gene is not None:
+                chosen = dict(zip(self.space.kinds, self.space.by_layer(gene)[index], strict=True))
+                names, middles = names[chosen.get("block", 0) :][:1], middles[chosen.get("width", 0) :][:1]
+            layer = [ChoiceBlock(name, inp, out, stride, first, middles, affine) for name in names]
+            self.features.append(layer[0] if fixed or gene is not None else Choices(layer))
         if gene is not None:
             self.space = Space(self.space.layers, {})
         self.conv_last = Branch(self.chains[1:], affine)
@@ -125,6 +101,10 @@ class ChoiceNetwork(SinglePath):
         self.classifier = nn.Sequential(nn.Linear(layout.head, layout.classes, bias=False))
         self.apply(_initialise)
         nn.init.normal_(self.first_conv[0].weight, std=0.01)
+
+    def names(self, gene: Sequence[int]) -> dict[str, list[str]]:
+        """Return the names of what a gene chooses, and of fixed blocks."""
+        return ({"block": self.fixed} if self.fixed else {}) | super().names(gene)
 
     def ends(self) -> list[nn.Module]:
         """Return the modules before and after the layers."""
@@ -140,10 +120,12 @@ class ChoiceNetwork(SinglePath):
 
 
 def search_space(layout: Layout, blocks: Sequence[str] = tuple(BLOCKS), widths: Sequence[float] = (1.0,)) -> Space:
-    """Return the space of a layout: a block, and where there are several a width, for each layer."""
+    """Return the space of a layout: where there are several, a block and a width for each layer."""
     if bad := next((name for name in blocks if name not in BLOCKS), None):
         raise unknown("choice block", bad, BLOCKS)
-    kinds = {"block": tuple(blocks)} | ({"width": tuple(f"x{scale:g}" for scale in widths)} if len(widths) > 1 else {})
+    kinds = {"block": tuple(blocks)} if blocks else {}
+    if len(widths) > 1:
+        kinds["width"] = tuple(f"x{scale:g}" for scale in widths)
     return Space(sum(layout.repeats), kinds)
 
 

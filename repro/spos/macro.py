@@ -6,25 +6,25 @@ Parameters and multiply-adds of all 6,561 networks are those of the table.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from repro.spaces.nas_bench import MACRO_BLOCKS, MACRO_SPACE
+from repro.spaces.layouts import MacroLayout
+from repro.spaces.mobile import Residual
+from repro.spaces.path_spaces import MACRO_BLOCKS
 from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath
 
 
-class MacroBlock(nn.Module):
-    """One choice of a layer: x (N, C, H, W) to (N, C', H / stride, W / stride)."""
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: x (N, C, H, W) to (N, C', H / stride, W / stride); skipped, a 1x1 where these differ."""
 
-    def __init__(self, name: str, inp: int, out: int, stride: int, affine: bool) -> None:
+    def __init__(self, block: Residual, inp: int, out: int, stride: int, affine: bool) -> None:
         super().__init__()
-        expansion, kernel = MACRO_BLOCKS[name]
-        middle, same, self.stride = expansion * inp, stride == 1 and inp == out, stride
-        if expansion:
-            depthwise = Conv(middle, middle, kernel, stride, depthwise=True)
-            self.chain = (Conv(inp, middle), depthwise, Conv(middle, out, relu=False))
+        middle, same, self.stride = block.expansion * inp, stride == 1 and inp == out, stride
+        if block.expansion:
+            one, two = Conv(inp, middle, groups=block.groups), Conv(middle, out, relu=False, groups=block.groups)
+            self.chain = (one, Conv(middle, middle, block.kernel, stride, depthwise=True), two)
         else:
             self.chain = () if same else (Conv(inp, out, 1, stride, relu=False),)
         self.shortcut = same
@@ -46,36 +46,23 @@ class MacroBlock(nn.Module):
         return self.branch.used(self.chain)
 
 
-@dataclass(frozen=True)
-class MacroLayout:
-    """Sizes of the networks; the defaults are the benchmark's. Each stage halves the image and doubles the channels."""
-
-    size: int = 32
-    channels: int = 3
-    classes: int = 10
-    stem: int = 32
-    repeats: tuple[int, ...] = (2, 3, 3)
-    head: int = 1280
-
-    def layers(self) -> Iterator[tuple[int, int, int]]:
-        """Go through the layers: channels in and out, stride."""
-        for stage, repeat in enumerate(self.repeats):
-            width = self.stem * 2**stage
-            yield width, 2 * width, 2
-            yield from [(2 * width, 2 * width, 1)] * (repeat - 1)
-
-
 class MacroNetwork(SinglePath):
     """The single-path supernet of NAS-Bench-Macro's space, or with `gene` the stand-alone network that it names."""
 
-    def __init__(self, layout: MacroLayout, gene: Sequence[int] | None = None, affine: bool = False) -> None:
+    def __init__(
+        self,
+        layout: MacroLayout,
+        blocks: Sequence[str] = tuple(MACRO_BLOCKS),
+        gene: Sequence[int] | None = None,
+        affine: bool = False,
+    ) -> None:
         super().__init__()
         self.size, self.reduction = layout.size, 1
-        self.space = Space(sum(layout.repeats), MACRO_SPACE.kinds)
+        self.space = Space(sum(layout.repeats), {"block": tuple(blocks)})
         last = layout.stem * 2 ** len(layout.repeats)
         self.chains = Conv(layout.channels, layout.stem, 3), Conv(last, layout.head)
         self.first, self.last = Branch(self.chains[:1], affine), Branch(self.chains[1:], affine)
-        layers = [[MacroBlock(name, *row, affine) for name in MACRO_BLOCKS] for row in layout.layers()]
+        layers = [[InvertedResidual(MACRO_BLOCKS[name], *row, affine) for name in blocks] for row in layout.layers()]
         if gene is None:
             self.features = nn.ModuleList(map(Choices, layers))
         else:

@@ -31,15 +31,16 @@ class Conv(NamedTuple):
     stride: int = 1
     depthwise: bool = False
     relu: bool = True
+    groups: int = 1  # unless it is depthwise; then channels are shuffled if a ReLU follows, as in ShuffleNet
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Return the shape of the weight."""
-        return self.out, 1 if self.depthwise else self.inp, self.kernel, self.kernel
+        return self.out, 1 if self.depthwise else self.inp // self.groups, self.kernel, self.kernel
 
     def module(self) -> nn.Conv2d:
         """Return the layer itself; same padding."""
-        groups = self.inp if self.depthwise else 1
+        groups = self.inp if self.depthwise else self.groups
         return nn.Conv2d(self.inp, self.out, self.kernel, self.stride, self.kernel // 2, groups=groups, bias=False)
 
 
@@ -62,7 +63,7 @@ def region(shape: Sequence[int]) -> Region:
 
 def convolve(x: Tensor, weight: Tensor, part: Conv) -> Tensor:
     """Apply `part` with this weight to (N, part.inp, H, W)."""
-    stride, groups = part.stride, part.inp if part.depthwise else 1
+    stride, groups = part.stride, part.inp if part.depthwise else part.groups
     if part.kernel == 1 and stride > 1:
         x, stride = strided(x, stride), 1
     return F.conv2d(x, weight, None, stride, part.kernel // 2, 1, groups)
@@ -102,6 +103,7 @@ class Branch(nn.Sequential):
         for (conv, norm), part in zip(self.pairs(), chain, strict=True):
             x = norm(convolve(x, conv.weight[region(part.shape)], part))  # sliced on both sides
             x = F.relu(x, inplace=True) if part.relu else x
+            x = F.channel_shuffle(x, part.groups) if part.relu and part.groups > 1 else x
         return x
 
     def used(self, chain: Chain) -> Iterator[tuple[nn.Parameter, Region]]:
@@ -122,7 +124,8 @@ class SinglePath(nn.Module):
     features: Sequence[nn.Module]
     size: int  # of the square inputs
     reduction: int  # of that size in the stem
-    chains: Chain  # one convolution in the stem, perhaps one in the head
+    chains: Chain  # convolutions of the stem, `stems` of them, and perhaps one of the head
+    stems = 1
     bgr = False  # whether its weights are the authors', which want images in BGR, 0 to 255
 
     def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
@@ -132,6 +135,10 @@ class SinglePath(nn.Module):
         for layer, choice in zip(self.features, choices, strict=True):
             x = layer(x, *choice)
         return self.head(x)
+
+    def names(self, gene: Sequence[int]) -> dict[str, list[str]]:
+        """Return the names of what a gene chooses, and of what is fixed, kind by kind, layer by layer."""
+        return self.space.names(gene)
 
     def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
         """Return the parameters on the path, each with the part of it that is used: all that a step may change."""
@@ -147,16 +154,16 @@ class SinglePath(nn.Module):
 
     def costs(self) -> dict[str, Cost]:
         """Return the `parameters` (with affine BatchNorm, as retrained) and `multiply-adds` of any gene, exactly."""
-        counts = [len(names) for names in self.space.kinds.values()]
-        tables = np.zeros((2, len(self.features), *counts), dtype=np.int64)
-        for index, (layer, size) in enumerate(zip(self.features, self.sizes(), strict=False)):
-            for choice in np.ndindex(*counts):
-                tables[:, index, *choice] = sum(chain_cost(chain, size) for chain in layer.chains(*choice))
+        rows = [np.zeros((2, *self.space.at(index)), dtype=np.int64) for index in range(len(self.features))]
+        for row, layer, size in zip(rows, self.features, self.sizes(), strict=False):
+            for choice in np.ndindex(*row.shape[1:]):
+                row[:, *choice] = sum(chain_cost(chain, size) for chain in layer.chains(*choice))
         linear = next(m for end in self.ends() for m in end.modules() if isinstance(m, nn.Linear))
         fixed = np.array([sum(p.numel() for p in linear.parameters()), linear.weight.numel()])
-        fixed += chain_cost(self.chains[:1], self.size) + chain_cost(self.chains[1:], self.sizes()[-1])
+        stem, head = self.chains[: self.stems], self.chains[self.stems :]
+        fixed += chain_cost(stem, self.size) + chain_cost(head, self.sizes()[-1])
         names = "parameters", "multiply-adds"
-        return {name: Cost(name, fixed[i].item(), tables[i]) for i, name in enumerate(names)}
+        return {name: Cost.of_layers(name, fixed[i].item(), [row[i] for row in rows]) for i, name in enumerate(names)}
 
 
 class Choices(nn.ModuleList):
@@ -183,8 +190,9 @@ class Choices(nn.ModuleList):
 class Mixture(nn.Module):
     """A supernet run as a whole, as relaxations do: each layer adds up its alternatives, weighted by softmax(alpha).
 
-    Alpha is learnt by the loss, with the weights. In a `path_training.PathTraining` it stands where one path would: any
-    gene is all of it. For spaces of one kind of choice.
+    Alpha is learnt by the loss, with the weights. In a `path_training.PathTraining` it stands where one path would: the
+    empty gene is all of it, and one of several paths, one after another, is these alone, as ProxylessNAS runs two. For
+    spaces of one kind of choice.
     """
 
     def __init__(self, network: SinglePath) -> None:
@@ -192,13 +200,23 @@ class Mixture(nn.Module):
         self.network = network
         self.alphas = nn.Parameter(torch.zeros(len(network.features), *map(len, network.space.kinds.values())))
 
+    def chosen(self, gene: Sequence[int]) -> list[Sequence[int]]:
+        """Return which alternatives run in each layer."""
+        layers = self.network.features
+        return [gene[index :: len(layers)] or range(len(layer)) for index, layer in enumerate(layers)]
+
     def forward(self, x: Tensor, gene: Sequence[int] = ()) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes)."""
         x = self.network.stem(laid_out(x))
-        for layer, weights in zip(self.network.features, self.alphas.softmax(dim=1), strict=True):
-            x = functools.reduce(torch.add, (weight * each(x) for weight, each in zip(weights, layer, strict=True)))
+        for layer, alphas, chosen in zip(self.network.features, self.alphas, self.chosen(gene), strict=True):
+            weights = alphas[list(chosen)].softmax(dim=0)
+            x = functools.reduce(torch.add, (w * layer[each](x) for w, each in zip(weights, chosen, strict=True)))
         return self.network.head(x)
 
     def path(self, gene: Sequence[int] = ()) -> list[tuple[nn.Parameter, Region]]:
-        """Return all parameters, the supernet's and alpha, whole."""
-        return [(p, region(p.shape)) for p in self.parameters()]
+        """Return the parameters of all that runs, and alpha, whole."""
+        layers = zip(self.network.features, self.chosen(gene), strict=True)
+        running = [layer[each] for layer, chosen in layers for each in chosen]
+        return [(p, region(p.shape)) for module in (*self.network.ends(), *running) for p in module.parameters()] + [
+            (self.alphas, region(self.alphas.shape))
+        ]

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from repro.data.augment import Prepare
-from repro.spaces.space import Cost, Gene, PathSampler
+from repro.spaces.space import Gene, PathSampler
 from repro.spos.network import Region, SinglePath
 from repro.training.acceleration import autocast
 
@@ -175,31 +174,3 @@ def accuracy(
         for x, y in zip(images.split(batch), labels.split(batch), strict=True)
     ]
     return 100 * int(sum(right)) / len(labels)
-
-
-@torch.no_grad()
-def measure_latency(network: SinglePath, prepare: Prepare, bf16: bool = False, seconds: float = 0.02) -> Cost:
-    """Measure milliseconds for one image of every choice of every layer on this machine, each for `seconds`.
-
-    `prepare` lays the image out, and with `bf16` the network computes in bfloat16, as where candidates are judged.
-    """
-    from torch.utils.benchmark import Timer  # here, since it looks for compilers as it is imported
-
-    network.eval()
-    weight = next(network.parameters())
-    shape = 1, network.chains[0].inp, network.size, network.size
-    x = prepare(torch.zeros(shape, device=weight.device, dtype=weight.dtype))
-    counts = [len(names) for names in network.space.kinds.values()]
-    table = np.zeros((len(network.features), *counts))
-
-    def time(function: Any, *inputs: Any) -> float:
-        timer = Timer("f(*x)", globals={"f": function, "x": inputs}, num_threads=torch.get_num_threads())
-        return timer.blocked_autorange(min_run_time=seconds).median * 1e3
-
-    with autocast(bf16, weight.device):
-        fixed, x = time(network.stem, x), network.stem(x)
-        for index, layer in enumerate(network.features):
-            for choice in np.ndindex(*counts):
-                table[index, *choice] = time(layer, x, *choice)
-            x = layer(x, *[0] * len(counts))
-        return Cost("milliseconds", fixed + time(network.head, x), table)

@@ -7,7 +7,6 @@ clip (PACT), one for each number of bits. 32 bits mean full precision. Names are
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.errors import UsageError
+from repro.spaces.layouts import RESNETS, ResidualLayout
+from repro.spaces.path_spaces import BITS, SCALES
 from repro.spaces.space import Cost, Space
 from repro.spos.network import Branch, Chain, Conv, Region, SinglePath, SlicedNorm, convolve, region
 
-BITS = ((1, 2), (2, 2), (1, 4), (2, 4), (3, 4), (4, 4))  # (weights, activations), in the order of genes
-SCALES = (0.5, 1.0, 1.5)  # of the channels between a block's two convolutions
 FULL = 32
 FIRST_CLIP = 3.0
 
@@ -112,29 +111,6 @@ class QuantisedBlock(nn.Module):
 def _convolve(x: Tensor, conv: nn.Conv2d, part: Conv, bits: int) -> Tensor:
     weight = quantise_weights(conv.weight[region(part.shape)], bits)
     return convolve(x, weight, part)
-
-
-@dataclass(frozen=True)
-class ResidualLayout:
-    """Stages of a ResNet; the defaults are ResNet-18 for ImageNet. `small` images: a 3x3 stem that keeps their size."""
-
-    size: int = 224
-    channels: int = 3
-    classes: int = 1000
-    widths: tuple[int, ...] = (64, 128, 256, 512)
-    repeats: tuple[int, ...] = (2, 2, 2, 2)
-    small: bool = False
-
-    def layers(self) -> Iterator[tuple[str, int, int, int]]:
-        """Go through the blocks: name of the stage, channels in and out, stride."""
-        inp = self.widths[0]
-        for stage, (out, repeat) in enumerate(zip(self.widths, self.repeats, strict=True)):
-            for index in range(repeat):
-                yield f"layer{stage + 1}", inp, out, 2 if stage and not index else 1
-                inp = out
-
-
-RESNETS = {18: ResidualLayout(), 34: ResidualLayout(repeats=(3, 4, 6, 3))}
 
 
 class QuantisedResNet(SinglePath):

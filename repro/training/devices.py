@@ -1,8 +1,10 @@
 """The device a run works on, and the random state it works from."""
 
+import platform
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,6 +43,18 @@ def describe(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
 
+def machine(device: torch.device) -> str:
+    """Return the name of what computes: the GPU's, or that of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # another system than Linux
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
+
+
 def why_not_compile(device: torch.device) -> str | None:
     """Return the reason why `torch.compile` is of no use here, or None."""
     if device.type != "cuda":
@@ -63,14 +77,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def timed(step: Callable[[], T], device: torch.device) -> tuple[T, float]:
+def timed(
+    step: Callable[[], T], device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> tuple[T, float]:
     """Take a step, and wait until the device has done it; return its result and the seconds that it took."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
-    began = time.perf_counter()
+    began = clock()
     result = step()
     wait()
-    return result, time.perf_counter() - began
+    return result, clock() - began
 
 
 class Stopwatch:

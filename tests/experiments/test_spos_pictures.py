@@ -8,8 +8,9 @@ from repro.configs.registry import find
 from repro.data.folders import find as find_pictures
 from repro.data.folders import pictures
 from repro.errors import ReproError
-from repro.experiments import spos_data, spos_networks
+from repro.experiments import spos_data
 from repro.runs.run import open_run
+from repro.spaces.path_spaces import SPACES
 from repro.spos.choice_blocks import ChoiceNetwork, Layout, bgr_255
 from repro.spos.path_training import accuracy, recalibrate
 from repro.training import checkpoints
@@ -46,7 +47,7 @@ def photographs(tmp_path_factory):
 def small(photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("REPRO_DATA", str(photographs))
-    monkeypatch.setitem(spos_networks.CHOICES, "imagenet", LAYOUT)
+    monkeypatch.setitem(SPACES["blocks"].layouts, "imagenet", LAYOUT)
 
 
 def test_a_supernet_is_trained_searched_and_its_winner_retrained():

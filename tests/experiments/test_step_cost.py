@@ -1,9 +1,12 @@
 """What a step costs: the mixture against sums written out, bytes against counts by hand, and turns that are fair."""
 
 import math
+import operator
+from collections import Counter
 from statistics import mean, median
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from finished import run
@@ -16,6 +19,7 @@ from repro.darts.complexity import peak_bytes
 from repro.errors import UsageError
 from repro.experiments import step_cost
 from repro.experiments.spos_networks import build
+from repro.spaces.space import Space
 from repro.spos.network import Mixture
 from repro.spos.path_training import path_training
 from repro.training import devices
@@ -65,10 +69,32 @@ def test_with_all_weight_on_one_path_the_mixture_is_that_path(mixture):
     torch.testing.assert_close(mixture(x), mixture.network(x, gene), rtol=1e-9, atol=1e-12)
 
 
-def test_a_step_of_the_mixture_moves_all_weights_and_alpha_and_one_along_a_path_those_on_it(mixture):
+def test_two_paths_are_the_mixture_of_the_alternatives_on_them(mixture):
+    rng, x = np.random.default_rng(0), images()
+    one = mixture.network.space.random(rng)
+    other = step_cost.other_path(one, mixture.network.space, rng)
+    assert all(map(operator.ne, one, other))
+    with torch.no_grad():
+        rest = torch.ones_like(mixture.alphas, dtype=torch.bool)
+        rest[range(len(one)), one] = rest[range(len(one)), other] = False
+        mixture.alphas[rest] = -1000.0
+    torch.testing.assert_close(mixture(x, (*one, *other)), mixture(x), rtol=1e-9, atol=1e-12)
+    mixture.alphas.data[range(len(one)), other] = -1000.0
+    torch.testing.assert_close(mixture(x, (*one, *other)), mixture.network(x, one), rtol=1e-9, atol=1e-12)
+
+
+def test_a_second_path_is_drawn_uniformly_from_those_that_share_no_choice():
+    space, rng = Space(2, {"block": ("a", "b", "c")}, frozenset([1])), np.random.default_rng(0)
+    drawn = Counter(step_cost.other_path((0, 1), space, rng) for _ in range(400))
+    assert drawn.keys() == {(1, 0), (2, 0)}  # the second layer lacks c
+    assert min(drawn.values()) > 150
+
+
+def test_a_step_moves_all_that_runs_and_nothing_else(mixture):
     training = path_training(mixture, tuple, 100, lr=0.1)
-    batch = images(), torch.arange(6)
-    for sampler, network in ((tuple, mixture), (lambda: (0,) * len(mixture.alphas), mixture.network)):
+    batch, layers = (images(), torch.arange(6)), len(mixture.alphas)
+    two = lambda: (*[0] * layers, *[1] * layers)
+    for sampler, network in ((tuple, mixture), (two, mixture), (lambda: (0,) * layers, mixture.network)):
         before = {name: value.clone() for name, value in mixture.named_parameters()}
         training.network, training.sampler = network, sampler
         training.step(*batch)
@@ -166,17 +192,20 @@ def test_both_orders_begin_alike_and_see_the_same_batches(monkeypatch):
 
 
 def test_paths_and_the_mixture_take_turns_and_means_over_paths_are_compared(monkeypatch):
-    clock(monkeypatch, 500, 500, *(1, 6, 2, 8, 9, 7), *(3, 5, 4, 9, 4, 6))
+    clock(monkeypatch, 500, 500, 500, *(1, 3, 6, 2, 3, 8, 9, 8, 7), *(3, 5, 5, 4, 6, 9, 4, 5, 6))
     done = run("spos-cost", **PATHS, steps=3, warm_up_steps=1)
     first, second = done.metrics()
     assert first["gene"] != second["gene"]
     assert (first["seconds_path"], first["seconds_mixture"]) == (2, 7)
     assert (second["seconds_path"], second["seconds_mixture"]) == (4, 6)
     assert (done.result["seconds_path"], done.result["seconds_mixture"]) == (3, 6.5)
+    assert (first["seconds_two_paths"], second["seconds_two_paths"]) == (3, 5)
     assert done.result["seconds_ratio"] == 6.5 / 3
+    assert done.result["seconds_ratio_two_paths"] == 4 / 3
     assert first["bytes_mixture"] == second["bytes_mixture"] > max(first["bytes_path"], second["bytes_path"])
     assert done.result["bytes_path"] == mean([first["bytes_path"], second["bytes_path"]])
     assert done.result["memory_ratio"] == first["bytes_mixture"] / done.result["bytes_path"]
+    assert all(row["bytes_path"] < row["bytes_two_paths"] < row["bytes_mixture"] for row in (first, second))
 
 
 def test_a_path_that_is_dearer_takes_more_memory():

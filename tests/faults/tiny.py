@@ -32,6 +32,8 @@ SUPERNET |= {"iterations": "24", "batch": "60", "width": "0.5"}
 EVOLUTION = {**CPU, "bn_images": "64", "generations": "3", "population": "4", "parents": "2"}
 EVOLUTION |= {"mutation": "2", "crossover": "1", "mult_adds": "0", "bitops": "0"}
 
+CELLS = {**TRAINED, "epochs": "3", "images": "32", "batch": "8", "channels": "1", "eigenvalue": "power", "gap": "true"}
+
 SEARCHED = reference("cifar10-search", SEARCH)
 READ = reference("ptb-search", {**TEXT, "epochs": "3", "nodes": "2"})
 SEEDS = {"search_seeds": "0,1"}
@@ -63,12 +65,18 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"bn_images": "64", "iterations": "6"},
     "cifar10-cost": {**CPU, "images": "32", "batch": "8", "channels": "1", "nodes": "1", "steps": "3"},
     "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
+    "nb201-search": CELLS,
+    "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
+    | {"bn_images": "64", "search_every": "2", "generations": "2", "population": "4", "parents": "2", "mutation": "2"}
+    | {"crossover": "1", "ranked": "2"},
+    "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 
 # What must be finished before: experiment -> runs, as (experiment, parameters)
 NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
+    "derivation": [("nb201-search", CELLS)],
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{

@@ -56,6 +56,17 @@ PLANNED = {
     "S7b": ("paired", [(4, 8)], 1, 0, 0.05, False),
     **{f"S8{line}": ("one sample", [(4, 8)], 1, 0, 0.1, False) for line in "abc"},
     **{f"S9{line}": ("exact", [(5, 5)], 1, 1, 0.5, False) for line in "ab"},
+    **{
+        f"F{n}{line}": ("one sample", [(3, 6)], 1, 0, upper, False)
+        for n, upper in ((1, 0.5), (2, 1), (3, 0.5))
+        for line in "abc"
+    },
+    **{f"F4{line}": ("paired", [(3, 6)], 1, 0, 0.5, False) for line in "ab"},
+    "F5": ("one sample", [(3, 6)], 1, 0, 0.5, False),
+    "F6a": ("one sample", [(4, 8)], 1, 0, 0.2, False),
+    "F6b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
+    "F7a": ("Welch", [(3, 6), (3, 6)], 1, 0, 0.5, False),
+    "F7b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
 }
 
 
@@ -126,6 +137,7 @@ def test_the_papers_effects_are_differences_of_published_numbers():
     uniform = [bits[names.index(f"{b}W{b}A")] for b in (2, 3, 4)]
     found = [value for name, value in zip(names, bits, strict=True) if name == "searched"]
     papers |= {f"S6{line}": f - u for line, f, u in zip("abc", found, uniform, strict=True)}
+    papers |= {"F1a": 87.063 - 54.297, "F1b": 87.063 - 54.297, "F2a": 6 - 1.2, "F2b": 6 - 1.2}  # NAS-Bench-201
     assert {line.id: line.paper for line in LINES.values() if line.paper is not None} == pytest.approx(papers, abs=5e-3)
 
 
@@ -362,8 +374,8 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
         (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
         (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
         (
-            ["run", "--claim", "S5", "--profile", "short"],
-            "S5 cannot be run at short: no run searches channels on found",
+            ["run", "--claim", "S4b", "--profile", "short"],
+            "S4b cannot be run at short: no run rescales a uniform network",
         ),
         (["run", "--claim", "D2a", "--all"], "one of the three"),
         (["run", "--claim", "D2a", "cifar10-eval"], "one of the three"),

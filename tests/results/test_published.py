@@ -1,4 +1,4 @@
-"""The papers' numbers: every table reads, in its units, and says which rows were not checked."""
+"""The papers' numbers: every table reads, in its units, and each row of SPOS has a run or is quoted."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ from repro.configs.registry import EXPERIMENTS
 from repro.errors import ReproError
 from repro.results import published
 from repro.results.columns import COLUMNS, heading
+from repro.results.rows import ROWS
 
 
 @pytest.mark.parametrize("name", published.TABLES)
@@ -36,6 +37,9 @@ def test_every_table_has_numbers_in_every_column_it_names(name):
         ("darts_ablations", "depth20_C6_search", "test_error_percent", 2.88),
         ("spos_blocks", "SPOS block search", "top1_percent", 74.3),
         ("spos_bits", "ResNet-18 2W2A", "bitops_G", 6.32),
+        ("spos_channels", "random channels (5 runs)", "top1_percent", 73.1),
+        ("spos_mobile", "SPOS at FBNet-B's latency", "latency_ms", 17),
+        ("spos_cost", "SPOS", "memory_GB", 24),
     ],
 )
 def test_headline_numbers(name, row, column, value):
@@ -52,14 +56,6 @@ def test_what_a_number_cannot_say_stands_in_the_note():
     assert imagenet.loc["PNAS", "note"] == "search cost (GPU days): about 225"
 
 
-def test_rows_from_memory_are_marked():
-    blocks = published.table("spos_blocks").set_index("architecture")["recalled"]
-    assert not blocks["SPOS block search"]
-    assert blocks.sum() == len(blocks) - 1
-    assert published.table("spos_bits")["recalled"].all()
-    assert "recalled" not in published.table("darts_table1_cifar10")
-
-
 def test_every_number_is_described_in_one_place():
     for experiment in EXPERIMENTS.values():
         assert experiment.measures.keys() <= COLUMNS.keys()
@@ -74,17 +70,19 @@ def test_every_row_has_an_id_of_its_own():
     assert len(spos) == len(set(spos))  # pictures are of several of its tables
 
 
-def test_the_mark_of_a_quoted_number_is_the_tables(monkeypatch):
-    quoted = "{spos_bits.resnet18-2W2A.top1_percent} % at {spos_bits.resnet18-2W2A.bitops_G}, "
-    quoted += "{darts_table1_cifar10.darts-2nd.test_error_percent} %"
-    assert published.quoted(quoted) == "65.6 % at 6.32, 2.76 % (65.6: recalled, not checked against the paper)"
-    assert published.remark("spos_bits") == "Rows marked as recalled: recalled, not checked against the paper."
-    assert "recalled" not in published.remark("darts_table2_ptb") + published.remark("spos_released")
-    lines = published._lines("spos_bits")
-    monkeypatch.setattr(published, "_lines", lambda name: [{**line, "source": "Table 6"} for line in lines])
-    assert published.quoted("{spos_bits.resnet18-2W2A.top1_percent} %") == "65.6 %"
-    assert published.remark("spos_bits") == ""
-    assert not published.table("spos_bits")["recalled"].any()
+def test_a_text_quotes_the_tables():
+    text = "{spos_bits.resnet18-2W2A.top1_percent} % at {spos_bits.resnet18-2W2A.bitops_G}, "
+    text += "{darts_table1_cifar10.darts-2nd.test_error_percent} %"
+    assert published.quoted(text) == "65.6 % at 6.32, 2.76 %"
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("spos")])
+def test_every_row_of_spos_has_a_planned_run_or_is_quoted(name):
+    table = published.table(name).set_index("id")
+    assert ROWS[name].keys() <= {*table.index}
+    for key, source in table["source"].items():
+        run = key in ROWS[name] and bool(ROWS[name][key].seeds("paper"))
+        assert run != ("; quoted" in source), key
 
 
 def test_every_file_is_a_table():

@@ -20,7 +20,13 @@ from repro.runs import run as runs
 from repro.spaces.genotypes import PUBLISHED, to_json
 
 OLD = Path(__file__).parents[1] / "old_runs"  # a whole reproduction, made before parameters were renamed
-NEWER = {"cifar10-cost", "spos-cost"}  # experiments that there were not when it was made
+NEWER = {
+    "cifar10-cost",
+    "spos-cost",
+    "nb201-search",
+    "nb201-paths",
+    "derivation",
+}  # experiments that there were not when it was made
 SEARCH, EVALUATION = find("cifar10-search"), find("cifar10-eval")
 
 

@@ -10,7 +10,17 @@ import pytest
 import torch
 
 from repro.errors import ReproError, UsageError
-from repro.spaces.nas_bench import COLUMNS_201, MACRO_SPACE, OPERATIONS_201, kendall_tau, nas_bench_201, nas_bench_macro
+from repro.spaces.nas_bench import (
+    COLUMNS_201,
+    MACRO_SPACE,
+    OPERATIONS_201,
+    SPACE_201,
+    cell_201,
+    gene_201,
+    kendall_tau,
+    nas_bench_201,
+    nas_bench_macro,
+)
 from repro.spaces.space import Budget
 from repro.spos.evolution import Settings, search
 from repro.spos.macro import MacroLayout, MacroNetwork
@@ -81,6 +91,45 @@ def test_missing_rows_of_201_are_one_clear_line(tmp_path):
         nas_bench_201(tmp_path)
 
 
+def test_a_201_table_is_read_by_the_names_of_its_columns(tmp_path):
+    path = write_201(tmp_path)
+    before = nas_bench_201(tmp_path).rows
+    rows = [*csv.reader(path.read_text().splitlines())]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(row[::-1] for row in rows)
+    assert nas_bench_201(tmp_path).rows == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("CIFAR10Test", "Cifar10Test", "it has no column CIFAR10TestAccuracy200Epochs"),
+        ("\n1,2,3,|none", "\n,2,3,|none", r"\|none~0\|.* has no CIFAR10TestAccuracy200Epochs"),
+        ("|none~0|+|none~0|none~1|+", "|none~0|+|none~1|none~0|+", "is no cell of NAS-Bench-201: write"),
+        ("|none~0|+", "|max_pool~0|+", "is no cell of NAS-Bench-201: write"),
+        ("none~1|none~2|\r\n1,", "none~1|skip_connect~2|\r\n1,", "15,625 rows hold 15,624 networks"),
+    ],
+)
+def test_a_201_table_that_is_not_whole_is_one_clear_line(tmp_path, old, new, message):
+    path = write_201(tmp_path)
+    text = path.read_bytes().decode()
+    assert old.replace("\n", "\r\n") in text or old in text
+    path.write_bytes(text.replace(old, new).replace(old.replace("\n", "\r\n"), new).encode())
+    with pytest.raises(ReproError, match=message) as caught:
+        nas_bench_201(tmp_path)
+    assert "is not the table of NAS-Bench-201" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cell_is_written_and_read_as_the_benchmark_does():
+    for gene in itertools.islice(SPACE_201.genes(), 0, None, 97):
+        assert gene_201(cell_201(gene)) == gene
+    assert gene_201("|skip_connect~0|+|skip_connect~0|none~1|+|none~0|none~1|avg_pool_3x3~2|") == (1, 1, 0, 0, 0, 4)
+    for wrong in ("", "|none~0|", cell_201((0,) * 6) + "|", cell_201((0,) * 6).replace("+", "")):
+        with pytest.raises(ReproError, match="is no cell of NAS-Bench-201"):
+            gene_201(wrong)
+
+
 @pytest.mark.parametrize("damage", ['{"0000": {}}', '{"0000000x": {}}', "[1]", '{"00', '{"00000000": {"test_acc": 3}}'])
 def test_a_damaged_table_is_one_clear_line(tmp_path, damage):
     write_macro(tmp_path).write_text(damage)
@@ -106,7 +155,7 @@ def test_the_stand_alone_network_computes_what_the_supernet_computes():
     supernet = MacroNetwork(NARROW).double()
     rng = np.random.default_rng(0)
     for gene in [(0,) * 8, *(supernet.space.random(rng) for _ in range(4))]:
-        alone = MacroNetwork(NARROW, gene).double()
+        alone = MacroNetwork(NARROW, gene=gene).double()
         for (own, _), (parameter, region) in zip(alone.path(), supernet.path(gene), strict=True):
             own.data.copy_(parameter[region])
         x = torch.randn(5, 1, 8, 8).double()
@@ -141,4 +190,8 @@ def test_evolution_finds_better_networks_of_the_real_table_than_random_search(da
 
 def test_the_real_201_table_is_whole(data_folder):
     table = nas_bench_201(data_folder)
-    assert max(table.accuracy(gene) for gene in table.rows) == pytest.approx(94.37, abs=0.01)
+    accuracies = [table.accuracy(gene) for gene in SPACE_201.genes()]
+    assert len(accuracies) == 15625
+    assert max(accuracies) == pytest.approx(94.37, abs=0.01)
+    assert np.mean(accuracies) == pytest.approx(87.06, abs=0.01)
+    assert table.accuracy((1,) * 6) == pytest.approx(54.30, abs=0.01)  # skip connections alone

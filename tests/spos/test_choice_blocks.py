@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.errors import ReproError, UsageError
-from repro.spaces.space import BLOCKS, WIDTHS
+from repro.spaces.path_spaces import BLOCKS, WIDTHS
 from repro.spos.choice_blocks import ChoiceNetwork, Layout, bgr_255, load_released, search_space
 from repro.spos.network import Branch, Conv, SlicedNorm
 from repro.training.checkpoints import read_state_dict

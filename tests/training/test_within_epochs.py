@@ -7,8 +7,8 @@ import torch
 
 from repro.configs.registry import find
 from repro.data.folders import pictures
-from repro.experiments import spos_networks
 from repro.runs.run import open_run
+from repro.spaces.path_spaces import SPACES
 from repro.spos.choice_blocks import Layout
 from repro.training import checkpoints, fit
 
@@ -70,7 +70,7 @@ def session(photographs, tmp_path, monkeypatch):
     """One session on a run of a kind in a folder, under a clock; the run, or None where it was stopped."""
     monkeypatch.setenv("REPRO_DATA", str(photographs))
     small = Layout(32, 3, 8, stem=4, widths=(8, 16), repeats=(1, 1), strides=(2, 2), head=16)
-    monkeypatch.setitem(spos_networks.CHOICES, "imagenet", small)
+    monkeypatch.setitem(SPACES["blocks"].layouts, "imagenet", small)
 
     def run(kind, folder, clock):
         monkeypatch.setenv("REPRO_RUNS", str(tmp_path / folder))

@@ -80,8 +80,8 @@ class ImageSearch:
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = {"train_loss": self._loss(train), "valid_loss": self._loss(valid)}
-        losses["precise_loss"] = self._loss(train, precise=True)
+        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid)}
+        losses["precise_loss"] = self.loss(train, precise=True)
         return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ class ImageSearch:
         logits = self.functional(self.weights, self.alphas, images)
         return cross_entropy(logits, labels), logits
 
-    def _loss(self, batch: Batch, precise: bool = False) -> Any:
+    def loss(self, batch: Batch, precise: bool = False) -> Any:
         """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
         images, labels = batch
 
@@ -157,9 +157,14 @@ class Comparison(Observer):
         if (self.first + index) % self.every == 0:
             self.cosines.append(self.search.cosine(train, valid))
 
+    @property
+    def found(self) -> dict[str, Any]:
+        """What the row of the epoch holds of it."""
+        return {"cosines": self.cosines}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the cosines of this epoch."""
-        return {"cosines": self.cosines}
+        return self.found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from those in `state`."""

@@ -19,6 +19,7 @@ from repro.darts.cnn.batched_edges import BatchedEdges
 from repro.darts.cnn.folded_edges import Contribution, FoldedEdges, total
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import Preprocess, Shape, plain_sum, stack
+from repro.darts.discretise import discrete_alphas
 from repro.spaces.genotypes import CONVOLUTIONAL
 
 
@@ -106,6 +107,10 @@ class SearchNetwork(nn.Module):
     def alphas(self) -> tuple[nn.Parameter, nn.Parameter]:
         """The architecture: (edges, 8) for normal and for reduction cells."""
         return self.alphas_normal, self.alphas_reduce
+
+    def discrete_alphas(self) -> list[Tensor]:
+        """Return alphas whose softmax is 1 for the derived operations, and for `none` on the other edges."""
+        return [*map(discrete_alphas, self.alphas)]
 
     def weights(self) -> list[nn.Parameter]:
         """Return w: every parameter that is not the architecture."""

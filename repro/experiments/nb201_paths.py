@@ -1,0 +1,85 @@
+"""SPOS in NAS-Bench-201's space: a supernet of all cells, searched as it trains, and its ranking against the truth."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from repro.beyond.cell_network import KERNELS
+from repro.configs.nb201 import CellPaths
+from repro.data.seeds import mixed_seed
+from repro.data.sources import InMemory
+from repro.experiments.image_data import augmentation, load
+from repro.experiments.nb201_search import build_network
+from repro.experiments.nb201_table import facts, space_accuracies, truth
+from repro.experiments.spos_correlation import draw
+from repro.experiments.spos_data import logged, supernet_split
+from repro.experiments.spos_search import explore
+from repro.runs.run import Run
+from repro.spaces.nas_bench import Table, kendall_tau
+from repro.spaces.space import PathSampler
+from repro.spos.evolution import Evaluate, Settings
+from repro.spos.path_training import PathJudge, path_training
+from repro.training.classifier import train_epoch
+from repro.training.fit import Epoch, fit
+from repro.training.setup import Setup
+
+
+def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
+    """Train a supernet along uniform paths; return what evolution and random search find with the last weights.
+
+    Rows of epochs with a search hold what it found by then; ranked/metrics.jsonl the random cells of the ranking.
+    """
+    table, images = truth(params, run), load(params, run)
+    network = build_network(params, images)
+    data = InMemory(images, partial(augmentation, params, images), params.batch, params.seed)
+    train, held_out, some = supernet_split(params, data.labels, params.bn_images)
+    stream, setup = data.stream(train), Setup(params, run, network)
+    augment, prepare = setup.laid_out(stream.augment), setup.laid_out(data.normalise)
+    rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
+    steps = params.epochs * len(stream)
+    sampler = PathSampler(network.space, mixed_seed(params.seed, "paths"))
+    training = path_training(network, sampler, steps, **rates, bf16=setup.bf16)
+    score = PathJudge(network, data.pick(some), data.pick(held_out), data.labels[held_out], prepare, setup.bf16)
+
+    def train_once(epoch: Epoch) -> dict[str, Any]:
+        row = {"lr": training.rate(epoch.index * len(stream)), **train_epoch(training, stream.batches, augment, epoch)}
+        last = epoch.index + 1 == params.epochs
+        due = last or (epoch.index + 1) % params.search_every == 0
+        return row | (searched(params, run, table, score, epoch.index) if due else {})
+
+    fit(run, training.parts() | stream.parts, params.epochs, train_once)
+    found = {name: value for name, value in run.metrics()[-1].items() if name not in NOT_FOUND}
+    return {**found, **ranked(params, run, table, score), **space_accuracies(table), "epochs": params.epochs}
+
+
+NOT_FOUND = ("epoch", "lr", "train_loss", "train_error", "seconds")  # of a row
+
+
+def searched(params: CellPaths, run: Run, table: Table | None, score: Evaluate, epoch: int) -> dict[str, Any]:
+    """Return what evolution, and random search over as many cells, find with the weights after an epoch."""
+    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    seed, row = mixed_seed(params.seed, "evolution", epoch), {}
+    for name, changed in {"": settings, "random_": replace(settings, parents=0)}.items():
+        part = run.child(f"{name or 'evolution_'}{epoch + 1}")
+        state = explore(part, score.network.space, score, seed, changed, [], {})
+        (best,) = state.best(1)
+        row |= {f"{name}accuracy": state.scores[best], **facts(table, best, name)}
+    return row
+
+
+def ranked(params: CellPaths, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
+    """Return Kendall's tau of inherited with true accuracies over random cells, and that of the weights' number alone.
+
+    Without a table, the mean alone.
+    """
+    genes = draw(score.network.space, params.ranked, mixed_seed(params.seed, "networks"))
+    known = {"true_accuracy": table.accuracy} if table else {}
+    inherited = [*map(logged(run.child("ranked"), score, known), genes)]
+    found = {"mean_accuracy": float(np.mean(inherited)), "networks": len(genes)}
+    if table:
+        true = [*map(table.accuracy, genes)]
+        weights = [sum(KERNELS.get(choice, 0) ** 2 for choice in gene) for gene in genes]
+        found |= {"kendall_tau": kendall_tau(inherited, true), "kendall_tau_cost": kendall_tau(weights, true)}
+    return found

@@ -1,0 +1,106 @@
+"""Searches in NAS-Bench-201's space held against the truth: the current cell's accuracy, epoch by epoch, and why.
+
+Everything is read from run directories; what a search was not asked for is not drawn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
+from repro.results import compare
+from repro.runs.run import Run
+
+PATHS = {"": "SPOS, evolution", "random_": "SPOS, random search"}  # prefix of a row's entries -> the method
+
+
+class Course(NamedTuple):
+    """One search by its method and seed: after which epochs it had which true accuracy (percent)."""
+
+    method: str
+    seed: int
+    epochs: Sequence[int]
+    accuracies: Sequence[float]
+
+
+def courses(profile: str, *more: Run) -> list[Course]:
+    """Return the courses of all finished searches of a profile that looked up their cells, and of `more` runs."""
+    kinds = ("nb201-search", "nb201-paths")
+    runs = [run for kind in kinds for group in compare.groups(kind) for run in group.runs if run.profile == profile]
+    runs += [run for run in more if run.path not in {each.path for each in runs}]
+    return [course for run in runs for course in _of(run) if course.epochs]
+
+
+def _of(run: Run) -> Iterator[Course]:
+    rows, values = run.metrics(), run.params.values()
+    methods = PATHS
+    if run.experiment == "nb201-search":
+        annealed = "" if values["temperature"] == 1 else f", T to {values['temperature']:g}"
+        methods = {"": f"DARTS, order {values['order']}{annealed}"}
+    for prefix, method in methods.items():
+        known = [(row["epoch"] + 1, row[f"{prefix}true_accuracy"]) for row in rows if f"{prefix}true_accuracy" in row]
+        yield Course(method, values["seed"], [epoch for epoch, _ in known], [accuracy for _, accuracy in known])
+
+
+@styled
+def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figure:
+    """True accuracy of the current cell over the epochs of every search, a colour for each method.
+
+    space: what accuracies (percent) of the space stand as lines, by their names.
+    """
+    figure = Figure(figsize=(6.2, 4.8))
+    axes = figure.subplots()
+    methods = [*dict.fromkeys(course.method for course in found)]
+    looks = zip(sns.color_palette("colorblind", len(methods)), cycle(("-", "--", "-.", ":")), cycle("osD^vP"))
+    look = dict(zip(methods, looks, strict=False))
+    for course in sorted(found, key=lambda course: (course.method, course.seed)):
+        colour, line, marker = look[course.method]
+        named = {} if course.method in axes.get_legend_handles_labels()[1] else {"label": course.method}
+        axes.plot(
+            course.epochs,
+            course.accuracies,
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=4,
+            alpha=0.8,
+            **named,
+        )
+    for name, accuracy in space.items():
+        axes.axhline(accuracy, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.annotate(f"{name}, {accuracy:.2f} %", (1, accuracy), xycoords=("axes fraction", "data"), ha="right",
+                      va="bottom", fontsize=9)  # fmt: skip
+    axes.set(xlabel="epoch of the search", ylabel="true accuracy of the current cell (%)")
+    figure.legend(loc="outside lower center", ncols=2)
+    ends = ", ".join(f"{each.method}, seed {each.seed}: {each.accuracies[-1]:.2f} %" for each in found)
+    words = f"True accuracy of the current cell over the epochs; at the end {ends}"
+    return describe(figure, words, "A line: one search, a colour for each method; dotted: accuracies of the space.")
+
+
+@styled
+def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> Figure:
+    """Skip connections, curvature and discretisation gap over the epochs of a search: a panel for what its rows hold.
+
+    stopped: the epoch at which it should have ended.
+    """
+    table = pd.DataFrame(rows)
+    panels = {"skips": "skip connections", "eigenvalue": "largest eigenvalue", "discrete_error": "validation error (%)"}
+    panels = {name: label for name, label in panels.items() if name in table}
+    figure = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8))
+    for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        epochs = table["epoch"] + 1
+        if name == "discrete_error":
+            axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
+        line = "--" if name == "discrete_error" else "-"
+        axes.plot(epochs, table[name], color=ORANGE, linestyle=line, marker="s", markersize=4, label="derived alone")
+        if name == "eigenvalue" and stopped is not None:
+            axes.axvline(stopped, color=FAINT, linewidth=1.4)
+        axes.set(xlabel="epoch of the search", ylabel=label)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    last = ", ".join(f"{label} {table[name].iloc[-1]:.3g}" for name, label in panels.items())
+    marks = "Points: epochs of one search; upright grey line: where the search should have ended."
+    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", marks)

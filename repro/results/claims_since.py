@@ -1,0 +1,71 @@
+"""What the field found since the papers, line by line, in NAS-Bench-201's space: truth is looked up there, not trained.
+
+None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
+"""
+
+from repro.configs.nb201 import ANNEALED, LOOKS_AT
+from repro.results.arms import Arm, Measure
+from repro.results.claims_spos import SUPERNETS, TRUE, reading, tau
+from repro.results.lines import Claim, Line
+
+ORDERS = {"a": (1, "first order", 32.77), "b": (2, "second order", 32.77), "c": ("exact", "exact order", None)}
+LOOKS = ((3, 6),)
+ONE, PAIRED = {"kind": "one sample", "looks": LOOKS}, {"kind": "paired", "looks": LOOKS}
+BELOW_MEAN = Measure(TRUE, lambda result: result["space_mean"] - result["true_accuracy"])
+SKIPS = Measure("skip connections", lambda result: result["skips"] - 6 / 5)
+STOPPED = Measure(TRUE, lambda result: result["stopped_true_accuracy"] - result["true_accuracy"])
+ABOVE_RANDOM = Measure(TRUE, lambda result: result["true_accuracy"] - result["random_true_accuracy"])
+BEYOND_COST = Measure("Kendall's tau", lambda result: result["kendall_tau"] - result["kendall_tau_cost"])
+TRULY, GAP, GAIN = reading("true_accuracy", TRUE), reading("gap", "points of error"), reading("gain", TRUE)
+
+
+def searched(reads: Measure, order: int | str = 1, **changes: float) -> Arm:
+    """Return the searches of one order, looked at after every epoch."""
+    return Arm("search", "nb201-search", {"order": order, **LOOKS_AT, **changes}, own=True, reads=reads)
+
+
+def _line(id: str, effect: str, *arms: Arm, **facts) -> Line:
+    return Line(id, effect, measures=(arms[0].reads,), arms=arms, **facts)
+
+
+def paths(reads: Measure) -> Arm:
+    """Return the supernets of all cells."""
+    return Arm("supernet", "nb201-paths", own=True, reads=reads)
+
+
+DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
+WHERE = "NAS-Bench-201, Sect. 4"
+ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
+
+SINCE = (
+    Claim("F1", "since", WHERE, "DARTS ends at cells below the mean of NAS-Bench-201's space", tuple(
+        _line(f"F1{key}", f"mean of all cells minus the last one, {words}, true accuracy", searched(BELOW_MEAN, order),
+              **ONE, paper=known) for key, (order, words, known) in ORDERS.items()
+    )),
+    Claim("F2", "since", WHERE, "its cells there are skip connections more than a random cell's", tuple(
+        _line(f"F2{key}", f"skip connections of the last cell minus a random one's 1.2, {words}",
+              searched(SKIPS, order), **ONE, upper=1.0, paper=None if known is None else 4.8)
+        for key, (order, words, known) in ORDERS.items()
+    )),
+    Claim("F3", "since", ZELA, "stopping where the largest eigenvalue in alpha rises finds better cells", tuple(
+        _line(f"F3{key}", f"cell where it should stop minus the last, {words}, true accuracy", searched(STOPPED, order),
+              **ONE) for key, (order, words, _) in ORDERS.items()
+    )),
+    Claim("F4", "since", "DARTS Sect. 5, future work", "annealing the softmax closes the gap and finds better cells", (
+        _line("F4a", "discretisation gap, constant minus annealed", searched(GAP), searched(GAP, **ANNEALED), **PAIRED),
+        _line("F4b", "annealed minus constant, true accuracy", searched(TRULY, **ANNEALED), searched(TRULY), **PAIRED),
+    )),
+    Claim("F5", "since", f"DARTS Sect. 5, future work; {WANG}", "performance derives better cells than alpha does", (
+        _line("F5", "cell by performance minus largest alphas of the same search, true accuracy", DERIVED, **ONE),
+    )),
+    Claim("F6", "since", "SPOS in NAS-Bench-201's space", "inherited weights rank cells", (
+        _line("F6a", "tau with the true accuracy, 1,000 cells", paths(tau("kendall_tau")), **SUPERNETS, upper=0.2),
+        _line("F6b", "the same minus the tau of the number of weights", paths(BEYOND_COST), **SUPERNETS, upper=0.1),
+    )),
+    Claim("F7", "since", "SPOS in NAS-Bench-201's space", "evolution on shared weights beats DARTS and random search", (
+        _line("F7a", "evolution's best minus first order's last, true accuracy", paths(TRULY), searched(TRULY),
+              kind="Welch", looks=((3, 6), (3, 6))),
+        _line("F7b", "evolution's best minus random search's, true accuracy", paths(ABOVE_RANDOM), **SUPERNETS,
+              upper=0.1),
+    )),
+)  # fmt: skip

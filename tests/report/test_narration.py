@@ -1,0 +1,102 @@
+"""What notebooks say beside their figures: code as it runs, numbers with their interval, and an exercise at the end."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+from prose import commands
+from scipy.stats import binomtest
+
+from repro.configs.registry import EXPERIMENTS, find
+from repro.darts import plain
+from repro.execution import arguments as typed
+from repro.execution.notebooks import parameters_of
+from repro.report import narration
+from repro.settings import NOTEBOOKS
+
+TAUGHT = [each for each in EXPERIMENTS.values() if not each.name.startswith("spos")]
+each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
+
+
+def cells(experiment):
+    return nbformat.read(NOTEBOOKS / experiment.notebook, as_version=4).cells
+
+
+def called(notebook, function):
+    """The arguments of every call of a function in a notebook's code, each as the object that its name stands for."""
+    tree = ast.parse("\n".join(cell.source for cell in notebook if cell.cell_type == "code"))
+    names = {}
+    exec("\n".join(ast.unparse(each) for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)), names)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == function]
+    for argument in [part for call in calls for part in call.args]:
+        yield eval(ast.unparse(argument.func if isinstance(argument, ast.Call) else argument), names)
+
+
+def test_source_is_what_runs():
+    shown = narration.source(plain.MixedOp)
+    assert shown.startswith("`repro/darts/plain.py`, line ")
+    (code,) = re.findall(r"```python\n(.*?)```", shown, re.DOTALL)
+    names = {**vars(plain)}
+    exec(code, names)
+    assert names["MixedOp"] is not plain.MixedOp
+
+
+@pytest.mark.parametrize(("count", "images"), [(0, 10), (10, 10), (5, 50), (440, 500)])
+def test_the_interval_is_wilson_s(count, images):
+    theirs = binomtest(count, images).proportion_ci(method="wilson")
+    ours = narration.interval(100 * count / images, images)
+    assert ours == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=0.01)
+
+
+def test_what_guessing_may_reach_is_at_chance():
+    assert narration.error(88.0, 500, 10) == "88.0 % (95 % interval 84.9 to 90.6, 500 images), at chance, which is 90 %"
+    assert "chance" not in narration.error(80.0, 500, 10)
+    assert "chance" in narration.error(80.0, 20, 10)
+    assert "chance" in narration.error(80.0, 500, 5)
+    assert "at chance, which is 10 %" in narration.accuracy(12.0, 500, 10)
+    assert "chance" not in narration.accuracy(14.0, 500, 10)
+
+
+def test_a_difference_is_told_from_chance_or_not():
+    assert "no more than" in narration.difference(30.0, 35.0, 500)
+    assert "more than" in narration.difference(30.0, 35.0, 5000)
+    assert "no more" not in narration.difference(35.0, 30.0, 5000)
+
+
+@each_notebook
+def test_a_notebook_shows_code_of_the_package_and_where_it_stands(experiment):
+    notebook = cells(experiment)
+    for part in called(notebook, "narration.show_source"):
+        assert 3 <= len(narration.source(part).splitlines()) <= 70, part
+    linked = re.findall(r"\]\((\.\./repro/[^)]+)\)", notebook[0].source)
+    assert linked
+    assert all((NOTEBOOKS / link).is_file() for link in linked)
+
+
+@each_notebook
+def test_a_notebook_ends_with_what_to_see_and_an_exercise(experiment):
+    *_, heading, seen, exercise = cells(experiment)
+    assert heading.source.startswith("## What to see")
+    (function,) = called(cells(experiment), "narration.show")
+    assert "run.finish(result)" not in seen.source
+    assert seen.source == f"narration.show({function.__module__.rpartition('.')[2]}.{function.__name__}(run))"
+    assert exercise.source.startswith("## Exercise\n\n")
+    question, answer = exercise.source.split("<details><summary>Answer</summary>\n\n")
+    assert "?" in question
+    assert answer.endswith("\n\n</details>")
+
+
+@each_notebook
+def test_the_answer_is_a_command_or_a_changed_cell(experiment):
+    text = cells(experiment)[-1].source
+    own = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in commands(block)]
+    for command in own:
+        assert command[0] == "repro"
+        options = typed.parse(command[1:])
+        if command[1] == "run":
+            assert typed.requests(options)
+    changed = [parameters_of(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    for values in changed:
+        assert find(experiment.name).parameters.build({k: v for k, v in values.items() if k != "profile"})
+    assert own or any(changed)
