@@ -47,6 +47,7 @@ ITEMS = (
     Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "found-blocks"),
     Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "found-channels"),
     Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
+    Item("SPOS, Table 5: networks of ProxylessNAS's space", (), "spos_mobile", "at-fbnet-a-mult-adds"),
     Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
     Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
     Item("SPOS, Table 7: one path beside the whole mixture", ("spos-cost",)),

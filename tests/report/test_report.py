@@ -207,7 +207,7 @@ def left(name):
 def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
     assert list(empty.sections)[1:3] == ["The claims", "Summary"]
     assert "Of 26 claims: 26 not run." in empty.sections["The claims"]
-    assert "for 17 there is none yet" in empty.sections["Summary"]
+    assert "for 18 there is none yet" in empty.sections["Summary"]
     assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
     assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
     assert (
@@ -249,7 +249,7 @@ def test_a_half_finished_folder_says_how_far_everything_is(half):
     assert "other data" in table
     assert "no smoke run yet" in table
     summary = half.sections["Summary"].replace("\u00a0", " ")
-    assert "others for 3 (3 smoke); for 14 there is none yet" in summary
+    assert "others for 3 (3 smoke); for 15 there is none yet" in summary
     states = half.sections["All runs"]
     assert f"stopped {left('cifar10-search')}" in states
     assert states.count("done") == 4
