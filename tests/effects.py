@@ -35,6 +35,8 @@ SIZES = {
     "nb201-paths": {"images": 200, "batch": 20, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 20}
     | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 8},
+    "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
+    "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
 }
 
 # Parameter -> another value, whichever experiment has it
@@ -53,6 +55,7 @@ OTHER = {
     **{"space": "macro", "blocks": "shuffle_3x3", "depth": 34, "width": 0.5, "iterations": 4, "dropout": 0.6},
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
+    **{"terms": 1, "look_every": 2, "eps_seen": (1.0,), "terms_seen": (2,), "hidden": 2, "after": (1,), "repeats": 2},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 20_000.0},
     **{
         "warm_up_steps": 0,
@@ -92,6 +95,7 @@ BESIDE = {
         for name in EXPERIMENTS
         if "patience" in PARAMETERS[name]
     },
+    **{(name, "terms"): {"order": "unrolled"} for name in EXPERIMENTS},
     ("cifar10-progress", "snapshots"): {"search": "run:cifar10-search/alpha_lr=20"},
     ("ptb-progress", "snapshots"): {"search": "run:ptb-search/alpha_lr=1"},
     **{(name, "pixels"): {"dataset": "cifar10", "images": 0} for name in EXPERIMENTS},

@@ -59,6 +59,8 @@ SIZES = {
     "nb201-paths": {"images": 220, "batch": 32, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 64}
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
+    "hypergradient-truth": {"hidden": 1, "repeats": 1},
+    "hypergradient-search": SEARCH,
 }
 # What the plan leaves out: other rules of the papers and of their released code
 OTHERS = (
@@ -70,6 +72,7 @@ OTHERS = (
     ("spos-supernet", {"sampling": "uniform"}),
     ("spos-retrain", {"winner": "random"}),
     ("nb201-search", {"order": 2, "temperature": 0.1, "eigenvalue": "exact", "gap": True}),
+    *(("nb201-search", {"order": order}) for order in ("implicit", "unrolled")),
     ("derivation", {"search": "run:cifar10-search/order=1,nodes=1"}),
 )
 PLAN = [(experiment.name, changes) for experiment, changes in profiles.plan("smoke")]

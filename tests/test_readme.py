@@ -62,6 +62,8 @@ SMALL = {
     "nb201-search": FEW_IMAGES,
     "nb201-paths": {**FEW_IMAGES, **FEW_CANDIDATES, "images": 200, "valid_images": 100, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 16},
+    "hypergradient-truth": {"hidden": 1, "repeats": 1},
+    "hypergradient-search": FEW_IMAGES,
 }
 SMOKE = {each.name: each.sizes.get("smoke", {}) for each in EXPERIMENTS.values()}
 

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.configs.common import Diagnosed, Divided, Precision, SmallImages, SmallImageTraining, refuse_exact
+from repro.configs.common import (
+    ORDER,
+    TERMS,
+    Diagnosed,
+    Divided,
+    Order,
+    Precision,
+    SmallImages,
+    SmallImageTraining,
+    refuse_exact,
+)
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
 from repro.spaces.genotypes import CONVOLUTIONAL
@@ -38,9 +48,18 @@ class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
 class CifarSearch(SearchNetworkTraining, Diagnosed):
     """DARTS Sect. 3.1.1: search for convolutional cells."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps", "compare_every"), "exact": ("eps", "compare_every")}}
+    IDLE: ClassVar = {
+        "order": {
+            1: ("xi_scale", "eps", "compare_every", "terms"),
+            2: ("terms",),
+            "exact": ("eps", "compare_every", "terms"),
+            "implicit": ("eps", "compare_every"),
+            "unrolled": ("eps", "compare_every"),
+        }
+    }
 
-    order: Literal[1, 2, "exact"] = parameter(2, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    order: Order = parameter(2, ORDER)
+    terms: int = parameter(3, TERMS, low=1, high=20, before=3)
     compare_every: int = parameter(
         0, "steps between comparisons of Eq. 8 with the exact derivative, from epoch 2 on; 0: none", low=0, before=0
     )

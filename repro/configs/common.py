@@ -10,10 +10,13 @@ from repro.errors import UsageError
 ImageData = Literal["cifar10", "digits"]
 Pixels = Literal[0, 16]
 Eigenvalue = Literal["off", "exact", "power"]
+Order = Literal[1, 2, "exact", "implicit", "unrolled"]
 Precision = Literal["auto", "float32", "tf32", "bf16"]
 MOST_ALPHAS = 256  # of an exact Hessian: the two cells of the published search have 224
 PIXELS = "side of an image; 16 halves cifar10's by averaging four pixels, 0: as they are"
 GENOTYPE = "a published cell, a file or text of one, or run:EXPERIMENT for what it found"
+ORDER = "1 sets xi to 0; 2 takes Eq. 8; exact by double backward; beyond the paper: implicit, unrolled"
+TERMS = "terms of implicit's Neumann series, or virtual steps of unrolled"
 WEIGHTS = "a run's folder or the authors' checkpoint, tested as it is; empty to train"
 
 

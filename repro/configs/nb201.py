@@ -1,9 +1,19 @@
 """Searches in NAS-Bench-201's space, where a table has the truth of every cell (Dong and Yang, ICLR 2020)."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from repro.configs.common import Diagnosed, Divided, Precision, SmallImages, SmallImageTraining, Trained
+from repro.configs.common import (
+    ORDER,
+    TERMS,
+    Diagnosed,
+    Divided,
+    Order,
+    Precision,
+    SmallImages,
+    SmallImageTraining,
+    Trained,
+)
 from repro.configs.parameters import parameter
 from repro.configs.record import NOT_STATED, Experiment, Hours
 from repro.configs.spos_search import CANDIDATES
@@ -22,9 +32,18 @@ class CellNetworks(SmallImages):
 class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
     """DARTS in NAS-Bench-201's space, by the benchmark's protocol where that differs from DARTS A.1.1."""
 
-    IDLE: ClassVar = {"order": {1: ("xi_scale", "eps"), "exact": ("eps",)}}
+    IDLE: ClassVar = {
+        "order": {
+            1: ("xi_scale", "eps", "terms"),
+            2: ("terms",),
+            "exact": ("eps", "terms"),
+            "implicit": ("eps",),
+            "unrolled": ("eps",),
+        }
+    }
 
-    order: Literal[1, 2, "exact"] = parameter(1, "1 sets xi to 0; 2 differentiates by Eq. 8; exact by double backward")
+    order: Order = parameter(1, ORDER)
+    terms: int = parameter(3, TERMS, low=1, high=20)
     epochs: int = parameter(50, "passes over the images that train w", low=1)
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)

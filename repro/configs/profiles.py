@@ -100,9 +100,10 @@ def _every_experiment(
     yield "spos-mobile", within_latency("mb3_5x5"), (0,)
     yield "spos-retrain", found_within({}), (0,)
     yield "nb201-search", {}, first
-    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation"))
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *HYPERGRADIENT))
 
 
+HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
 SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
@@ -154,10 +155,11 @@ PAPER: tuple[Planned, ...] = (
     *_mobile(),
     ("spos-correlation", {}, (0,)),
     ("spos-cost", {}, (0,)),
-    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact")),
+    *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact", "implicit", "unrolled")),
     ("nb201-search", ANNEALED, tuple(range(3))),
     ("nb201-paths", {}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )
 
 

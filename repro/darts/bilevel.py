@@ -11,17 +11,22 @@ one. Weights, buffers and optimizers are only read.
 Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from repro.darts.double_backward import differentiated_twice
+from repro.darts.hypergradient import Loss, implicit_gradient, unrolled_gradient
 
-Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
-Order = Literal[1, 2, "exact"]
+Order = Literal[1, 2, "exact", "implicit", "unrolled"]
+# orders beyond the paper, and what of the virtual step they take
+_BEYOND = {
+    "implicit": (implicit_gradient, ("xi", "weight_decay")),
+    "unrolled": (unrolled_gradient, ("xi", "weight_decay", "momentum", "buffers")),
+}
 
 
 class Functional:
@@ -43,19 +48,31 @@ class Functional:
 
 
 def architecture_gradient(
-    order: Order, train_loss: Loss, valid_loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], **how: Any
+    order: Order,
+    train_loss: Loss,
+    valid_loss: Loss,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    terms: int = 1,
+    **how: Any,
 ) -> tuple[Tensor, ...]:
     """Return the gradient of the validation loss over `alphas`, one tensor for each.
 
     order: 1 takes the weights as they are (xi = 0); 2 takes the mixed second derivative as a central difference with
-        step eps / ||grad_w' L_val|| (Eq. 8); "exact" takes it by double backward.
+        step eps / ||grad_w' L_val|| (Eq. 8); "exact" takes it by double backward. Beyond the paper, "implicit" and
+        "unrolled" go further towards w*(alpha), see `repro.darts.hypergradient`.
+    terms: of the Neumann series of "implicit", or virtual steps of "unrolled".
     how: of the virtual step, see `unrolled_terms`.
     """
-    if order not in (1, 2, "exact"):
-        raise ValueError(f"order={order!r} is none of 1, 2, 'exact'")
+    if order not in get_args(Order):
+        raise ValueError(f"order={order!r} is none of {', '.join(map(repr, get_args(Order)))}")
     if order == 1:
         weights = [weight.detach() for weight in weights]
         return _grad(valid_loss(weights, alphas), alphas)
+    if order in _BEYOND:
+        gradient, takes = _BEYOND[order]
+        how = {name: value for name, value in how.items() if name in takes}
+        return gradient(train_loss, valid_loss, weights, alphas, terms, **how)
     direct, implicit = unrolled_terms(order, train_loss, valid_loss, weights, alphas, **how)
     return tuple(d - i for d, i in zip(direct, implicit, strict=True))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro.beyond.diagnosis import Diagnosis
+from repro.beyond.lens import Lens
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
 from repro.darts.cnn.search import (
@@ -116,7 +117,8 @@ def search_epochs(
     def search_once(epoch: Epoch) -> dict[str, Any]:
         rate = optimizer.param_groups[0]["lr"]
         begin(epoch.index)
-        observers = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers: dict[str, Any] = comparison(params, searcher, epoch, epoch.index * len(train))
+        observers |= lens(params, searcher, epoch.index * len(train))
         observers |= diagnosis(params, searcher, valid, prepare_valid, len(train) - 1)
         row = search_epoch(step, train, valid, prepare, epoch, **observers)
         for observer in observers.values():
@@ -135,6 +137,12 @@ def comparison(params: SmallImageTraining, searcher: ImageSearch, epoch: Epoch, 
     """Return the observer of Eq. 8 that `params.compare_every` asks for, from the second epoch on, or none."""
     every = getattr(params, "compare_every", 0)
     return {"compared": Comparison(searcher, every, done)} if every and epoch.index and searcher.order == 2 else {}
+
+
+def lens(params: SmallImageTraining, searcher: ImageSearch, done: int) -> dict[str, Lens]:
+    """Return the observer of gradients that `params.look_every` asks for, or none."""
+    every = getattr(params, "look_every", 0)
+    return {"looked": Lens(searcher, every, done, params.eps_seen, params.terms_seen)} if every else {}
 
 
 def diagnosis(
@@ -163,6 +171,7 @@ def build_search(params: CifarSearch, images: Images) -> ImageSearch:
         params.xi_scale,
         params.eps,
         params.grad_clip,
+        terms=params.terms,
     )
 
 

@@ -54,7 +54,7 @@ def diagnosed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def build_search(params: CellSearch, images: Images) -> ImageSearch:
     """Return the search for `images`, at its start."""
     network = build_network(params, images)
-    how = {name: getattr(params, name) for name in ("order", "xi_scale", "eps", "grad_clip")}
+    how = {name: getattr(params, name) for name in ("order", "terms", "xi_scale", "eps", "grad_clip")}
     return ImageSearch(network, sgd(params, network.weights()), adam(params, network), **how)
 
 

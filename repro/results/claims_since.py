@@ -68,4 +68,10 @@ SINCE = (
         _line("F7b", "evolution's best minus random search's, true accuracy", paths(ABOVE_RANDOM), **SUPERNETS,
               upper=0.1),
     )),
+    Claim("F8", "since", "Lorraine et al. (AISTATS 2020)", "gradients beyond one step of w find better cells", (
+        _line("F8a", "Neumann series of three terms minus exact order, true accuracy", searched(TRULY, "implicit"),
+              searched(TRULY, "exact"), **PAIRED),
+        _line("F8b", "three virtual steps minus exact order, true accuracy", searched(TRULY, "unrolled"),
+              searched(TRULY, "exact"), **PAIRED),
+    )),
 )  # fmt: skip

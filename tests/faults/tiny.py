@@ -69,6 +69,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
     | {"bn_images": "64", "search_every": "2", "generations": "2", "population": "4", "parents": "2", "mutation": "2"}
     | {"crossover": "1", "ranked": "2"},
+    "hypergradient-truth": {"hidden": "1", "terms_seen": "1", "after": "0", "repeats": "1"},
+    "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 

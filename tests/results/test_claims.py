@@ -67,6 +67,8 @@ PLANNED = {
     "F6b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
     "F7a": ("Welch", [(3, 6), (3, 6)], 1, 0, 0.5, False),
     "F7b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
+    "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
+    "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }
 
 

@@ -26,6 +26,8 @@ NEWER = {
     "nb201-search",
     "nb201-paths",
     "derivation",
+    "hypergradient-truth",
+    "hypergradient-search",
 }  # experiments that there were not when it was made
 SEARCH, EVALUATION = find("cifar10-search"), find("cifar10-eval")
 

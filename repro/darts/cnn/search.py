@@ -44,6 +44,7 @@ class ImageSearch:
     eps: float = 0.01
     grad_clip: float = 5.0
     bf16: bool = False  # autocast to bfloat16
+    terms: int = 1  # of the orders beyond the paper
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -65,17 +66,17 @@ class ImageSearch:
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
         with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(self.order, **self._unrolled(train, valid))
+            return architecture_gradient(self.order, terms=self.terms, **self.problem(train, valid))
 
     def cosine(self, train: Batch, valid: Batch) -> float:
         """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
         with without_tf32():
-            terms = [unrolled_terms(order, **self._unrolled(train, valid))[1] for order in (2, "exact")]
+            terms = [unrolled_terms(order, **self.problem(train, valid))[1] for order in (2, "exact")]
         one, other = (torch.cat([part.flatten().double() for part in term]) for term in terms)
         return torch.cosine_similarity(one, other, dim=0).item()
 
-    def _unrolled(self, train: Batch, valid: Batch) -> dict[str, Any]:
-        """Return what the architecture gradient takes."""
+    def problem(self, train: Batch, valid: Batch) -> dict[str, Any]:
+        """Return what the architecture gradient takes now: both losses, w, alpha, and the step that SGD would take."""
         group = self.weight_optimizer.param_groups[0]
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}

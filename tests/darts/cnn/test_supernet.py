@@ -154,6 +154,24 @@ def test_an_exact_gradient_takes_as_many_convolutions_on_a_gpu_as_a_finite_diffe
     assert counts[1] < 1.2 * counts[0]
 
 
+@pytest.mark.parametrize("order", ["implicit", "unrolled"])
+def test_gradients_beyond_one_step_are_the_plain_networks(order):
+    network, plain = pair(4, 3, 2, 3)
+    x, y = torch.randn(4, 3, 8, 8).double(), torch.randint(CLASSES, (4,))
+    functional, names = Functional(network, network.weights(), network.alphas), dict(plain.named_parameters())
+
+    def plain_loss(weights, alphas):
+        plain.alphas = alphas
+        state = dict(zip(names, weights, strict=True)) | {n: b.clone() for n, b in plain.named_buffers()}
+        return cross_entropy(torch.func.functional_call(plain, state, (x,)), y)
+
+    fast_loss = lambda weights, alphas: cross_entropy(functional(weights, alphas, x), y)
+    how = {"terms": 3, "xi": 0.05, "weight_decay": 3e-4}
+    ours = architecture_gradient(order, fast_loss, fast_loss, network.weights(), network.alphas, **how)
+    theirs = architecture_gradient(order, plain_loss, plain_loss, [*names.values()], plain.alphas, **how)
+    assert max(relative(one, other) for one, other in zip(ours, theirs, strict=True)) < 1e-8
+
+
 def test_alphas_are_in_the_state_dict_and_apart_from_the_weights():
     network = SearchNetwork(4, CLASSES, 3, 2)
     assert {"alphas_normal", "alphas_reduce"} <= set(network.state_dict())
