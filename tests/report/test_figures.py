@@ -1,5 +1,6 @@
 """Figures: what stands in them is the data, and the same data give the same bytes."""
 
+import re
 from base64 import b64decode
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from repro.report import figures_cost, figures_darts, figures_spos, figures_trai
 from repro.report.graphs import operation_label
 from repro.results import published
 from repro.results.others import Curve
+from repro.settings import PACKAGE
 from repro.spaces.genotypes import CELL_SPACES, CONVOLUTIONAL, RECURRENT, RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
 TRAJECTORIES = [
@@ -217,6 +219,14 @@ def test_every_figure_says_in_words_what_it_shows_and_what_its_marks_are():
         assert len(figure.marks) >= 30
         dashed = any(line.get_linestyle() == "--" and line.get_label().startswith("_") for line in figure.axes[0].lines)
         assert not dashed or "dashed" in figure.marks, figure.marks
+
+
+def test_no_figure_is_without_words_for_its_marks_or_has_its_legend_elsewhere():
+    """Of those too that are not drawn above."""
+    for path in (PACKAGE / "report").glob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"outside (upper|right|left)|axes\.legend\(", text), path
+        assert path.name == "style.py" or "set_label(" not in text, f"{path.name}: style.describe says marks as well"
 
 
 def test_legends_stand_below():
