@@ -15,7 +15,7 @@ INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench docs lab clean
+.PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench docs lab cells clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ bench: setup ## time every step against a plain formulation, into build/benchmar
 docs: setup ## write the reference of every module, from its docstrings, into build/docs: half a minute
 	$(BIN)/python -m pdoc --no-show-source repro -o build/docs
 	@echo 'Open build/docs/index.html'
+
+cells: setup ## write what stands alike in all notebooks anew: parameters cells, the cell that installs, badges
+	$(BIN)/python -m repro.execution.fixed_cells
 
 lab: setup ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,6 +21,12 @@ def in_notebook() -> bool:
     """Whether IPython shows what is displayed here, as in a notebook."""
     ipython = sys.modules.get("IPython")
     return bool(ipython and ipython.get_ipython())
+
+
+def show(bundle: dict[str, str], **metadata: Any) -> None:
+    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
+    if in_notebook():
+        sys.modules["IPython"].display.display(bundle, raw=True, metadata=metadata)
 
 
 def note(text: str) -> None:

@@ -12,6 +12,13 @@ PATHS = {"images": 200, "batch": 10, "iterations": 6, "width": 0.25}
 EVOLUTION = {"bn_images": 20, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1}
 EVOLUTION |= {"mult_adds": 0, "bitops": 0}
 TURNS = {"steps": 2, "warm_up_steps": 1}
+SEARCHES = ("spos-blocks", "spos-channels", "spos-bits", "spos-mobile")
+UNIFORM = {  # a dear network and a cheaper one
+    **dict.fromkeys(("spos-blocks", "spos-channels"), ("shuffle_7x7", "shuffle_3x3")),
+    "spos-bits": ("4W4A", "any"),
+    "spos-mobile": ("mb6_7x7", "mb3_3x3"),
+}
+LATENCY = {"latency_table": "run:spos-latency", "latency": 1e6}
 SIZES = {
     "bilevel-toy": {"steps": 5},
     **dict.fromkeys(("cifar10-search", "cifar10-joint"), SEARCH),
@@ -26,15 +33,19 @@ SIZES = {
     "ptb-progress": {**TEXT, **SNAPSHOTS},
     **{name: {**TEXT, "genotype": "DARTS_V2_RNN"} for name in ("ptb-eval", "wikitext2-eval")},
     "spos-supernet": {**PATHS, "valid_images": 50, "bn_images": 20, "evaluated_paths": 2},
-    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
+    **dict.fromkeys(SEARCHES, EVOLUTION),
+    "spos-latency": {"width": 0.25, "batch": 1, "networks": 2},
     "spos-retrain": {**PATHS, "architecture": "shuffle_3x3"},
+    "spos-evolution": {**EVOLUTION, "search_seeds": (0,)},
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 20},
     "cifar10-cost": {"images": 16, "batch": 4, "channels": 1, "nodes": 1, "cells": 1, **TURNS},
     "spos-cost": {"images": 200, "batch": 10, "paths": 1, **TURNS},
     "nb201-search": {"images": 16, "batch": 4, "channels": 1, "cells": 1, "epochs": 2, "alpha_lr": 0.1},
-    "nb201-paths": {"images": 200, "batch": 20, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 20}
+    "nb201-paths": {"images": 200, "batch": 20, "channels": 1, "epochs": 2, "valid_images": 50, "bn_images": 20}
     | {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 8},
+    "darts-evolution": {"judged_images": 8, "bn_images": 8, "generations": 2, "population": 4, "parents": 2}
+    | {"mutation": 1, "crossover": 1, "ranked": 3},
     "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
     "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
 }
@@ -54,9 +65,12 @@ OTHER = {
     **{"xi": (0.3,), "alpha": 1.0, "weight": 1.0, "weight_lr": 0.3, "steps": 6},
     **{"space": "macro", "blocks": "shuffle_3x3", "depth": 34, "width": 0.5, "iterations": 4, "dropout": 0.6},
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
+    **{"eigenvalue": "power", "gap": True, "temperature": 0.1, "search_every": 1, "ranked": 4},
+    **{"tune_steps": 2, "judged_images": 4},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
+    **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 0.02},
+    **{"latency_table": "run:spos-latency/batch=2", "layout": "cifar10"},
     **{"terms": 1, "look_every": 2, "eps_seen": (1.0,), "terms_seen": (2,), "hidden": 2, "after": (1,), "repeats": 2},
-    **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 20_000.0},
     **{
         "warm_up_steps": 0,
         "paths": 2,
@@ -64,10 +78,15 @@ OTHER = {
         "winner": "random",
         "networks": 3,
         "supernet": "run:spos-supernet/lr=0.01",
+        "uniform": "run:spos-supernet/lr=0.01",
+        "least_fraction": 0.9,
     },
 }
 OF_EXPERIMENT = {
     **{(name, "search"): "run:cifar10-search/alpha_init=1" for name in ("cifar10-select", "cifar10-progress")},
+    ("darts-evolution", "search"): "run:nb201-search/alpha_lr=1",
+    ("darts-evolution", "judged_images"): 4,
+    ("darts-evolution", "bn_images"): 4,
     **{(name, "search"): "run:ptb-search/alpha_init=1" for name in ("ptb-select", "ptb-progress")},
     **{(name, "genotype"): "DARTS_V1_RNN" for name in ("ptb-eval", "wikitext2-eval")},
     **{
@@ -75,6 +94,7 @@ OF_EXPERIMENT = {
         for name, value in {"dataset": "pictures", "folder": "other", "images": 8}.items()
     },
     ("imagenet-eval", "classes"): 9,
+    ("nb201-paths", "sampling"): "fair",
     ("imagenet-eval", "unreadable"): "refuse",
     ("imagenet-eval", "weights"): "{data}/cell.pt",
     ("cifar10-eval", "weights"): "{data}/digits.pt",
@@ -86,7 +106,13 @@ OF_EXPERIMENT = {
     **{(name, "images"): 180 for name in ("spos-supernet", "spos-retrain", "spos-cost")},
     ("spos-retrain", "mult_adds"): 0.013,
     ("spos-bits", "bitops"): 0.0001,
+    ("spos-mobile", "latency"): 0.01,
+    **{(name, "latency_of"): cheaper for name, (_, cheaper) in UNIFORM.items()},
+    ("spos-latency", "classes"): 9,
     ("spos-correlation", "benchmark"): "nas-bench-macro",
+    ("nb201-search", "order"): 2,
+    ("nb201-paths", "images"): 180,
+    ("derivation", "search"): "run:nb201-search/alpha_lr=5",
 }
 # What the run has beside, for this parameter to matter
 BESIDE = {
@@ -99,6 +125,9 @@ BESIDE = {
     ("cifar10-progress", "snapshots"): {"search": "run:cifar10-search/alpha_lr=20"},
     ("ptb-progress", "snapshots"): {"search": "run:ptb-search/alpha_lr=1"},
     **{(name, "pixels"): {"dataset": "cifar10", "images": 0} for name in EXPERIMENTS},
+    **{("nb201-search", name): {"order": 2} for name in ("xi_scale", "eps")},
+    ("nb201-paths", "dataset"): {"images": 0, "valid_images": 10},
+    ("nb201-paths", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
     ("spos-supernet", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
     ("cifar10-eval", "snapshot"): {"genotype": "run:cifar10-search/alpha_lr=20"},
     **{(name, "snapshot"): {"genotype": "run:ptb-search/alpha_lr=1"} for name in ("ptb-eval", "wikitext2-eval")},
@@ -108,6 +137,16 @@ BESIDE = {
     ("spos-supernet", "depth"): {"space": "bits"},
     ("spos-retrain", "depth"): {"space": "bits", "architecture": "2W2A"},
     **{("spos-retrain", name): {"architecture": "random"} for name in ("space", "blocks", "mult_adds")},
+    **{(name, "latency"): LATENCY for name in SEARCHES},
+    **{
+        (name, "latency_of"): {"latency_table": "run:spos-latency", "latency_of": dear}
+        for name, (dear, _) in UNIFORM.items()
+    },
+    **{(name, "latency_table"): {**LATENCY, "latency": 0.05} for name in SEARCHES},
+    **{("spos-latency", name): {"space": space} for name, space in {"blocks": "blocks", "depth": "bits"}.items()},
+    ("spos-latency", "classes"): {"layout": "imagenet"},
+    ("spos-latency", "pixels"): {"layout": "cifar10"},
+    ("spos-retrain", "least_fraction"): {"architecture": "random", "mult_adds": 0.013},
     ("spos-retrain", "winner"): {"architecture": "run:spos-blocks/generations=4"},
     ("spos-correlation", "benchmark"): {"supernet": "run:spos-supernet/dataset=cifar10,images=0,valid_images=10"},
 }
@@ -116,7 +155,10 @@ REFUSED = {
     ("imagenet-eval", "classes"): "the folder has so many",
     ("imagenet-eval", "unreadable"): "one picture is damaged",
     ("spos-blocks", "bitops"): "only the space bits has BitOps",
+    ("spos-evolution", "bitops"): "only the space bits has BitOps",
     ("spos-channels", "bitops"): "only the space bits has BitOps",
+    ("spos-mobile", "bitops"): "only the space bits has BitOps",
+    ("spos-bits", "latency_of"): "bits do not change multiply-adds, which are counted here",
 }
 SPOS = ("spos-supernet", "spos-retrain", "spos-cost")
 # Where no other value can have an effect here
@@ -127,6 +169,7 @@ WITHOUT = {
         for name in SPOS
         for of in ("folder", "classes")
     },
+    ("spos-latency", "rounds"): "multiply-adds are counted here, as often as one likes",
 }
 BESIDE, WITHOUT = (
     {pair: value for pair, value in table.items() if pair[1] in PARAMETERS[pair[0]]} for table in (BESIDE, WITHOUT)

@@ -10,13 +10,14 @@ import math
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+from torch import Tensor
 
 from repro.configs import profiles
 from repro.configs.registry import find, typed
@@ -24,11 +25,16 @@ from repro.data import text
 from repro.execution import notebooks
 from repro.runs.identity import resolve
 from repro.runs.run import Run, open_run
+from repro.spaces.space import Cost, Gene
+from repro.spos import latency
+from repro.spos.network import SinglePath
+from repro.training import devices
 
 FILE = Path(__file__).with_name("golden.json")
 DIGITS = 9  # significant ones that are kept
 MEASURED = ("seconds", "step_images_per_second", "input_images_per_second", "ratio", "seconds_ratio")
-MEASURED += tuple(f"seconds_{kind}" for kind in ("first", "second", "path", "mixture"))
+MEASURED += tuple(f"seconds_{kind}" for kind in ("first", "second", "path", "two_paths", "mixture"))
+MEASURED += ("seconds_ratio_two_paths",)
 
 SEARCH = {"images": 48, "batch": 12, "channels": 2, "epochs": 2, "grad_clip": 1.5}  # so small gradients pass 5
 TRAINING = {"images": 40, "batch": 10, "channels": 2, "epochs": 2}
@@ -50,7 +56,9 @@ SIZES = {
     "ptb-progress": TEXT,
     "wikitext2-eval": TEXT,
     "spos-supernet": {**PATHS, "valid_images": 50, "bn_images": 64, "evaluated_paths": 2},
-    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), EVOLUTION),
+    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits", "spos-mobile"), EVOLUTION),
+    "spos-latency": {"networks": 3},
+    "spos-evolution": {**EVOLUTION, "search_seeds": (0,)},
     "spos-retrain": PATHS,
     "spos-correlation": {"networks": 3, "iterations": 4, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 12, "channels": 2, "steps": 3, "warm_up_steps": 1},
@@ -59,6 +67,7 @@ SIZES = {
     "nb201-paths": {"images": 220, "batch": 32, "channels": 2, "epochs": 2, "valid_images": 50, "bn_images": 64}
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
+    "darts-evolution": {"ranked": 4},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": SEARCH,
 }
@@ -73,6 +82,7 @@ OTHERS = (
     ("spos-retrain", {"winner": "random"}),
     ("nb201-search", {"order": 2, "temperature": 0.1, "eigenvalue": "exact", "gap": True}),
     *(("nb201-search", {"order": order}) for order in ("implicit", "unrolled")),
+    ("nb201-paths", {"sampling": "fair"}),
     ("derivation", {"search": "run:cifar10-search/order=1,nodes=1"}),
 )
 PLAN = [(experiment.name, changes) for experiment, changes in profiles.plan("smoke")]
@@ -91,12 +101,14 @@ def resized(sizes: dict[str, dict[str, Any]]) -> Iterator[None]:
 
 @contextmanager
 def cut(sizes: dict[str, dict[str, Any]], folder: Path) -> Iterator[None]:
-    """Let runs lie in `folder`, the smoke profile have these sizes, and English be the same in every Python."""
+    """Let runs lie in `folder` and the smoke profile have these sizes; English and latency be the same everywhere."""
     environment = {"REPRO_RUNS": str(folder), "REPRO_DATA": str(folder / "data")}
     with (
         mock.patch.dict(os.environ, environment),
         resized(sizes),
         mock.patch.object(text, "_paragraphs", paragraphs),
+        mock.patch.object(latency, "measure", counted),
+        mock.patch.object(devices, "machine", lambda device: "any"),
         mock.patch.object(os, "fsync"),  # hundreds of small files that nobody keeps
     ):
         yield
@@ -112,6 +124,18 @@ def float64() -> Iterator[None]:
     finally:
         torch.set_default_dtype(kept[0])
         torch.set_num_threads(kept[1])
+
+
+def counted(
+    networks: Mapping[str, SinglePath], paths: Mapping[str, Sequence[Gene]], x: Tensor, *_: Any
+) -> dict[str, latency.Measured]:
+    """Return as milliseconds the multiply-adds of all images, in millions and a little more for each block."""
+    found = {}
+    for name, network in networks.items():
+        cost = network.costs()["multiply-adds"]
+        cost = Cost("milliseconds", len(x) * cost.fixed / 1e6, len(x) * cost.table / 1e6 + 1e-6)
+        found[name] = latency.Measured(cost, cost, {gene: 1 + cost(gene) for gene in paths[name]})
+    return found
 
 
 def paragraphs() -> Iterator[list[str]]:

@@ -23,5 +23,6 @@ def notebook(tmp_path, monkeypatch, code, name="cifar10-search"):
     monkeypatch.setattr(runner, "NOTEBOOKS", folder)
     path = folder / find(name).notebook
     content = nbformat.read(path, as_version=4)
-    content.cells[3:] = [nbformat.v4.new_code_cell(START.format(name=name) + code)]
+    own = next(place for place, cell in enumerate(content.cells) if "parameters" in cell.metadata.get("tags", []))
+    content.cells[own + 1 :] = [nbformat.v4.new_code_cell(START.format(name=name) + code)]
     nbformat.write(content, path)

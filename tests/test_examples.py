@@ -93,6 +93,22 @@ def test_the_operation_of_the_example_is_searched_and_trained(tmp_path):
     python(package, "-c", f"TINY = {TINY!r}\n{NEW_OPERATION}")
 
 
+NEW_BLOCK = """
+from repro import recipe
+from repro.runs.run import existing_runs
+
+tiny = {"images": 200, "batch": 16, "iterations": 1, "bn_images": 64, "evaluated_paths": 1, "valid_images": 100}
+assert recipe.main(["spos-supernet", *(f"{name}={value}" for name, value in tiny.items())]) == 0
+(run,) = existing_runs("spos-supernet")
+assert run.result["networks"] == 5**4
+"""
+
+
+def test_the_block_of_the_example_is_chosen_among_others(tmp_path):
+    (diff,) = [block for block in blocks("diff") if "shuffle_9x9" in block]
+    python(patched(tmp_path, diff), "-c", NEW_BLOCK)
+
+
 def test_the_experiment_of_the_example_runs_with_and_without_its_notebook(tmp_path):
     (diff,) = [block for block in blocks("diff") if "BilevelStarts" in block]
     assert len(re.findall(r"^# ", diff, re.MULTILINE)) == 3
@@ -146,3 +162,9 @@ def test_programs_run_and_print_the_numbers_beside_them(program, capsys):
         assert number in printed
     if "Mixed" in names:  # most of alpha is on the layer that can learn
         assert names["network"].alpha.softmax(0)[1] > 0.9
+
+
+def test_the_bilevel_step_takes_ten_lines():
+    (program,) = [program for program in LIBRARY if "Mixed" in program]
+    (step,) = re.findall(r"^# The bilevel step.*?\n(.+?)\n\n", program, re.MULTILINE | re.DOTALL)
+    assert len(step.splitlines()) == 10

@@ -1,19 +1,20 @@
 """The house: packages in one order, each importing only from those before it; what needs no torch has none."""
 
 import ast
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
+from prose import PAGES, README, ROOT, blocks
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "repro"
+PACKAGE, LIBRARY = ROOT / "repro", PAGES[ROOT / "docs" / "library.md"]
 GROUND = ("errors", "files", "settings", "progress", "presence")
 DOORS = ("recipe", "cli", "__main__")
 ORDER = (
@@ -84,10 +85,47 @@ def test_packages_import_nothing_themselves():
 @pytest.mark.parametrize("package", ORDER)
 def test_a_package_says_what_it_holds(package):
     path = PACKAGE.joinpath(*package.split("."), "__init__.py")
-    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    words, _, public = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n\nPublic: ")
     assert 4 <= len(words.splitlines()) <= 8
+    assert len(public.splitlines()) <= 4
     for name in re.findall(r"`([a-z_0-9]+)`", words):
         assert path.parent.joinpath(f"{name}.py").exists() or path.parent.joinpath(name).is_dir() or name in ORDER, name
+
+
+def public(package: str) -> list[str]:
+    """The public names of a package by their full names, as its docstring lists them."""
+    words = importlib.import_module(f"repro.{package}").__doc__.partition("\n\nPublic: ")[2]
+    return [f"repro.{package}.{name}" for name in re.findall(r"`([\w.]+)`", words)]
+
+
+PUBLIC = [name for package in ORDER for name in public(package)]
+
+
+def test_public_names_exist_and_say_what_they_are():
+    assert {room(name.removeprefix("repro.")).split(".")[0] for name in PUBLIC} >= {"darts", "spos", "spaces"}
+    for name in PUBLIC:
+        found = pkgutil.resolve_name(name)
+        assert isinstance(found, dict) or found.__doc__, name
+
+
+def used(program: str) -> set[str]:
+    """The names of this package that a program uses, by their full names."""
+    nodes = [*ast.walk(ast.parse(program))]
+    imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module.startswith("repro")]
+    names = {alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+    of_modules = {
+        f"{names[n.value.id]}.{n.attr}"
+        for n in nodes
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in names
+    }
+    return of_modules | {name for name in names.values() if name.removeprefix("repro.") not in MODULES}
+
+
+def test_examples_of_the_library_use_public_names_only():
+    names = [used(program) for program in (*blocks("python", README), *blocks("python", LIBRARY))]
+    assert len(names) == 5
+    assert all(names)
+    assert set().union(*names) <= {*PUBLIC}
 
 
 def test_what_needs_no_torch_imports_none():

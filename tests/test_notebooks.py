@@ -13,11 +13,19 @@ from nbclient import NotebookClient
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
-from repro.execution import engine, notebooks
+from repro.execution import engine, listing, notebooks
 from repro.runs.identity import resolve
 from repro.runs.run import existing_runs
 from repro.settings import NOTEBOOKS
 
+# What holds of a space whatever the run, in numbers that a run of some size has too
+OF_THE_SPACE = {
+    "A cell of this space has 4 nodes, 6 edges and 5 operations.",
+    "The cell is derived as the benchmark does: on every edge the operation with the largest $\\alpha$, of all five.",
+    "21 layers, each an inverted residual of MobileNetV2 with expansion 3 or 6 and a depthwise 3x3, 5x5 or 7x7; one "
+    "that does not change the shape may be skipped.",
+    "In ProxylessNAS's space six layers change the shape and cannot be skipped, so that they have 6 here.",
+}
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
@@ -48,6 +56,15 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
     assert links[-1] == names[names.index(experiment.notebook) + 1]
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
+def test_a_notebook_leads_to_its_code(experiment):
+    if "30" <= experiment.notebook[:2] <= "36":
+        pytest.xfail("is being rewritten")
+    links = re.findall(r"\]\(\.\./(repro/[^)#]+\.py)\)", opening(experiment))
+    assert links
+    assert all((NOTEBOOKS.parent / link).is_file() for link in links)
+
+
 @pytest.mark.parametrize("profile", ["smoke", "desk"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 def test_prose_states_no_number_of_another_size(experiment, profile):
@@ -57,8 +74,8 @@ def test_prose_states_no_number_of_another_size(experiment, profile):
     """
     text = spoken.prose(NOTEBOOKS / experiment.notebook)
     small, paper = resolve(experiment, profile, {}), experiment.parameters()
-    assert not spoken.strangers(text, small, paper)
-    assert not spoken.strangers(text, paper, small)
+    told = [*spoken.strangers(text, small, paper), *spoken.strangers(text, paper, small)]
+    assert not [sentence for sentence in told if sentence not in OF_THE_SPACE]
 
 
 def test_the_report_states_no_number_of_images_of_its_own():
@@ -107,7 +124,7 @@ def ipython(**values):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
-def test_what_the_parameters_cell_says_is_what_runs(experiment, tmp_path, monkeypatch, capsys):
+def test_what_the_parameters_cell_says_is_what_runs(experiment, tmp_path, monkeypatch):
     """Whoever runs the notebook: a value of the paper, too, under another profile."""
     monkeypatch.delenv("REPRO_RUN", raising=False)
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
@@ -115,13 +132,15 @@ def test_what_the_parameters_cell_says_is_what_runs(experiment, tmp_path, monkey
     left = dict.fromkeys(names, ...)
     usual = notebooks.start(experiment.name, ipython(profile="smoke", **left))
     assert usual.params == resolve(experiment, "smoke", {})
-    line = capsys.readouterr().out
-    for name, value in experiment.sizes.get("smoke", {}).items():
-        assert name not in usual.params.identity() or value == names[name] or f"{name}=" in line
+    line, (told, folded) = listing.changed(usual), listing.shown(usual).split("<details>")
+    for name, value in names.items():
+        changed = name in usual.params.identity() and getattr(usual.params, name) != getattr(paper, name)
+        assert changed == (f" {name}=" in line) == (f">{name}<" in told) == (f">{name}<" not in folded), (name, value)
     for name, value in experiment.sizes.get("smoke", {}).items():
         wanted = getattr(paper, name)
         asked = notebooks.start(experiment.name, ipython(profile="smoke", **{**left, name: names[name]}))
         assert getattr(asked.params, name) == wanted != value or wanted == value
+        assert f">{name}<" in listing.shown(asked).partition("Changed by")[0] or wanted == value
     whole = notebooks.start(experiment.name, ipython(profile="smoke", **names))
     assert whole.params == paper
     assert notebooks.start(experiment.name, ipython(profile="paper", **left)).params == resolve(experiment, "paper", {})
@@ -167,3 +186,34 @@ def test_a_cell_that_was_edited_is_refused_by_repro_run(tmp_path):
     ):
         engine.check(path, values)
     engine.check(path, {**values, "steps": 5})
+
+
+ONE_LINE = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+shell = InteractiveShell.instance()
+shell.history_manager.enabled = False
+START = "from repro.execution import notebooks\\nrun = notebooks.start('bilevel-toy', globals())"
+STOP = "from repro.execution import launcher\\ndef alone(run): raise KeyboardInterrupt\\nlauncher.alone = alone"
+for cell in (f"profile = 'smoke'\\nsteps = '3'\\n{START}", "steps = 3", STOP, START, "notebooks.compute(run)", "1 / 0",
+             "run.finish({'ends': 1})", "notebooks.compute(run)"):
+    with capture_output() as said:
+        result = shell.run_cell(cell)
+    print(json.dumps([result.success, said.stdout, len(said.outputs)]))
+"""
+
+
+def test_a_cell_that_is_refused_or_interrupted_ends_in_one_line_and_what_is_done_is_read(tmp_path):
+    environment = {**os.environ, "REPRO_RUNS": str(tmp_path / "runs"), "IPYTHONDIR": str(tmp_path)}
+    environment.pop("REPRO_RUN", None)
+    command = [sys.executable, "-c", ONE_LINE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    refused, _, _, started, interrupted, other, _, read = map(json.loads, done.stdout.splitlines())
+    assert refused == [False, "steps='3' is wrong: steps takes a whole number\n", 0]
+    assert started == [True, "", 1]
+    assert interrupted == [False, f"{notebooks.INTERRUPTED}\n", 0]
+    assert not other[0]
+    assert "Traceback" in other[1]  # what is a fault of the code keeps its own
+    assert read[1].startswith(f"read from {tmp_path / 'runs' / 'bilevel-toy' / 'smoke,steps=3'}, nothing was computed")

@@ -54,7 +54,9 @@ SMALL = {
     "ptb-random": {**FEW_WORDS, "samples": 2},
     "ptb-progress": {**FEW_WORDS, "search_seeds": (0,), "snapshots": (1,)},
     "spos-supernet": {**FEW_STEPS, "bn_images": 64, "evaluated_paths": 1, "valid_images": 100},
-    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits"), FEW_CANDIDATES),
+    **dict.fromkeys(("spos-blocks", "spos-channels", "spos-bits", "spos-mobile"), FEW_CANDIDATES),
+    "spos-latency": {"batch": 1, "rounds": 2, "networks": 2},
+    "spos-evolution": {**FEW_CANDIDATES, "search_seeds": (0,)},
     "spos-retrain": FEW_STEPS,
     "spos-correlation": {"networks": 2, "iterations": 2, "bn_images": 64},
     "cifar10-cost": {"images": 48, "batch": 16, "channels": 2, **FEW_TURNS},
@@ -62,6 +64,7 @@ SMALL = {
     "nb201-search": FEW_IMAGES,
     "nb201-paths": {**FEW_IMAGES, **FEW_CANDIDATES, "images": 200, "valid_images": 100, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 16},
+    "darts-evolution": {**FEW_CANDIDATES, "judged_images": 16, "ranked": 3},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": FEW_IMAGES,
 }
@@ -294,6 +297,9 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     first = " ".join(README.split("## What holds")[0].split())
     answers = claims.headlines()
     assert f"each of the {len(answers)} claims, of both papers and of the field since" in first
+    lines = sum(len(claim.lines) for claim in claims.CLAIMS)
+    assert f"{lines} comparisons under {len(answers)} claims" in README
+    assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"So far: {listing_claims.claims(answers)[-1]}." in first
     assert f"Of it {len([*(ROOT / 'published').glob('*/desk*/result.json')])} runs are" in first
     effects = re.findall(r"\d\.\d\d(?: \[.+?\])?", first.split("core hours")[1].split("all]")[0])
@@ -302,6 +308,13 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     assert all(f": {effect}" in lines for effect in effects)
     faults = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^## (.+ faults in real runs)$", faults, re.MULTILINE).group(1) in first
+    assert re.search(r"^## (.+ bad inputs) refused$", faults, re.MULTILINE).group(1) in first
+
+
+def test_evidence_on_the_first_screen_comes_with_the_command_that_makes_it():
+    bullets = re.findall(r"^- .+?(?=^- |^$)", README.split("## What holds")[0], re.MULTILINE | re.DOTALL)
+    assert len(bullets) == 5
+    assert all(quoted(bullet) or "desk" in bullet for bullet in bullets)
 
 
 def test_our_speed_is_what_was_measured():

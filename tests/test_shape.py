@@ -56,10 +56,10 @@ def test_parameters_cell_is_the_table_of_the_defaults(experiment):
     assert inspect_notebook(str(path)).keys() == parameters_of(cell.source).keys()
 
 
-def test_links_between_notebooks_lead_somewhere():
+def test_links_of_notebooks_lead_somewhere():
     for path in NOTEBOOKS:
-        for cell in nbformat.read(path, as_version=4).cells:
-            for target in re.findall(r"\]\(([^)#:]+\.ipynb)\)", cell.source):
+        for cell in (cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"):
+            for target in re.findall(r"\]\(([^)#:\s]+)\)", cell.source):
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from repro.spaces.cell_space import CellSpace
 
 REMOVED = -100.0  # an alpha with a share of 0
-Error = Callable[[], float]  # of the network as its alphas are now
+Errors = tuple[float, float]  # error (percent), then loss, which tells apart what the error does not
+Judge = Callable[[], Errors]  # of the network as its alphas are now
 
 
 @contextmanager
@@ -27,32 +28,32 @@ def _restored(rows: Tensor) -> Iterator[None]:
 
 
 @torch.no_grad()
-def choose_operation(alpha: Tensor, edge: int, error: Error, first: int = 0) -> list[float]:
+def choose_operation(alpha: Tensor, edge: int, judge: Judge, first: int = 0) -> list[Errors]:
     """Decide for one operation on a row of alpha (edges, operations): softmax(alpha) is 1 for it from then on.
 
-    first: the first column that may be chosen; 1 where `none` is never derived. Return the error (percent) without each
-    of those.
+    first: the first column that may be chosen; 1 where `none` is never derived. Return the errors without each of
+    those.
     """
     row, errors = alpha[edge], []
     for column in range(first, len(row)):
         with _restored(row):
             row[column] = REMOVED
-            errors.append(error())
+            errors.append(judge())
     _decide(row, first + errors.index(max(errors)))
     return errors
 
 
 @torch.no_grad()
-def choose_edges(alpha: Tensor, node: int, error: Error, space: CellSpace) -> list[float]:
+def choose_edges(alpha: Tensor, node: int, judge: Judge, space: CellSpace) -> list[Errors]:
     """Decide for the edges into a node that its cell retains: all others have `none`, the first operation, from now on.
 
-    Return the error (percent) without each edge.
+    Return the errors without each edge.
     """
     rows, errors = alpha[space.rows(node)], []
     for row in rows:
         with _restored(row):
             _decide(row, 0)
-            errors.append(error())
+            errors.append(judge())
     for index in sorted(range(len(rows)), key=errors.__getitem__)[: -space.keep]:
         _decide(rows[index], 0)
     return errors

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from repro.configs.common import Eigenvalue, refuse_exact
 from repro.darts.bilevel import Loss
@@ -70,12 +71,14 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def error(search: ImageSearch, alphas: Sequence[Tensor], batches: Sequence[Batch]) -> float:
-    """Return the error (percent) of the search network with these alphas; BatchNorm takes each batch's statistics."""
+def errors(search: ImageSearch, alphas: Sequence[Tensor], batches: Sequence[Batch]) -> tuple[float, float]:
+    """Return error (percent) and loss of the search network with these alphas, with batch statistics."""
     average = LossAndErrors()
     for images, labels in batches:
-        average.add(torch.zeros(()), search.functional(search.weights, alphas, images), labels)
-    return average.row("valid")["valid_error"]
+        logits = search.functional(search.weights, alphas, images)
+        average.add(cross_entropy(logits, labels), logits, labels)
+    row = average.row("valid")
+    return row["valid_error"], row["valid_loss"]
 
 
 def stop(eigenvalues: Sequence[float]) -> int | None:
@@ -92,10 +95,11 @@ def stop(eigenvalues: Sequence[float]) -> int | None:
 
 
 class Diagnosis(Observer):
-    """Looks at a search after the last step of an epoch, for `eigenvalue` and for `discrete_error` (percent).
+    """Looks at a search after the last step of an epoch, for `alpha_eigenvalue` and `discrete_error` (percent).
 
     batches: images and labels that train alpha, prepared. The eigenvalue is of the loss on the first of them, the same
-    in all epochs; the error of the derived operations is over all.
+    in all epochs; the error of the derived operations is over all. A falling temperature T raises the eigenvalue by
+    1 / T^2.
     """
 
     def __init__(
@@ -112,9 +116,9 @@ class Diagnosis(Observer):
         search, batches = self.search, self.batches()
         if self.eigenvalue != "off":
             loss = search.loss(batches[0])
-            self.found["eigenvalue"] = largest_eigenvalue(self.eigenvalue, loss, search.weights, search.alphas)
+            self.found["alpha_eigenvalue"] = largest_eigenvalue(self.eigenvalue, loss, search.weights, search.alphas)
         if self.gap:
-            self.found["discrete_error"] = error(search, search.network.discrete_alphas(), batches)
+            self.found["discrete_error"], _ = errors(search, search.network.discrete_alphas(), batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found in this epoch."""

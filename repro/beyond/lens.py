@@ -4,8 +4,9 @@ Every gradient is compared with `order="exact"` at the same weights, alpha and b
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -71,6 +72,17 @@ def look(search: ImageSearch, train: Batch, valid: Batch, eps: Sequence[float], 
         name: _against(direct - implicit, architecture_gradient(**how, **precise)) for name, how in kinds.items()
     }
     return {"differences": differences, "gradients": gradients, "share": (implicit.norm() / direct.norm()).item()}
+
+
+def medians(looks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the median cosines over looks: Eq. 8's by precision and eps (as text), and whole gradients' by order."""
+    cosines: dict[str, dict[str, list[float]]] = {}
+    for each in looks:
+        for row in each["differences"]:
+            cosines.setdefault(row["precision"], {}).setdefault(f"{row['eps']:g}", []).append(row["cosine"])
+        for name, row in each["gradients"].items():
+            cosines.setdefault("gradients", {}).setdefault(name, []).append(row["cosine"])
+    return {name: {key: median(values) for key, values in group.items()} for name, group in cosines.items()}
 
 
 def in_float64(search: ImageSearch, train: Batch, valid: Batch) -> dict[str, Any]:

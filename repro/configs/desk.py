@@ -24,10 +24,10 @@ What was kept equal to the papers, and what was not:
 from collections.abc import Iterator
 from typing import Any
 
-from repro.configs.nb201 import ANNEALED
+from repro.configs.nb201 import ANNEALED, FAIR
 from repro.configs.record import Planned
+from repro.configs.spos_search import MACRO
 
-MACRO = "run:spos-supernet/space=macro"
 TWICE, REPEATS = (0, 1), tuple(range(5))
 
 
@@ -59,7 +59,9 @@ PLAN: tuple[Planned, ...] = (
     *_trained("run:cifar10-search/order=1", range(5), (0,), snapshot=1),
     *(("nb201-search", changes, tuple(range(3))) for changes in ({}, ANNEALED, {"order": 2}, {"order": "exact"})),
     ("nb201-paths", {}, tuple(range(4))),
+    ("nb201-paths", {"sampling": "fair", **FAIR["desk"]}, tuple(range(4))),
     *(("nb201-search", {"order": order}, tuple(range(3))) for order in ("implicit", "unrolled")),
     *(("derivation", {"search": f"run:nb201-search/order=1,seed={seed}"}, (0,)) for seed in range(3)),
+    *(("darts-evolution", {"search": f"run:nb201-search/order=1,seed={seed}"}, (0,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in ("hypergradient-truth", "hypergradient-search")),
 )

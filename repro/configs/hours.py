@@ -29,12 +29,12 @@ def work(values: Mapping[str, Any]) -> float:
     if "iterations" in values and "batch" in values:
         return values["iterations"] * values["batch"]
     if "generations" in values:
-        return values["generations"] * values["population"]
+        return values["generations"] * values["population"] * trainings(values)
     return values.get("networks") or values.get("epochs", 1) * trainings(values)
 
 
 def trainings(values: Mapping[str, Any]) -> int:
-    """Return how many networks a run trains; where equal cells are trained once, at most."""
+    """Return how many networks a run trains, or searches on; where equal cells are trained once, at most."""
     return values.get("samples") or prod(len(values.get(name, [0])) for name in ("search_seeds", "snapshots"))
 
 

@@ -17,7 +17,9 @@ class HypergradientTruth(Parameters):
         (1, 2, 3, 5, 20, 100), "terms of the Neumann series and virtual steps that are compared", low=1, high=1000
     )
     after: tuple[int, ...] = parameter(
-        (0, 1, 10, 100, 1000), "steps of gradient descent on w after which the gradients are compared", low=0
+        (0, 1, 10, 100, 1000),
+        "steps of gradient descent on w after which gradients are compared; 0: at its start",
+        low=0,
     )
     hidden: int = parameter(8, "hidden units of the small network", low=1, high=32)
     repeats: int = parameter(20, "times that each gradient of the small network is taken, to time it", low=1)

@@ -1,7 +1,7 @@
 """Searches in NAS-Bench-201's space, where a table has the truth of every cell (Dong and Yang, ICLR 2020)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from repro.configs.common import (
     ORDER,
@@ -48,7 +48,7 @@ class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
     batch: int = parameter(64, "images in a batch, for w and for alpha", low=2)
     train_fraction: float = parameter(0.5, "share of the images that trains w; the rest trains alpha", above=0, below=1)
     weight_decay: float = parameter(5e-4, "SGD's weight decay; 0: none", low=0)
-    lr_min: float = parameter(0.001, "SGD's last learning rate", low=0)
+    lr_min: float = parameter(0.001, "SGD's last learning rate; 0: it falls to nothing", low=0)
     alpha_lr: float = parameter(3e-4, "Adam's learning rate for alpha; 0: alpha stays", low=0)
     alpha_weight_decay: float = parameter(1e-3, "weight decay of alpha; 0: none", low=0)
     xi_scale: float = parameter(1.0, "xi in units of the current learning rate of w; 0: no step", low=0)
@@ -65,6 +65,9 @@ class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
 class CellPaths(CellNetworks, Trained):
     """SPOS in NAS-Bench-201's space: uniform paths, then evolution and random search over the shared weights."""
 
+    sampling: Literal["uniform", "fair"] = parameter(
+        "uniform", "one path a step; or as many as an edge has operations, each of which is trained once"
+    )
     epochs: int = parameter(230, "passes over the images that train the supernet", low=1)
     batch: int = parameter(256, "images in a step", low=2)
     lr: float = parameter(0.125, "SGD's first learning rate; linear to 0 over the steps", above=0)
@@ -90,6 +93,10 @@ class CellPaths(CellNetworks, Trained):
 # 5,000 for alpha, 25 times. Alpha's rate times steps is that of the benchmark's 50 epochs, 3e-4 x 19,550 = 5.9.
 LOOKS_AT = {"eigenvalue": "exact", "gap": True}  # 30 alphas
 ANNEALED = {"temperature": 0.05}
+# A step of fair sampling trains five paths: a fifth of the epochs trains as many
+FAIR = {
+    name: {"epochs": epochs // 5, "search_every": 2} for name, epochs in (("paper", 230), ("short", 60), ("desk", 25))
+}
 SMALL = {"dataset": "digits", "threads": 1, "channels": 4, "cells": 1}
 DESK = {"pixels": 16, "threads": 1, "channels": 8, "cells": 2}
 AS_DARTS = "the benchmark's own searches: 11,625 s (first order) and 35,782 s (second) on a GTX 1080Ti"
@@ -105,6 +112,7 @@ NB201_SEARCH = Experiment(
         Hours(9.9, "recalled", AS_DARTS, 0.75, {"order": 2}),
         Hours(9.9, "assumed", f"{NOT_STATED} one of second order", 0.75),
     ),
+    smoke_seconds=19,
     parameters=CellSearch,
     sizes={
         "smoke": {**SMALL, "images": 640, "batch": 32, "epochs": 6, "alpha_lr": 0.03},
@@ -128,7 +136,7 @@ NB201_PATHS = Experiment(
         "smoke": {**SMALL, "batch": 64, "lr": 0.1, "epochs": 16, "valid_images": 300, "bn_images": 256}
         | {"search_every": 4, "generations": 3, "population": 8, "parents": 3, "mutation": 3, "crossover": 3}
         | {"ranked": 24},
-        "desk": {**DESK, "batch": 128, "lr": 0.0625, "epochs": 23, "valid_images": 2_000, "bn_images": 1_280}
+        "desk": {**DESK, "batch": 128, "lr": 0.0625, "epochs": 25, "valid_images": 2_000, "bn_images": 1_280}
         | {"search_every": 5, **CANDIDATES},
         "short": {"epochs": 60, "bn_images": 10_000},
     },

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.configs import desk
-from repro.configs.nb201 import ANNEALED
+from repro.configs.nb201 import ANNEALED, FAIR
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
 from repro.configs.spos_networks import (
@@ -92,6 +92,7 @@ def _every_experiment(
     yield from ((name, {}, (0,)) for name in ("spos-blocks", "spos-channels", "spos-bits"))
     yield "spos-channels", {"supernet": f"run:spos-supernet/blocks={ON_FOUND['blocks']}"}, (0,)
     yield from (("spos-retrain", {"architecture": name}, (0,)) for name in compared)
+    yield "spos-evolution", {}, (0,)
     yield "spos-correlation", {}, (0,)
     yield "spos-cost", {}, (0,)
     yield "spos-supernet", {"space": "mobile"}, (0,)
@@ -100,7 +101,7 @@ def _every_experiment(
     yield "spos-mobile", within_latency("mb3_5x5"), (0,)
     yield "spos-retrain", found_within({}), (0,)
     yield "nb201-search", {}, first
-    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *HYPERGRADIENT))
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", "darts-evolution", *HYPERGRADIENT))
 
 
 HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
@@ -151,6 +152,7 @@ PAPER: tuple[Planned, ...] = (
     ("spos-retrain", {"architecture": "SPOS_RELEASED"}, (0,)),
     *_channels(),
     *_mixed_precision(),
+    ("spos-evolution", {}, (0,)),
     ("spos-latency", {}, (0,)),
     *_mobile(),
     ("spos-correlation", {}, (0,)),
@@ -158,7 +160,9 @@ PAPER: tuple[Planned, ...] = (
     *(("nb201-search", {"order": order}, tuple(range(3))) for order in (1, 2, "exact", "implicit", "unrolled")),
     ("nb201-search", ANNEALED, tuple(range(3))),
     ("nb201-paths", {}, tuple(range(3))),
+    ("nb201-paths", {"sampling": "fair", **FAIR["paper"]}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *(("darts-evolution", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
 )
 

@@ -1,21 +1,25 @@
 """The lines of `records` for people, which `repro` prints without --json: coloured in a terminal, plain in a pipe."""
 
+import html
 import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
+from inspect import get_annotations
 from typing import Any
 
 from repro.configs import profiles
+from repro.configs.parameters import plain
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import records
 from repro.results.published import quoted
-from repro.runs.identity import differences
+from repro.runs.identity import set_besides
 from repro.runs.run import Run
 from repro.runs.states import WORDS, State, duration
 
+MACHINE = "# Where and how it is computed: no value below makes another run"
 MOST = 3  # numbers of a result beside a run
 ORDER = ("running", "failed", "stopped", "done")  # of the states
 COLOURS = {"done": "32", "running": "36", "stopped": "33", "failed": "31", "damaged": "31", "name": "1", "faint": "2"}
@@ -56,19 +60,62 @@ def parameters(experiment: Experiment, profile: str) -> list[str]:
 
 
 def cell(experiment: Experiment) -> list[str]:
-    """Return the lines of the parameters cell of the experiment's notebook, with all values the profile's."""
-    names = " or ".join(profiles.PROFILES)
-    lines = [f"{f.name} = ...  # [{_plain(f.default)}] {f.metadata['doc']}" for f in fields(experiment.parameters)]
-    return [f'profile = "smoke"  # {names}: gives every value that is ... here; in brackets the paper\'s', *lines]
+    """Return the lines of the parameters cell of the experiment's notebook, with all values the profile's.
+
+    The experiment's own come first, then those that it shares with others, last the machine's under a comment.
+    """
+    names, kinds = " or ".join(profiles.PROFILES), experiment.parameters.kinds()
+    lines = {f.name: f"{f.name} = ...  # [{_plain(f.default)}] {f.metadata['doc']}" for f in _ordered(experiment)}
+    first = f'profile = "smoke"  # {names}: gives every value that is ... here; in brackets the paper\'s'
+    machine = [line for name, line in lines.items() if name not in kinds]
+    return [first, *(line for name, line in lines.items() if name in kinds), *[MACHINE] * bool(machine), *machine]
+
+
+def _ordered(experiment: Experiment) -> list[Field]:
+    """Return an experiment's parameters, those first that the fewest others have: of its own class, then its bases'."""
+    held = {field.name: field for field in fields(experiment.parameters)}
+    names = dict.fromkeys(name for each in experiment.parameters.__mro__ for name in get_annotations(each))
+    return [held[name] for name in names if name in held]
 
 
 def changed(run: Run) -> str:
     """Return in one line what the run's profile changes of the paper's parameters, and what was set besides."""
-    experiment = find(run.experiment)
-    paper, own = experiment.parameters().values(), differences(experiment, run.profile, run.params)
-    usual = {n: value for n, value in run.params.identity().items() if value != paper[n] and n not in own}
+    own, usual = _changes(run)
     lines = [f"{run.profile}: {_pairs(usual) or 'the parameters of the paper'}"]
     return "; ".join(lines + [f"set besides: {_pairs(own)}"] * bool(own))
+
+
+def shown(run: Run) -> str:
+    """Return the run's parameters as HTML: what was set and what its profile changes; all others folded."""
+    own, usual = _changes(run)
+    rest = {name: value for name, value in run.params.values().items() if name not in {*own, *usual}}
+    parts = {"Set for this run": own, f"Changed by the {run.profile} profile": usual}
+    tables = [f"<p><b>{title}</b></p>{_table(run, values)}" for title, values in parts.items() if values]
+    words = f"{'The other' if tables else 'All'} {len(rest)} parameters, as in the paper or of the machine"
+    return f"{''.join(tables)}<details><summary>{words}</summary>{_table(run, rest)}</details>"
+
+
+def _table(run: Run, values: Mapping[str, Any]) -> str:
+    rows = [("parameter", "here", "in the paper", "")]
+    for field in _ordered(find(run.experiment)):
+        if field.name in values:
+            texts = (field.name, _plain(values[field.name]), _plain(plain(field.default)), field.metadata["doc"])
+            rows.append(tuple(map(html.escape, texts)))
+    left = 'style="text-align: left"'  # JupyterLab lays cells out to the right
+    tags = [["th"] * 4] + [["th", "td", "td", "td"]] * len(values)
+    lines = [
+        "".join(f"<{tag} {left}>{text}</{tag}>" for tag, text in zip(*row, strict=True))
+        for row in zip(tags, rows, strict=True)
+    ]
+    head, *body = (f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="table"><table><thead>{head}</thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _changes(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what was set besides the run's profile, and what identifies it and the profile changes of the paper's."""
+    experiment = find(run.experiment)
+    paper, own = experiment.parameters().values(), set_besides(experiment, run.profile, run.params)
+    return own, {n: value for n, value in run.params.identity().items() if value != paper[n] and n not in own}
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Container
 from pathlib import Path
 
 from repro.configs.common import SmallImageTraining
+from repro.configs.nb201 import CellNetworks
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
 from repro.configs.spos_networks import SposRetrain
 from repro.configs.spos_search import SposSearch
 from repro.errors import ReproError, UsageError
-from repro.presence import MACRO, require_cifar10, require_classes, require_corpus, require_table
+from repro.presence import MACRO, TABLE_201, require_cifar10, require_classes, require_corpus, require_table
 from repro.runs.identity import resolve
 from repro.runs.run import Run, find_needed, needed_run
 from repro.settings import data_folder
@@ -100,5 +101,7 @@ def check_data(params: Parameters) -> None:
         for part in ("train", "val"):
             require_classes(folder / values["folder"] / part)
     require_corpus(values.get("corpus", ""), folder)
+    if isinstance(params, CellNetworks) and params.dataset == "cifar10":
+        require_table("NAS-Bench-201", folder / TABLE_201)
     if values.get("benchmark") == "nas-bench-macro":
         require_table("NAS-Bench-Macro", folder / MACRO)

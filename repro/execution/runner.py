@@ -13,6 +13,7 @@ from repro.configs.registry import typed
 from repro.errors import ReproError, UsageError, told
 from repro.execution import preflight
 from repro.runs import failure
+from repro.runs.identity import set_besides
 from repro.runs.locks import lock
 from repro.runs.run import Run, needed_run, open_run, run_of
 from repro.settings import NOTEBOOKS, data_folder, require_notebooks, runs_folder
@@ -144,10 +145,11 @@ def execute(job: Job, command: str, execution: "engine.Execution") -> None:
         "REPRO_COMMAND": command,
         "REPRO_PROGRESS_SECONDS": "2",
     }
-    values = {"profile": run.profile, **run.params.values()}
+    values = {"profile": run.profile, **set_besides(job.experiment, run.profile, run.params)}
     source, target = NOTEBOOKS / job.experiment.notebook, run.path / "notebook.ipynb"
     with lock(run.path / ".notebook.lock", wait=1.0):
         try:
+            engine.check(source, {**values, **run.params.values()})  # also of what is the profile's
             engine.execute(source, target, values, environment, execution)
             if run.result is None:
                 why = "the notebook ended without result.json; its last cell must call run.finish(...)"

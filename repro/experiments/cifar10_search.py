@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from repro.beyond.diagnosis import Diagnosis
-from repro.beyond.lens import Lens
+from repro.beyond.lens import Lens, medians
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
 from repro.darts.cnn.search import (
@@ -87,7 +87,9 @@ def run_search(
     last = rows[-1]
     run.save("genotype.json", last["genotype"])
     cosines = [cosine for row in rows for cosine in row.get("cosines", ())]
-    compared = {"cosine": median(cosines)} if cosines else {}
+    compared: dict[str, Any] = {"cosine": median(cosines)} if cosines else {}
+    if looks := [look for row in rows for look in row.get("looks", ())]:
+        compared["cosines"] = medians(looks)
     return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from repro.beyond.cell_network import CellNetwork
-from repro.beyond.derivation import choose_edges, choose_operation, order
-from repro.beyond.diagnosis import error
+from repro.beyond.derivation import Errors, choose_edges, choose_operation, order
+from repro.beyond.diagnosis import errors
 from repro.configs.cifar10_search import CifarSearch
 from repro.configs.derivation import Derivation
 from repro.configs.nb201 import CellSearch
@@ -67,7 +67,7 @@ def telling(searched: CellSearch | CifarSearch, run: Run) -> Callable[[Any], dic
     return lambda network: {"genotype": to_json(conv_genotype(*network.alphas))}
 
 
-def decisions(network: CellNetwork | SearchNetwork, seed: int) -> list[tuple[str, Callable[..., list[float]]]]:
+def decisions(network: CellNetwork | SearchNetwork, seed: int) -> list[tuple[str, Callable[..., list[Errors]]]]:
     """Return what is decided, in order, each with its name: operations at random, then the edges into each node.
 
     In NAS-Bench-201's space `none` may be chosen, and every edge stays.
@@ -94,7 +94,7 @@ def decide_all(
     train, valid = halves(images, searched.train_fraction, searched.batch, searched.seed)
     augment, some = augmentation(searched, images), slice(params.judged_images or None)
     parts = zip(valid.x[some].split(searched.batch), valid.y[some].split(searched.batch), strict=True)
-    judge = partial(error, search, search.alphas, [(augment.normalise(x), y) for x, y in parts if len(y) > 1])
+    judge = partial(errors, search, search.alphas, [(augment.normalise(x), y) for x, y in parts if len(y) > 1])
     todo = decisions(search.network, mixed_seed(params.seed, "edges"))
     for group in search.weight_optimizer.param_groups:
         group["lr"] = params.lr
@@ -102,11 +102,15 @@ def decide_all(
     def decide_once(epoch: Epoch) -> dict[str, Any]:
         (name, decide), seen, average = todo[epoch.index], Values(errors=[]), LossAndErrors()
         epoch.hold("decision", seen=seen)
-        seen.errors = seen.errors or decide(error=judge)
+        seen.errors = seen.errors or decide(judge=judge)
         batches = (train.next() for _ in range(params.tune_steps - epoch.done("tune")))
         for x, y in epoch.steps("tune", batches, average=average):
             average.add(*search.weight_step((augment(x), y)), y)
-        return {"decision": name, "errors": seen.errors, **(average.row("tune") if params.tune_steps else {})}
+        return {
+            "decision": name,
+            "errors": [error for error, _ in seen.errors],
+            **(average.row("tune") if params.tune_steps else {}),
+        }
 
     state = {"network": search.network, "weight_optimizer": search.weight_optimizer, "train": train, "augment": augment}
     fit(run, state, len(todo), decide_once)

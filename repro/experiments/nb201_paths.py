@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from repro.beyond.cell_network import KERNELS
+from repro.beyond.fair import FairSampler, FairTraining
+from repro.configs.crossing import DartsEvolution
 from repro.configs.nb201 import CellPaths
 from repro.data.seeds import mixed_seed
 from repro.data.sources import InMemory
@@ -20,10 +22,12 @@ from repro.runs.run import Run
 from repro.spaces.nas_bench import Table, kendall_tau
 from repro.spaces.space import PathSampler
 from repro.spos.evolution import Evaluate, Settings
-from repro.spos.path_training import PathJudge, path_training
+from repro.spos.path_training import PathJudge, PathTraining, path_training
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup
+
+SAMPLING = {"uniform": (PathSampler, PathTraining), "fair": (FairSampler, FairTraining)}
 
 
 def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
@@ -39,8 +43,9 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
     augment, prepare = setup.laid_out(stream.augment), setup.laid_out(data.normalise)
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
     steps = params.epochs * len(stream)
-    sampler = PathSampler(network.space, mixed_seed(params.seed, "paths"))
-    training = path_training(network, sampler, steps, **rates, bf16=setup.bf16)
+    sampled, kind = SAMPLING[params.sampling]
+    sampler = sampled(network.space, mixed_seed(params.seed, "paths"))
+    training = path_training(network, sampler, steps, **rates, bf16=setup.bf16, kind=kind)
     score = PathJudge(network, data.pick(some), data.pick(held_out), data.labels[held_out], prepare, setup.bf16)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def searched(params: CellPaths, run: Run, table: Table | None, score: Evaluate, 
     return row
 
 
-def ranked(params: CellPaths, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
+def ranked(params: CellPaths | DartsEvolution, run: Run, table: Table | None, score: Evaluate) -> dict[str, Any]:
     """Return Kendall's tau of inherited with true accuracies over random cells, and that of the weights' number alone.
 
     Without a table, the mean alone.

@@ -45,8 +45,8 @@ def diagnosed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     last, found = rows[-1], {}
     if "discrete_error" in last:
         found["gap"] = last["discrete_error"] - last["valid_error"]
-    if "eigenvalue" in last:
-        found["stopped_epoch"] = stop([row["eigenvalue"] for row in rows]) or len(rows)
+    if "alpha_eigenvalue" in last:
+        found["stopped_epoch"] = stop([row["alpha_eigenvalue"] for row in rows]) or len(rows)
         found |= told(rows[found["stopped_epoch"] - 1], "stopped_")
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from repro import progress
+from repro.configs.registry import find
 from repro.configs.spos_mobile import SposLatency
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import SposSearch
@@ -34,7 +35,7 @@ def measure(params: SposLatency, run: Run) -> dict[str, Any]:
     metrics.jsonl has a row for each whole network, drawn at random or published: `measured`, and `summed` of blocks.
     """
     device = start(params, run)
-    supernet = SposSupernet.like(params, dataset=params.layout)
+    supernet = SposSupernet.like(params, dataset=params.layout, batch=SposSupernet.batch)
     networks = {"": build(supernet).to(device), **published(supernet, device)}
     setup = Setup(params, run, networks[""])
     x = setup.laid_out(lambda images: images)(_images(networks[""], params.batch, device))
@@ -52,7 +53,9 @@ def measure(params: SposLatency, run: Run) -> dict[str, Any]:
         for name, each in found.items()
         for gene, whole in each.whole.items()
     ]
-    run.restart(rows)
+    run.restart([])
+    for row in rows:
+        run.log(row)
     times = {"stem_and_head_ms": found[""].cost.fixed, "spread_percent": _spread(found[""])}
     return {**errors(rows), **times, **of}
 
@@ -104,13 +107,14 @@ class Table:
         return self.cost(space.check(gene))
 
 
-def read_table(params: SposSearch, profile: str, supernet: SposSupernet, device: torch.device) -> Table:
+def read_table(run: Run, supernet: SposSupernet, device: torch.device) -> Table:
     """Return the table that a search names; ReproError where it is of another machine, thread count or network."""
-    held = find_needed(params.latency_table, profile).load("latency.json", machine=str, cost=dict, networks=dict)
+    reference = find(run.experiment).references(run.params)["latency_table"]
+    held = find_needed(reference, run.profile).load("latency.json", machine=str, cost=dict, networks=dict)
     for name, value in {**here(device), **{name: getattr(supernet, name) for name in ALIKE}}.items():
         if held.get(name) != value:
             raise ReproError(
-                f"{params.latency_table} measured with {name}={held.get(name)}, but here {name} is {value}: "
+                f"{reference} measured with {name}={held.get(name)}, but here {name} is {value}: "
                 "name a table that was measured as this search computes, or delete that run and measure again"
             )
     return Table(Cost.from_json(held["cost"]), held["networks"])
@@ -119,7 +123,7 @@ def read_table(params: SposSearch, profile: str, supernet: SposSupernet, device:
 def _images(network: SinglePath, count: int, device: torch.device) -> torch.Tensor:
     """Return images (count, C, H, W) for a network: noise, as what they show takes no time."""
     kind = next(network.parameters()).dtype
-    return torch.rand(count, network.chains[0].inp, network.size, network.size, dtype=kind).to(device)
+    return torch.rand(count, *network.shape, dtype=kind).to(device)
 
 
 def _spread(measured: latency.Measured) -> float:

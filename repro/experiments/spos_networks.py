@@ -18,7 +18,7 @@ from repro.execution.preflight import check_architecture
 from repro.files import read_json
 from repro.runs.run import find_needed, needed_run
 from repro.spaces.layouts import RESNETS, Layout
-from repro.spaces.path_spaces import PUBLISHED, SPACES, Published
+from repro.spaces.path_spaces import PUBLISHED, SPACES, Published, named
 from repro.spaces.space import Budget, Cost, Gene, Space
 from repro.spos.choice_blocks import load_released
 from repro.spos.evolution import random_gene
@@ -65,7 +65,7 @@ def _fixed_blocks(params: SinglePathTraining, profile: str, layout: Layout) -> l
         gene = found["evolution"]
     else:
         gene = space.published[name].gene
-    return Space(sum(layout.repeats), space.choices).names(gene)["block"]
+    return Space(sum(layout.repeats), named(space.choices)).names(gene)["block"]
 
 
 def layout_of(params: SinglePathTraining, **changes: Any) -> Any:

@@ -8,9 +8,10 @@ import numpy as np
 
 from repro import progress
 from repro.configs.spos_networks import SposSupernet
-from repro.configs.spos_search import LIMITS, SposSearch
+from repro.configs.spos_search import LIMITS, PathSearch, SposSearch
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
+from repro.execution.preflight import check_latency
 from repro.experiments.spos_data import judge, load, logged
 from repro.experiments.spos_latency import read_table
 from repro.experiments.spos_networks import in_units
@@ -30,11 +31,12 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
 
     Both try the same number of networks. found.json holds their winners, metrics.jsonl of their parts every candidate.
     """
-    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
+    check_latency(params)
+    settings = settings_of(params)
     supernet, network = load_supernet(run)
     costs, latency = network.costs(), 0.0
     if params.latency_table:
-        measured = read_table(params, run.profile, supernet, next(network.parameters()).device)
+        measured = read_table(run, supernet, next(network.parameters()).device)
         costs["milliseconds"], latency = measured.cost, measured.limit(params, network.space)
     budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
@@ -56,6 +58,11 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
         "choices": network.names(best["evolution"]),
         "sizes": network.sizes(),
     }
+
+
+def settings_of(params: PathSearch) -> Settings:
+    """Return the numbers of the search that parameters name."""
+    return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
 
 def explore(
@@ -104,7 +111,7 @@ def look_up(table: Table | None, cost: Cost, best: Mapping[str, Gene], seed: int
     }
 
 
-def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
+def limits(params: PathSearch, costs: Mapping[str, Cost], latency: float = 0.0) -> list[Budget]:
     """Return the hard limits that `params` sets; ReproError names the cheapest network where none can meet one.
 
     latency: the largest, in milliseconds; 0: any.
@@ -113,6 +120,8 @@ def limits(params: SposSearch, costs: Mapping[str, Cost], latency: float = 0.0) 
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
-    sizes = {name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs}
+    sizes = {
+        name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs if name != "milliseconds"
+    }
     sizes["milliseconds"] = latency
     return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

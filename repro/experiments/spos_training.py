@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from repro.configs.references import Reference
 from repro.configs.registry import find
 from repro.configs.spos_networks import SinglePathTraining, SposRetrain, SposSupernet
 from repro.darts.complexity import count_parameters
@@ -111,12 +112,12 @@ def train_alone(params: SinglePathTraining, run: Run, network: SinglePath, data:
     train_paths(params, run, network, PathSampler(network.space, seed=0), stream, last_steps=len(stream))
 
 
-def load_supernet(run: Run) -> tuple[SposSupernet, SinglePath]:
-    """Return the parameters and the weights of the supernet that `run` needs, to compute as `run` does.
+def load_supernet(run: Run, reference: Reference | None = None) -> tuple[SposSupernet, SinglePath]:
+    """Return the parameters and the weights of a supernet that `run` needs, by default the only one.
 
-    ReproError if its run is not finished, or its checkpoint gone.
+    It computes as `run` does. ReproError if its run is not finished, or its checkpoint gone.
     """
-    needed = find_needed(find(run.experiment).references(run.params)["supernet"], run.profile)
+    needed = find_needed(reference or find(run.experiment).references(run.params)["supernet"], run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
     checkpoint = checkpoints.load(needed.path)

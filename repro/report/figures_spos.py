@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.results import intervals
 
 # Line of each search: told apart without colour
 SEARCHES = {"evolution": (BLUE, "-", "o"), "random search": (ORANGE, "--", "s")}
-SEARCHES["evolution, as others measured it"] = (INK, ":", "v")
 
 
 @styled
@@ -36,6 +36,39 @@ def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
     best = ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
     marks = "Points: the candidates of each search, in the colour of its line, in the order of evaluation."
     return describe(figure, f"Accuracy of every candidate in order: {best}", marks)
+
+
+# Panels of SPOS's Figures 2 and 3: title -> search -> its name, colour and line
+PANELS = {
+    "Figure 2: sampling": {"evolution": ("uniform over the cost", BLUE, "-"), "uniform": ("over paths", GREEN, "-.")},
+    "Figure 3: search": {"evolution": ("evolution", BLUE, "-"), "random": ("random search", ORANGE, "--")},
+}
+ITERATION = 50  # candidates of the paper's, by which the record of others is cut
+
+
+@styled
+def iterations(rows: pd.DataFrame, others: Sequence[float]) -> Figure:
+    """SPOS Figures 2 and 3: the best candidate so far over the iterations, of the supernets of several seeds.
+
+    rows: `search`, `run`, `iteration` and `accuracy` (percent); others: accuracies (percent) of an evolution on
+    ImageNet, candidate by candidate, as a dotted line with an axis of its own.
+    """
+    figure = Figure(figsize=(7.6, 4.4))
+    best = np.maximum.accumulate(others)[ITERATION - 1 :: ITERATION]
+    for axes, (title, searches) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
+        for name, (label, colour, line) in searches.items():
+            values = rows[rows["search"] == name].pivot(index="iteration", columns="run", values="accuracy")
+            seeds(axes, values, color=colour, linestyle=line, marker="o", label=label)
+        beside = axes.twinx()
+        beside.plot(np.arange(1, len(best) + 1), best, color=INK, linestyle=":", linewidth=1.2)
+        beside.set_ylabel("others, on ImageNet (%), dotted")
+        axes.set(title=title, xlabel="iteration", ylabel="best held-out accuracy (%)")
+    figure.legend(loc="outside lower center", ncols=2)
+    words = (
+        f"Best accuracy so far over {rows['iteration'].max() + 1} iterations of {rows['run'].nunique()} supernets: "
+        "both samplings of paths, and evolution against random search"
+    )
+    return describe(figure, words, f"{told(rows['run'].nunique())} Dotted: others, on ImageNet, on the right axis.")
 
 
 @styled
@@ -75,6 +108,30 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
         if not front or accuracies[place] > accuracies[front[-1]]:
             front.append(place)
     return front
+
+
+FILLS = ((BLUE, ""), (ORANGE, "//"), (GREEN, ".."), (FAINT, "xx"), ("white", ""), (INK, ""))  # colours and hatches
+
+
+@styled
+def networks(drawn: Mapping[str, Mapping[str, Sequence[str]]]) -> Figure:
+    """SPOS's figures of networks: a box for each layer, whose fill is its block or bits, and its height its channels.
+
+    drawn: name -> kind of choice (`block` or `bits`, perhaps `width`) -> what it chooses, layer by layer.
+    """
+    figure = Figure(figsize=(7.6, 0.6 + 0.8 * len(drawn)))
+    filled = {name: next(iter(choices.values())) for name, choices in drawn.items()}
+    styles = dict(zip(sorted({fill for each in filled.values() for fill in each}), FILLS, strict=False))
+    for axes, (name, choices) in zip(figure.subplots(len(drawn), 1), drawn.items(), strict=True):
+        heights = [float(width.lstrip("x")) for width in choices.get("width", ["1"] * len(filled[name]))]
+        colours, hatches = zip(*(styles[fill] for fill in filled[name]), strict=True)
+        axes.bar(range(len(heights)), heights, 0.8, color=colours, hatch=hatches, edgecolor=INK, linewidth=0.6)
+        axes.set(ylim=(0, 1.7), xticks=[], yticks=[1], xlim=(-0.6, max(map(len, filled.values())) - 0.4))
+        axes.set_title(name, loc="left", fontsize=8)
+    handles = [Patch(facecolor=colour, edgecolor=INK, hatch=hatch) for colour, hatch in styles.values()]
+    figure.legend(handles, [fill.replace("_", " ") for fill in styles], loc="outside lower center", ncols=len(styles))
+    words = "Published networks, layer by layer: " + ", ".join(drawn)
+    return describe(figure, words, "A bar: a layer; its height: its channels, as a share of the usual number.")
 
 
 @styled
@@ -141,8 +198,6 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     drawn, named = networks[networks["network"] == "random"], networks[networks["network"] != "random"]
     axes.plot(drawn["measured"], drawn["summed"], "o", color=BLUE, label="drawn at random")
     axes.plot(named["measured"], named["summed"], "s", color=ORANGE, label="published")
-    for row in named.itertuples():
-        axes.annotate(row.network, (row.measured, row.summed), xytext=(6, -8), textcoords="offset points", fontsize=7)
     top = 1.05 * networks[["measured", "summed"]].max(axis=None)
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
     axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))

@@ -185,8 +185,8 @@ def _sureness(softmax: Sequence[Sequence[float]], cell: str) -> str:
     close = sum(first - second < CLOSE for first, second, *_ in ranked)
     return (
         f"In the {cell} cell an edge's strongest operation has a softmax of {fmean(row[0] for row in ranked):.3f} on "
-        f"average, where all alike would have {1 / len(softmax[0]):.3f}; on {close} of {len(ranked)} edges it leads "
-        f"the next by less than {CLOSE:g}, so that chance could have chosen the other."
+        f"average, where all alike would have {1 / len(softmax[0]):.3f}; on {close} of {len(ranked)} edges the second "
+        f"is within {CLOSE:g} of it, and chance may have decided."
     )
 
 

@@ -2,8 +2,6 @@
 
 from statistics import median
 
-import pandas as pd
-
 from repro.runs.run import Run
 
 
@@ -29,17 +27,14 @@ def truth(run: Run) -> list[str]:
 
 def search(run: Run) -> list[str]:
     """Say how good Eq. 8 was along a search, at which eps it was best, and what the second term adds."""
-    looks = [look for row in run.metrics() for look in row["looks"]]
-    frame = pd.DataFrame([{"step": look["step"], **row} for look in looks for row in look["differences"]])
-    middle = frame[frame["precision"] == "float32"].groupby("eps")["cosine"].median()
-    precise = frame[frame["precision"] == "float64"].groupby("eps")["cosine"].median()
-    best, smallest = middle.idxmax(), precise.index.min()
-    firsts = [look["gradients"]["first order"]["cosine"] for look in looks]
+    looks, cosines = [look for row in run.metrics() for look in row["looks"]], run.result["cosines"]
+    middle, precise = ({float(eps): value for eps, value in cosines[name].items()} for name in ("float32", "float64"))
+    best, smallest = max(middle, key=middle.__getitem__), min(precise)
     shares = [look["share"] for look in looks]
     return [
         f"{len(looks)} looks, at steps {looks[0]['step']} to {looks[-1]['step']}. In float32, as the search computes, "
         f"Eq. 8 had the highest median cosine with the exact derivative, {middle[best]:.3f}, at eps = {best:g}"
-        + (f"; at the paper's 0.01 it was {middle[0.01]:.3f}." if 0.01 in middle.index and best != 0.01 else "."),
+        + (f"; at the paper's 0.01 it was {middle[0.01]:.3f}." if 0.01 in middle and best != 0.01 else "."),
         f"At eps = {smallest:g} the median was {middle[smallest]:.3f} in float32, {precise[smallest]:.3f} in float64: "
         + (
             "rounding alone explains the error."
@@ -47,6 +42,6 @@ def search(run: Run) -> list[str]:
             else "rounding does not explain the error. ReLU and max pooling have kinks, and a difference across one is "
             "divided by eps."
         ),
-        f"The whole gradient of first order had a median cosine of {median(firsts):.3f} with the exact one; the second "
-        f"term's norm was {median(shares):.3f} of the first's.",
+        f"The whole gradient of first order had a median cosine of {cosines['gradients']['first order']:.3f} with the "
+        f"exact one; the second term's norm was {median(shares):.3f} of the first's.",
     ]

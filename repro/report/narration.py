@@ -8,6 +8,7 @@ sentences are in `findings_darts` and `findings_spos`, one function (run) -> sen
 import inspect
 from collections.abc import Callable, Sequence
 from math import sqrt
+from textwrap import dedent
 
 from repro.report import style
 
@@ -16,13 +17,15 @@ NORMAL = 1.96  # of a two-sided interval at 95 %
 
 def show_source(*parts: Callable) -> None:
     """Show the source of functions and classes in a notebook, highlighted, each under the file that holds it."""
-    style.show({"text/markdown": "\n".join(map(source, parts)), "text/plain": "\n".join(map(inspect.getsource, parts))})
+    plain = "\n".join(dedent(inspect.getsource(part)) for part in parts)
+    style.show({"text/markdown": "\n".join(map(source, parts)), "text/plain": plain})
 
 
 def source(part: Callable) -> str:
-    """Return the source of a function or class as Markdown, under its file and line."""
+    """Return the source of a function or class as Markdown, under its file, line and name."""
     lines, first = inspect.getsourcelines(part)
-    return f"`{part.__module__.replace('.', '/')}.py`, line {first}\n\n```python\n{''.join(lines)}```\n"
+    place = f"`{part.__module__.replace('.', '/')}.py`, line {first}: `{part.__qualname__}`"
+    return f"{place}\n\n```python\n{dedent(''.join(lines))}```\n"
 
 
 def show(sentences: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from pygments.formatters import HtmlFormatter
 
 from repro.files import make_folder, write_bytes
 from repro.report import formulas
-from repro.settings import ROOT, data_folder, published_folder, runs_folder
+from repro.settings import NOTEBOOKS, ROOT, data_folder, published_folder, runs_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -164,6 +164,23 @@ def _linked(text: str, links: Links) -> str:
         return f"[{match[1]}]({target})" if target else match[1]
 
     return re.sub(r"\[([^\]\n]+)\]\(([^)\s]+\.ipynb)\)", lead, text)
+
+
+def moved(notebook: NotebookNode, folder: Path) -> NotebookNode:
+    """Return a copy whose relative links lead from `folder`, where that is in the repository, as from `notebooks/`.
+
+    Elsewhere, and where a link leads nowhere, only its text is kept.
+    """
+    notebook = nbformat.from_dict(notebook)
+
+    def lead(match: re.Match) -> str:
+        leads = folder.is_relative_to(ROOT) and (NOTEBOOKS / match[2]).exists()
+        return f"[{match[1]}]({os.path.relpath(NOTEBOOKS / match[2], folder)})" if leads else match[1]
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)\s]+)\)", lead, cell.source)
+    return notebook
 
 
 def print_pdf(page: Path, target: Path) -> str | None:

@@ -125,7 +125,8 @@ def export(run: Run, folder: Path, aside: Path) -> list[str]:
         make = partial(pages.page, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
         try:
             notebook = pages.stripped(engine.read(source))
-            written, text = nbformat.writes(notebook).encode(), make(notebook).encode()
+            written = nbformat.writes(pages.moved(notebook, (folder / names[1]).parent)).encode()
+            text = make(notebook).encode()
         except Exception as error:  # whatever it holds: the page then says why there is no more of it
             note(reason := line(f"{run.name}: its executed notebook cannot be shown: {error}"))
             notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(verbatim(reason), id="cell-00")])

@@ -13,7 +13,7 @@ from IPython.utils.capture import CapturedIO, capture_output
 
 from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
-from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, typeset
+from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
 from repro.results import claims, compare, others, published
 from repro.results.arms import Runs, units
@@ -24,6 +24,7 @@ from repro.results.rows import Counterpart
 from repro.runs.run import Run
 from repro.runs.states import duration, state, survey
 from repro.spaces.genotypes import from_json
+from repro.spaces.path_spaces import PUBLISHED, SPACES
 
 MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
 Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
@@ -224,6 +225,18 @@ def random_cells_of_claims(folder: Path) -> None:
             style.save(figure, folder / f"random_cells-{size.name}", None)  # its axis says the size
 
 
+def published_networks(*spaces: str) -> dict[str, dict[str, list[str]]]:
+    """Return what the networks that SPOS published of these spaces choose, layer by layer, by name."""
+    held = [(name, SPACES[space], found.gene) for name, (space, found) in PUBLISHED.items() if space in spaces]
+    return {name: space.names(gene) for name, space, gene in held}
+
+
+def iterations(group: Group, stem: Path) -> None:
+    """Draw SPOS Figures 2 and 3."""
+    figure = figures_spos.iterations(pd.DataFrame(group.first.load("iterations.json")), others.evolution())
+    style.save(figure, stem.with_name(f"figures2-3-{stem.name}"), group.first)
+
+
 def rankings(group: Group, stem: Path) -> None:
     """Draw the agreement of two rankings, of the first supernet and, where there are several, tau of each."""
     run, names = (
@@ -237,19 +250,27 @@ def rankings(group: Group, stem: Path) -> None:
     style.save(figures_spos.rankings(networks, tau, of_cost), stem, run)
 
 
+def true_accuracies(group: Group, stem: Path) -> None:
+    """Draw the true accuracy of the current cells of searches; where none was looked up, how the first went."""
+    found, run = [course for each in group.runs for course in truth.of(each) if course.epochs], group.first
+    space = {name: run.result.get(f"space_{name}") for name in ("best", "mean")}
+    style.save(truth.true_accuracies(found, space) if found else truth.diagnosis(rows(run)), stem, run)
+
+
 def orders(group: Group, stem: Path) -> None:
     """Draw the seconds of search steps of both orders."""
     style.save(figures_training.orders(pd.DataFrame(rows(group.first))), stem, group.first)
 
 
+def sums(group: Group, stem: Path) -> None:
+    """Draw the sums of measured blocks against whole networks."""
+    figure = figures_spos.sums(pd.DataFrame(rows(group.first)), group.first.result["error_percent"])
+    style.save(figure, stem, group.first)
+
+
 def one_path(group: Group, stem: Path) -> None:
     """Draw what one path needs beside the whole mixture."""
     style.save(figures_training.one_path(pd.DataFrame(rows(group.first))), stem, group.first)
-
-
-def evolution_of_others() -> dict[str, pd.DataFrame]:
-    """Return the networks that others' evolution on ImageNet judged, as rows for `figures_spos`."""
-    return {"evolution, as others measured it": pd.DataFrame({"accuracy": others.evolution()})}
 
 
 def beside_others(folder: Path) -> None:

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
-from repro.progress import in_notebook, note
+from repro.progress import note, show
 from repro.results import standing
 from repro.results.intervals import one_sample
 from repro.runs.run import Run
@@ -82,12 +82,6 @@ def defaults() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         yield
-
-
-def show(bundle: dict[str, str], **metadata: Any) -> None:
-    """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
-    if in_notebook():
-        sys.modules["IPython"].display.display(bundle, raw=True, metadata=metadata)
 
 
 def describe(figure: Figure, words: str, marks: str) -> Figure:

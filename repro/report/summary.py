@@ -45,12 +45,14 @@ ITEMS = (
     Item("Table 3: image classifiers on ImageNet", (), "darts_table3_imagenet", "darts"),
     Item("Table 4: language models on WikiText-2", (), "darts_table4_wikitext2", "darts"),
     Item("SPOS, building blocks: search and baselines", (), "spos_blocks", "found-blocks"),
+    Item("SPOS, Figures 2 and 3: searches, iteration by iteration", ("spos-evolution",)),
     Item("SPOS, channels: search over blocks and channels", (), "spos_channels", "found-channels"),
     Item("SPOS, released cell: the authors' network", (), "spos_released", "released"),
-    Item("SPOS, Table 5: networks of ProxylessNAS's space", (), "spos_mobile", "at-fbnet-a-mult-adds"),
     Item("SPOS, bits: mixed-precision quantisation", (), "spos_bits", "resnet18-within-2W2A"),
     Item("SPOS, correlation: do inherited weights rank networks?", ("spos-correlation",)),
-    Item("SPOS, Table 7: one path beside the whole mixture", ("spos-cost",)),
+    Item("SPOS, Table 5: ProxylessNAS's space, within ten limits", (), "spos_mobile", "at-proxyless-r-mult-adds"),
+    Item("SPOS, latency: the sum of measured blocks", ("spos-latency",)),
+    Item("SPOS, Table 7: one path beside two and the whole mixture", ("spos-cost",)),
 )
 
 

@@ -32,15 +32,18 @@ def courses(profile: str, *more: Run) -> list[Course]:
     kinds = ("nb201-search", "nb201-paths")
     runs = [run for kind in kinds for group in compare.groups(kind) for run in group.runs if run.profile == profile]
     runs += [run for run in more if run.path not in {each.path for each in runs}]
-    return [course for run in runs for course in _of(run) if course.epochs]
+    return [course for run in runs for course in of(run) if course.epochs]
 
 
-def _of(run: Run) -> Iterator[Course]:
+def of(run: Run) -> Iterator[Course]:
+    """Yield the course of each method of a run; with no epochs where it looked nothing up."""
     rows, values = run.metrics(), run.params.values()
     methods = PATHS
     if run.experiment == "nb201-search":
         annealed = "" if values["temperature"] == 1 else f", T to {values['temperature']:g}"
         methods = {"": f"DARTS, order {values['order']}{annealed}"}
+    elif values["sampling"] != "uniform":
+        methods = {prefix: f"{method}, {values['sampling']}" for prefix, method in PATHS.items()}
     for prefix, method in methods.items():
         known = [(row["epoch"] + 1, row[f"{prefix}true_accuracy"]) for row in rows if f"{prefix}true_accuracy" in row]
         yield Course(method, values["seed"], [epoch for epoch, _ in known], [accuracy for _, accuracy in known])
@@ -88,7 +91,11 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
     stopped: the epoch at which it should have ended.
     """
     table = pd.DataFrame(rows)
-    panels = {"skips": "skip connections", "eigenvalue": "largest eigenvalue", "discrete_error": "validation error (%)"}
+    panels = {
+        "skips": "skip connections",
+        "alpha_eigenvalue": "largest eigenvalue",
+        "discrete_error": "validation error (%)",
+    }
     panels = {name: label for name, label in panels.items() if name in table}
     figure = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8))
     for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -97,7 +104,7 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
             axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
         line = "--" if name == "discrete_error" else "-"
         axes.plot(epochs, table[name], color=ORANGE, linestyle=line, marker="s", markersize=4, label="derived alone")
-        if name == "eigenvalue" and stopped is not None:
+        if name == "alpha_eigenvalue" and stopped is not None:
             axes.axvline(stopped, color=FAINT, linewidth=1.4)
         axes.set(xlabel="epoch of the search", ylabel=label)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -3,7 +3,7 @@
 None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
 """
 
-from repro.configs.nb201 import ANNEALED, LOOKS_AT
+from repro.configs.nb201 import ANNEALED, FAIR, LOOKS_AT
 from repro.results.arms import Arm, Measure
 from repro.results.claims_spos import SUPERNETS, TRUE, reading, tau
 from repro.results.lines import Claim, Line
@@ -33,6 +33,20 @@ def paths(reads: Measure) -> Arm:
     return Arm("supernet", "nb201-paths", own=True, reads=reads)
 
 
+NEARER = Measure("relative error", lambda result: result["errors"]["first order"] - result["errors"]["one step"])
+FINER = Measure("cosine", lambda result: result["cosines"]["float64"]["1e-06"] - result["cosines"]["float64"]["0.01"])
+TRUTH = Arm("network", "hypergradient-truth", own=True, reads=NEARER)
+SMALLER = Arm("search", "hypergradient-search", own=True, reads=FINER)
+
+
+def evolved(reads: Measure) -> Arm:
+    """Return evolution over the weights of first-order searches."""
+    return Arm("search", "darts-evolution", {"search": "run:nb201-search/order=1"}, reads=reads)
+
+
+TAU = tau("kendall_tau")
+FAIRLY = Arm("supernet", "nb201-paths", {"sampling": "fair"}, own=True, at=FAIR, reads=TAU)
+OVER_ARGMAX = Measure(TRUE, lambda result: result["true_accuracy"] - result["argmax_true_accuracy"])
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
 WHERE = "NAS-Bench-201, Sect. 4"
 ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
@@ -59,7 +73,7 @@ SINCE = (
         _line("F5", "cell by performance minus largest alphas of the same search, true accuracy", DERIVED, **ONE),
     )),
     Claim("F6", "since", "SPOS in NAS-Bench-201's space", "inherited weights rank cells", (
-        _line("F6a", "tau with the true accuracy, 1,000 cells", paths(tau("kendall_tau")), **SUPERNETS, upper=0.2),
+        _line("F6a", "tau with the true accuracy, 1,000 cells", paths(TAU), **SUPERNETS, upper=0.2),
         _line("F6b", "the same minus the tau of the number of weights", paths(BEYOND_COST), **SUPERNETS, upper=0.1),
     )),
     Claim("F7", "since", "SPOS in NAS-Bench-201's space", "evolution on shared weights beats DARTS and random search", (
@@ -73,5 +87,22 @@ SINCE = (
               searched(TRULY, "exact"), **PAIRED),
         _line("F8b", "three virtual steps minus exact order, true accuracy", searched(TRULY, "unrolled"),
               searched(TRULY, "exact"), **PAIRED),
+    )),
+    Claim("F9", "since", "FairNAS (ICCV 2021)", "fair sampling ranks cells better than uniform sampling", (
+        _line("F9", "tau of fair minus uniform sampling, as many paths trained", FAIRLY, paths(TAU),
+              kind="paired", looks=((4, 8),), upper=0.05),
+    )),
+    Claim("F10", "since", "DARTS Sect. 2.3", "one step of w brings the gradient nearer to that at w*", (
+        _line("F10", "relative error of first order minus one step's, at the minimum of a small network", TRUTH, **ONE,
+              upper=0.05),
+    )),
+    Claim("F11", "since", "DARTS Eq. 8", "the error of the finite difference is rounding and curvature", (
+        _line("F11", "cosine in float64, eps 1e-6 minus 0.01, along a second-order search", SMALLER, **ONE, upper=0.01),
+    )),
+    Claim("F12", "since", "SPOS Algorithm 1 on DARTS Sect. 2", "evolution over a mixture's weights beats its alphas", (
+        _line("F12a", "evolution's best minus largest alphas of the same search, true accuracy", evolved(OVER_ARGMAX),
+              **ONE),
+        _line("F12b", "tau of the mixture's weights with the true accuracy, 1,000 cells", evolved(TAU), **ONE,
+              upper=0.2),
     )),
 )  # fmt: skip

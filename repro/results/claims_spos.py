@@ -66,7 +66,7 @@ REPEATED = {"kind": "exact", "looks": ((5, 5),), "lower": 1.0}
 
 
 def _both(ratio: str) -> Arm:
-    """Return the steps of the whole mixture over those along one path."""
+    """Return the steps of the whole mixture, or along two paths, over those along one path."""
     return Arm("supernet", "spos-cost", own=True, reads=reading(ratio, "ratio"))
 
 
@@ -123,8 +123,10 @@ SPOS = (
               evolved(ABOVE_RANDOM, share / 100), **SUPERNETS, upper=0.1)
         for letter, share in zip("abc", (60, 75, 90), strict=True)
     )),
-    Claim("S9", "SPOS", "Table 7", "one path needs less than the whole mixture", (
+    Claim("S9", "SPOS", "Table 7", "one path needs less than two, or the whole mixture", (
         _line("S9a", "peak bytes, whole mixture over one path", _both("memory_ratio"), **REPEATED, paper=2.63),
         _line("S9b", "seconds of a step, whole mixture over one path", _both("seconds_ratio"), **REPEATED),
+        _line("S9c", "peak bytes, two paths over one path", _both("memory_ratio_two_paths"), **REPEATED, paper=1.54),
+        _line("S9d", "seconds of a step, two paths over one path", _both("seconds_ratio_two_paths"), **REPEATED),
     )),
 )  # fmt: skip

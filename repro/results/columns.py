@@ -55,6 +55,7 @@ COLUMNS = {
         Column("accuracy", "held-out accuracy", "%"),
         Column("accuracy_not_recomputed", "held-out accuracy without recomputed BatchNorm", "%"),
         Column("random_accuracy", "held-out accuracy of random search", "%"),
+        Column("uniform_accuracy", "held-out accuracy after sampling over paths", "%"),
         Column("best_accuracy", "best held-out accuracy", "%"),
         Column("true_accuracy", "true accuracy", "%"),
         Column("random_true_accuracy", "true accuracy of random search", "%"),

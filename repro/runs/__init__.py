@@ -4,4 +4,6 @@ Read `run` first (a directory: parameters, metrics, result), then `identity` (wh
 at work), `provenance` and `failure` (what is kept beside the numbers), `states` (done, running, failed), `merge` and
 `removal`. `snapshot` lets all of them be read once. No torch: a run is read, listed and merged where nothing can be
 computed.
+
+Public: `run.read_run`, `run.existing_runs`, `run.Run`.
 """

@@ -107,9 +107,15 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 def differences(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
     """Return the values that identify a run and differ from the profile's parameters."""
+    kinds = experiment.parameters.kinds()
+    return {name: value for name, value in set_besides(experiment, profile, params).items() if name in kinds}
+
+
+def set_besides(experiment: Experiment, profile: str, params: Parameters) -> dict[str, Any]:
+    """Return all values that differ from the profile's parameters, whether they identify the run or not."""
     preset = experiment.parameters.preset_of(params.values())
     usual = experiment.parameters.build({**preset, **profiles.changes(profile, experiment)}).values()
-    return {name: value for name, value in params.identity().items() if value != usual[name]}
+    return {name: value for name, value in params.values().items() if value != usual[name]}
 
 
 def name_of(experiment: Experiment, profile: str, params: Parameters, contents: Mapping[str, str]) -> str:

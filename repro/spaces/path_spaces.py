@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from repro.spaces.layouts import Layout, MacroLayout, MobileLayout, ResidualLayout
 from repro.spaces.mobile import BLOCKS as MOBILE_BLOCKS
 from repro.spaces.mobile import DESCRIBED, EVERY, Residual
-from repro.spaces.space import Gene
+from repro.spaces.space import Gene, Space
 
 # Choices, in the order of genes
 BLOCKS = {"shuffle_3x3": 3, "shuffle_5x5": 5, "shuffle_7x7": 7, "xception": 3}  # kernel sizes
@@ -31,6 +31,12 @@ class Published(NamedTuple):
     needs: Mapping[str, Any] = {}
     layout: Mapping[str, Any] = {}
     choices: Mapping[str, Sequence[Any]] = {}
+
+
+def named(choices: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the choices of every kind."""
+    name = {"block": str, "width": "x{:g}".format, "bits": lambda pair: f"{pair[0]}W{pair[1]}A"}
+    return {kind: tuple(map(name[kind], each)) for kind, each in choices.items()}
 
 
 def _published(*choices: str, **needs: Any) -> Published:
@@ -59,6 +65,10 @@ class PathSpace:
     bins: tuple[float, ...] = ()
     truth: str = ""
     trains: bool = True
+
+    def names(self, gene: Sequence[int]) -> dict[str, list[str]]:
+        """Return the names of what a gene of the whole space chooses, kind by kind, layer by layer."""
+        return Space(len(gene) // len(self.choices), named(self.choices)).names(gene)
 
     def network_class(self) -> type:
         """Return the class of its networks."""

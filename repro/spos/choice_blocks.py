@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from repro.errors import ReproError, unknown
 from repro.spaces.layouts import Layout
-from repro.spaces.path_spaces import BLOCKS
+from repro.spaces.path_spaces import BLOCKS, named
 from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath, SlicedNorm
 
@@ -123,10 +123,8 @@ def search_space(layout: Layout, blocks: Sequence[str] = tuple(BLOCKS), widths: 
     """Return the space of a layout: where there are several, a block and a width for each layer."""
     if bad := next((name for name in blocks if name not in BLOCKS), None):
         raise unknown("choice block", bad, BLOCKS)
-    kinds = {"block": tuple(blocks)} if blocks else {}
-    if len(widths) > 1:
-        kinds["width"] = tuple(f"x{scale:g}" for scale in widths)
-    return Space(sum(layout.repeats), kinds)
+    choices = ({"block": blocks} if blocks else {}) | ({"width": widths} if len(widths) > 1 else {})
+    return Space(sum(layout.repeats), named(choices))
 
 
 def _initialise(module: nn.Module) -> None:

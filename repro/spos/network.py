@@ -147,6 +147,11 @@ class SinglePath(nn.Module):
             path += layer.used(*choice)
         return path
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape (C, H, W) of an image."""
+        return self.chains[0].inp, self.size, self.size
+
     def sizes(self) -> list[int]:
         """Return the size of the square inputs of each layer and, last, of the head."""
         strides = [self.reduction, *(layer.stride for layer in self.features)]

@@ -105,16 +105,17 @@ def path_training(
     weight_decay: float = 4e-5,
     label_smoothing: float = 0.1,
     bf16: bool = False,
+    kind: type[PathTraining] = PathTraining,
 ) -> PathTraining:
     """Return the published training of `network`: the learning rate falls linearly to 0 over all `steps`."""
     optimizer = PathSGD(network, lr, momentum, weight_decay)
     schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
-    return PathTraining(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
+    return kind(network, sampler, optimizer, schedule, label_smoothing, steps, bf16)
 
 
-def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+def norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
     """Return the network's BatchNorms."""
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from repro.errors import UsageError
 from repro.spaces.layouts import RESNETS, ResidualLayout
-from repro.spaces.path_spaces import BITS, SCALES
+from repro.spaces.path_spaces import BITS, SCALES, named
 from repro.spaces.space import Cost, Space
 from repro.spos.network import Branch, Chain, Conv, Region, SinglePath, SlicedNorm, convolve, region
 
@@ -187,5 +187,4 @@ def search_space(
     """Return the space of a layout: a pair of bits and a width for each residual block."""
     if bad := next((b for pair in bits for b in pair if b not in (*range(1, 9), FULL)), None):
         raise UsageError(f"{bad} bits are not supported: choose 1 to 8, or {FULL} for full precision")
-    kinds = {"bits": tuple(f"{w}W{a}A" for w, a in bits), "width": tuple(f"x{scale:g}" for scale in scales)}
-    return Space(sum(layout.repeats), kinds)
+    return Space(sum(layout.repeats), named({"bits": bits, "width": scales}))

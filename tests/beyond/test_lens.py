@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repro.beyond.lens import look
+from repro.beyond.lens import look, medians
 from repro.configs.cifar10_search import CifarSearch
 from repro.darts.bilevel import architecture_gradient
 from repro.darts.cnn.search import ImageSearch
@@ -45,3 +45,4 @@ def test_a_look_compares_what_the_search_would_take(search):
     cosine = torch.cosine_similarity(first, exact, dim=0).item()
     assert seen["gradients"]["first order"]["cosine"] == pytest.approx(cosine, abs=1e-4)
     assert seen["share"] > 0
+    assert medians([seen, seen])["float32"]["0.01"] == ours["cosine"]

@@ -49,7 +49,7 @@ def test_run_is_executed_once_and_then_left_alone(folder, capfd):
 def test_the_kernel_imports_its_starters_package_first_wherever_it_is_started(folder, monkeypatch):
     """In the root of a checkout too: else a run there would compute with the installed package's code."""
     source = folder / "notebooks" / TOY
-    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(PATH)]))
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(PATH)]))
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     engine.execute(source, folder / "executed.ipynb", {}, {})
@@ -58,7 +58,7 @@ def test_the_kernel_imports_its_starters_package_first_wherever_it_is_started(fo
 
 def test_all_bars_of_a_cell_leave_one_line_and_not_as_an_error(folder):
     source = folder / "notebooks" / TOY
-    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(BARS)]))
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(BARS)]))
     engine.execute(source, folder / "executed.ipynb", {}, {})
     (output,) = nbformat.read(folder / "executed.ipynb", as_version=4).cells[-1].outputs
     assert output.name == "stdout"
@@ -83,19 +83,22 @@ PATH = "import sys\n\nprint(f'first {sys.path[0]}, safe {sys.flags.safe_path:d}'
 def test_result_made_elsewhere_is_read_not_computed(folder):
     run = open_run(find("bilevel-toy"), "smoke", {"steps": 7})
     run.save("trajectories.json", [{"xi": 0.0, "alpha": [2.0, 1.0], "weight": [-2.0, 1.0], "fixed_point": 1.0}])
-    run.finish({"ends": [{"xi": 0.0, "alpha": 123.0}]})
+    end = {"xi": 0.0, "alpha": 123.0, "weight": 1.0, "valid_loss": 1.0, "fixed_point": 1.0}
+    run.finish({"ends": [end]})
     assert main(["run", "bilevel-toy", "-p", "steps=7"]) == 0
     assert "<td>123</td>" in (run.path / "notebook.ipynb").read_text()
-    assert run.result == {"ends": [{"xi": 0.0, "alpha": 123.0}]}
+    assert "nothing was computed" in (run.path / "notebook.ipynb").read_text()
+    assert run.result == {"ends": [end]}
 
 
 def test_failing_cell_is_saved_named_and_the_others_still_run(folder, capfd):
     def break_search(notebook):
-        notebook.cells[-1].source = "raise RuntimeError('planted')"
+        finish = next(cell for cell in notebook.cells if "run.finish" in cell.source)
+        finish.source = "raise RuntimeError('planted')"
 
     change(folder / "notebooks" / TOY, break_search)
     other = folder / "notebooks" / "01_cifar10_search.ipynb"
-    change(other, lambda notebook: notebook.cells.__setitem__(slice(3, None), [nbformat.v4.new_code_cell(FINISH)]))
+    change(other, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(FINISH)]))
     assert main(["run", "bilevel-toy", "cifar10-search"]) == 1
     out, err = capfd.readouterr()
     assert "FAILED    bilevel-toy/smoke" in out
@@ -118,7 +121,7 @@ def test_an_error_of_a_class_below_ours_ends_in_its_line_and_keeps_its_traceback
     source = folder / "notebooks" / TOY
     below = "class Own(UsageError): pass\n\nclass Mine(Own): pass\n\nraise Mine('of nan,\\n  it says')"
     cells = [nbformat.v4.new_code_cell(f"from repro.errors import UsageError\n\n{below}")]
-    change(source, lambda notebook: notebook.cells.__setitem__(slice(2, None), [notebook.cells[2], *cells]))
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(3, None), [notebook.cells[3], *cells]))
     with pytest.raises(ReproError) as caught:
         engine.execute(source, folder / "executed.ipynb", {}, {})
     assert line(caught.value) == "of nan, it says"

@@ -18,7 +18,7 @@ from repro.configs.registry import find
 from repro.configs.spos_networks import SposRetrain, SposSupernet
 from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
-from repro.experiments import spos_correlation, spos_search
+from repro.experiments import spos_correlation, spos_evolution, spos_search
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_networks import build, choose
 from repro.experiments.spos_training import path_sampler
@@ -179,6 +179,31 @@ def test_a_search_with_the_real_judge_is_deterministic(elsewhere):
     assert results[0] == results[1]
 
 
+def test_searches_are_followed_iteration_by_iteration_on_supernets_of_both_samplings(monkeypatch):
+    """Evolution and random search begin with one population; what a search had judged is not judged again."""
+    for sampling in ("bins", "uniform"):
+        run("spos-supernet", sampling=sampling, **SUPERNET)
+    judging = []
+
+    def judge(supernet, *arguments):
+        judging.append(supernet.sampling)
+        return lambda gene: float(sum(gene)) + (supernet.sampling == "bins")
+
+    monkeypatch.setattr(spos_evolution, "judge", judge)
+    done = run("spos-evolution", **SEARCH | {"uniform": NAMED, "search_seeds": (0,)})
+    rows = done.load("iterations.json")
+    assert judging == ["bins", "uniform"]
+    best = {
+        name: [row["accuracy"] for row in rows if row["search"] == name] for name in ("evolution", "random", "uniform")
+    }
+    assert all(len(each) == 3 and each == sorted(each) for each in best.values())
+    assert best["evolution"][0] == best["random"][0] == best["uniform"][0] + 1
+    for name, entry in (("evolution", ""), ("random", "random_"), ("uniform", "uniform_")):
+        scores = [row["accuracy"] for row in done.child(f"{name}-0").metrics()]
+        assert best[name] == [max(scores[:6]), max(scores[:12]), max(scores)]
+        assert done.result[f"{entry}accuracy"] == best[name][-1]
+
+
 LIMITS = [
     ("spos-blocks", "blocks", {"mult_adds": 0.045}, "multiply-adds", 0.045e6),
     ("spos-blocks", "blocks", {"mult_adds": 0.0, "parameters": 0.0024}, "parameters", 0.0024e6),
@@ -200,20 +225,6 @@ def test_no_candidate_is_over_its_limit_and_the_limit_is_used(name, space, limit
         assert max(row[cost] for row in rows) <= most
     best = searched.load("found.json")["evolution"]
     assert build(SposSupernet(dataset="digits", width=0.5, space=space)).space.check(best)
-
-
-def test_latency_is_measured_once_and_kept(judged, monkeypatch):
-    run("spos-supernet", **SUPERNET)
-    judged(limit=3)
-    with pytest.raises(KeyboardInterrupt):
-        run("spos-blocks", **SEARCH | {"latency": 1000.0})
-    monkeypatch.setattr(spos_search, "measure_latency", None)
-    judged()
-    searched = run("spos-blocks", **SEARCH | {"latency": 1000.0})
-    table = searched.load("latency.json")
-    assert table["name"] == "milliseconds"
-    assert len(table["table"]) == 4
-    assert all("milliseconds" in row for row in searched.child("evolution").metrics())
 
 
 # ---- how networks compute
@@ -241,8 +252,8 @@ def test_networks_train_and_are_judged_and_timed_as_the_parameters_ask(precision
     asked = {"channels_last": "off"} | ({} if precision == "float32" else {"precision": precision})
     assert computes("spos-supernet", **SUPERNET) == {precision}
     supernet = NAMED if precision == "float32" else f"{NAMED},precision={precision}"
-    search = {**SEARCH, "supernet": supernet, "generations": 1, "latency": 1000.0}
-    assert computes("spos-blocks", **search) == {precision}
+    assert computes("spos-blocks", **{**SEARCH, "supernet": supernet, "generations": 1}) == {precision}
+    assert computes("spos-latency", space="blocks", width=0.5, batch=1, rounds=2, networks=2) == {precision}
     trained = {"supernet": f"{supernet},space=blocks", "networks": 2, "bn_images": 40, "iterations": 2}
     assert computes("spos-correlation", **trained) == {precision, "float32"}
     assert computes("spos-retrain", **TINY, architecture="xception") == {precision, "float32"}

@@ -9,8 +9,9 @@ from unittest.mock import patch
 import numpy as np
 
 from repro.data import images, text
+from repro.presence import TABLE_201
 from repro.spaces.genotypes import PUBLISHED, to_json
-from repro.spaces.nas_bench import MACRO_SPACE
+from repro.spaces.nas_bench import COLUMNS_201, MACRO_SPACE, SPACE_201, cell_201
 
 WORDS = "the cell reads a state and writes a state <unk> N"
 LINES = (40, 4, 4)  # of training, validation and test text
@@ -59,11 +60,15 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-blocks": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-channels": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
     "spos-bits": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-evolution": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET), "search_seeds": "0"}
+    | {"uniform": reference("spos-supernet", SUPERNET)},
     "spos-retrain": {**TRAINED, "images": "320", "iterations": "24", "batch": "60", "width": "0.5"}
     | {"architecture": "shuffle_3x3"},
     "spos-correlation": {**TRAINED, "supernet": reference("spos-supernet", SUPERNET), "networks": "2"}
     | {"bn_images": "64", "iterations": "6"},
     "cifar10-cost": {**CPU, "images": "32", "batch": "8", "channels": "1", "nodes": "1", "steps": "3"},
+    "spos-mobile": {**EVOLUTION, "supernet": reference("spos-supernet", SUPERNET)},
+    "spos-latency": {**CPU, "width": "0.5", "batch": "1", "rounds": "2", "networks": "2"},
     "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
     "nb201-search": CELLS,
     "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
@@ -71,6 +76,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"crossover": "1", "ranked": "2"},
     "hypergradient-truth": {"hidden": "1", "terms_seen": "1", "after": "0", "repeats": "1"},
     "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
+    "darts-evolution": {**CPU, "generations": "2", "population": "4", "parents": "2", "mutation": "2", "ranked": "2"}
+    | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 
@@ -78,13 +85,14 @@ TINY: Mapping[str, Mapping[str, str]] = {
 NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
-    "derivation": [("nb201-search", CELLS)],
+    **{name: [("nb201-search", CELLS)] for name in ("derivation", "darts-evolution")},
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{
-        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space})]
-        for name, space in {"blocks": "blocks", "channels": "channels", "bits": "bits", "correlation": "macro"}.items()
+        f"spos-{name}": [("spos-supernet", {**SUPERNET, "space": space or name})]
+        for name, space in {**dict.fromkeys(("blocks", "channels", "bits", "mobile")), "correlation": "macro"}.items()
     },
+    "spos-evolution": [("spos-supernet", SUPERNET), ("spos-supernet", {**SUPERNET, "sampling": "uniform"})],
 }
 
 
@@ -111,6 +119,9 @@ def make_data(folder: Path, seed: int = 0) -> None:
         (folder / file).write_text(f" {WORDS if not seed else ' '.join(reversed(WORDS.split()))} \n" * lines)
     for name, kind in (("cell.json", "DARTS_V2"), ("recurrent.json", "DARTS_V2_RNN")):
         (folder / name).write_text(json.dumps(to_json(PUBLISHED[kind])))
+    (folder / "nas-bench-201").mkdir()
+    cells = [f"{sum(gene)}.0,{cell_201(gene)}" for gene in SPACE_201.genes()]
+    (folder / TABLE_201).write_text("\n".join([f"{COLUMNS_201['cifar10']},ArchitectureString", *cells]))
     (folder / "nas-bench-macro").mkdir()
     rows = {"".join(map(str, gene)): {"test_acc": [90.0], "params": 1, "flops": 2} for gene in MACRO_SPACE.genes()}
     (folder / "nas-bench-macro" / "nas-bench-macro_cifar10.json").write_text(json.dumps(rows))

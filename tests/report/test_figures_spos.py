@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.report import figures_spos, graphs, style
-from repro.results import intervals
+from repro.report import figures_spos, graphs, sections, style
+from repro.results import intervals, others
 
 ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
 SEARCHES = {"evolution": ROWS, "random search": ROWS.iloc[::-1].reset_index(drop=True)}
@@ -50,6 +50,40 @@ def test_nothing_beats_the_front_and_the_front_beats_the_rest(candidates):
     beaten = {other for one in front for other in everyone if better(one, other)}
     assert {candidates[place] for place in set(everyone) - beaten} == {candidates[place] for place in front}
     assert sorted(costs[place] for place in front) == [costs[place] for place in front]
+
+
+ITERATIONS = pd.DataFrame(
+    {"search": name, "run": seed, "iteration": iteration, "accuracy": 50.0 + place + 4 * seed + iteration}
+    for place, name in enumerate(("random", "uniform", "evolution"))
+    for seed in (0, 1)
+    for iteration in range(3)
+)
+
+
+def test_iterations_are_means_over_the_supernets_with_each_as_points_beside_the_record_of_others():
+    figure = figures_spos.iterations(ITERATIONS, others.evolution())
+    sampling, search, *beside = figure.axes
+    assert steps(sampling)["uniform over the cost"].tolist() == [[1, 54], [2, 55], [3, 56]]
+    assert steps(sampling)["over paths"].tolist() == [[1, 53], [2, 54], [3, 55]]
+    assert steps(search)["random search"].tolist() == [[1, 52], [2, 53], [3, 54]]
+    points = [line.get_ydata().tolist() for line in search.lines if line.get_linestyle() == "None"]
+    assert (min(map(min, points)), max(map(max, points))) == (50, 58)
+    for axes in beside:
+        (line,) = axes.lines
+        assert len(line.get_ydata()) == 21  # 50 candidates and 20 times 50 more
+        assert line.get_ydata()[[0, -1]].round(2).tolist() == [65.35, 65.49]
+
+
+@pytest.mark.parametrize(("spaces", "layers"), [(("blocks", "channels"), [20] * 4), (("bits",), [8] * 3 + [16] * 3)])
+def test_published_networks_are_drawn_layer_by_layer(spaces, layers):
+    drawn = sections.published_networks(*spaces)
+    figure = figures_spos.networks(drawn)
+    assert [len(axes.patches) for axes in figure.axes] == layers
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [*drawn]
+    last = [patch.get_height() for patch in figure.axes[-1].patches]
+    assert [f"x{height:g}" for height in last] == drawn[[*drawn][-1]]["width"]
+    told = {(*patch.get_facecolor(), patch.get_hatch()) for axes in figure.axes for patch in axes.patches}
+    assert len(told) == len({choice for each in drawn.values() for choice in next(iter(each.values()))})
 
 
 def test_rankings_name_tau_even_where_there_is_none():

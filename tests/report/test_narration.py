@@ -4,18 +4,20 @@ import ast
 import re
 
 import nbformat
+import pandas as pd
 import pytest
 from prose import commands
 from scipy.stats import binomtest
+from spoken import UNTAUGHT
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.darts import plain
 from repro.execution import arguments as typed
 from repro.execution.notebooks import parameters_of
-from repro.report import narration
+from repro.report import figures_darts, narration
 from repro.settings import NOTEBOOKS
 
-TAUGHT = [each for each in EXPERIMENTS.values() if not each.name.startswith("spos")]
+TAUGHT = [each for each in EXPERIMENTS.values() if each.name not in UNTAUGHT]
 each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
 
 
@@ -34,12 +36,13 @@ def called(notebook, function):
 
 
 def test_source_is_what_runs():
-    shown = narration.source(plain.MixedOp)
-    assert shown.startswith("`repro/darts/plain.py`, line ")
-    (code,) = re.findall(r"```python\n(.*?)```", shown, re.DOTALL)
-    names = {**vars(plain)}
-    exec(code, names)
-    assert names["MixedOp"] is not plain.MixedOp
+    for part in (plain.MixedOp, plain.MixedOp.forward):
+        shown = narration.source(part)
+        assert re.match(rf"`repro/darts/plain.py`, line \d+: `{part.__qualname__}`\n", shown)
+        (code,) = re.findall(r"```python\n(.*?)```", shown, re.DOTALL)
+        names = {**vars(plain)}
+        exec(code, names)
+        assert names[part.__name__] is not getattr(plain, part.__name__, None)
 
 
 @pytest.mark.parametrize(("count", "images"), [(0, 10), (10, 10), (5, 50), (440, 500)])
@@ -62,6 +65,17 @@ def test_a_difference_is_told_from_chance_or_not():
     assert "no more than" in narration.difference(30.0, 35.0, 500)
     assert "more than" in narration.difference(30.0, 35.0, 5000)
     assert "no more" not in narration.difference(35.0, 30.0, 5000)
+
+
+def test_the_text_beside_figure_3_calls_the_lines_as_they_are_drawn():
+    rows = [{"run": run, "cost": cost, "value": 9.0 - cost + run} for run in (0, 1) for cost in (1, 2)]
+    (axes,) = figures_darts.progress(pd.DataFrame(rows), {}, cost="epochs", measure="error").axes
+    drawn = {line.get_label(): line.get_linestyle() for line in axes.lines}
+    assert (drawn["median, current cell"], drawn["median, best so far"]) == ("--", "-")
+    for name in ("cifar10-progress", "ptb-progress"):
+        text = "\n".join(cell.source for cell in cells(find(name)))
+        assert "The dashed line is the median over the searches of the cell that each would derive" in text
+        assert "the solid one the median of each search's best so far" in text
 
 
 @each_notebook

@@ -29,12 +29,14 @@ from repro.results.columns import COLUMNS
 from repro.results.rows import ROWS
 from repro.runs.run import open_run
 from repro.runs.states import duration
+from repro.settings import ROOT
 from repro.spaces.genotypes import PUBLISHED, to_json
 
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
 ALWAYS = {
     "others/",
-    "spos/evolution-of-others",
+    "spos_networks",
+    "spos_mixed_precision",
     "table1_cost",
     "spos_flops",
     "spos_bitops",
@@ -206,8 +208,8 @@ def left(name):
 
 def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
     assert list(empty.sections)[1:3] == ["The claims", "Summary"]
-    assert "Of 26 claims: 26 not run." in empty.sections["The claims"]
-    assert "for 18 there is none yet" in empty.sections["Summary"]
+    assert "Of 27 claims: 27 not run." in empty.sections["The claims"]
+    assert "for 20 there is none yet" in empty.sections["Summary"]
     assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
     assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")
     assert (
@@ -249,7 +251,7 @@ def test_a_half_finished_folder_says_how_far_everything_is(half):
     assert "other data" in table
     assert "no smoke run yet" in table
     summary = half.sections["Summary"].replace("\u00a0", " ")
-    assert "others for 3 (3 smoke); for 15 there is none yet" in summary
+    assert "others for 3 (3 smoke); for 17 there is none yet" in summary
     states = half.sections["All runs"]
     assert f"stopped {left('cifar10-search')}" in states
     assert states.count("done") == 4
@@ -481,6 +483,15 @@ def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
         for row in rows:
             cells = dict(zip(head, row, strict=True))
             here = [f"{name} {text}" for name, text in cells.items() if "here" in name and re.search(r"\d", text)]
-            assert "paper" in cells.get("runs", "") or all(
-                re.search(r"smoke|desk|short|97 %", text) for text in here
-            ), row
+            size = cells.get("verdict", cells.get("runs", ""))
+            assert "paper" in size or all(re.search("smoke|desk|short", f"{text} {size}") for text in here), row
+
+
+def test_links_of_an_executed_notebook_lead_to_the_repository_s_files_from_where_it_lies(tmp_path):
+    text = "[a](../repro/darts/bilevel.py) [b](90_report.ipynb) [c](gone.py) [d](https://arxiv.org) [e](#f)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    (inside,) = pages.moved(notebook, ROOT / "figures" / "notebooks").cells
+    here = "[a](../../repro/darts/bilevel.py) [b](../../notebooks/90_report.ipynb)"
+    assert inside.source == f"{here} c [d](https://arxiv.org) [e](#f)"
+    (outside,) = pages.moved(notebook, tmp_path).cells
+    assert outside.source == "a b c [d](https://arxiv.org) [e](#f)"

@@ -67,6 +67,11 @@ PLANNED = {
     "F6b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
     "F7a": ("Welch", [(3, 6), (3, 6)], 1, 0, 0.5, False),
     "F7b": ("one sample", [(4, 8)], 1, 0, 0.1, False),
+    "F9": ("paired", [(4, 8)], 1, 0, 0.05, False),
+    "F10": ("one sample", [(3, 6)], 1, 0, 0.05, False),
+    "F11": ("one sample", [(3, 6)], 1, 0, 0.01, False),
+    "F12a": ("one sample", [(3, 6)], 1, 0, 0.5, False),
+    "F12b": ("one sample", [(3, 6)], 1, 0, 0.2, False),
     "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
     "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }

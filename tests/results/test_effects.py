@@ -22,7 +22,7 @@ from repro.data.folders import pictures
 from repro.data.text import load_corpus
 from repro.errors import ReproError
 from repro.execution import notebooks
-from repro.experiments import spos_networks, spos_search
+from repro.experiments import spos_networks
 from repro.originals.cnn import places, released_view
 from repro.runs.run import Run, open_run
 from repro.spaces.genotypes import PUBLISHED
@@ -39,8 +39,7 @@ class Differs(Exception):
 def data(tmp_path_factory):
     """A folder of small data and of weights; runs lie beside it."""
     folder = tmp_path_factory.mktemp("effects")
-    latency = lambda network, *how: dataclasses.replace(network.costs()["multiply-adds"], name="milliseconds")
-    with small_data(), cut(SIZES, folder), float64(), mock.patch.object(spos_search, "measure_latency", latency):
+    with small_data(), cut(SIZES, folder), float64():
         make_data(folder / "data")
         make_pictures(folder / "data")
         make_weights(folder / "data")

@@ -5,7 +5,7 @@ import torch
 from finished import run
 
 from repro.configs.registry import find
-from repro.report import figures_spos, figures_training, sections
+from repro.report import figures_training
 from repro.results import others
 from repro.runs.run import open_run
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
@@ -42,9 +42,3 @@ def test_a_run_of_the_paper_s_size_stands_beside_them_while_it_is_under_way(tmp_
     figure = figures_training.errors([*theirs, ours], "title")
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines][-1] == [57.5]
     assert f"{started.name}: 57.5 % after 1" in figure.marks
-
-
-def test_the_evolution_of_others_is_a_curve_of_its_own():
-    figure = figures_spos.search_progress(sections.evolution_of_others())
-    (line,) = figure.axes[0].lines
-    assert max(line.get_ydata()) == pytest.approx(65.49, abs=0.01)

@@ -23,8 +23,12 @@ OLD = Path(__file__).parents[1] / "old_runs"  # a whole reproduction, made befor
 NEWER = {
     "cifar10-cost",
     "spos-cost",
+    "spos-mobile",
+    "spos-latency",
+    "spos-evolution",
     "nb201-search",
     "nb201-paths",
+    "darts-evolution",
     "derivation",
     "hypergradient-truth",
     "hypergradient-search",

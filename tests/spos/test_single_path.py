@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.data.augment import Augment
 from repro.data.batches import Batches
 from repro.data.draws import balanced_split
@@ -24,8 +25,23 @@ from repro.spos.macro import MacroLayout, MacroNetwork
 from repro.spos.mobile import MobileNetwork
 from repro.spos.path_training import PathJudge, accuracy, path_training, recalibrate
 from repro.spos.quantise import QuantisedResNet, ResidualLayout
+from repro.spos.supernet import Supernet
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch
+
+
+def conv(inp, out, kernel, stride=1):
+    """An ordinary block, of PyTorch's modules alone."""
+    layer = nn.Conv2d(inp, out, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(out, affine=False), nn.ReLU())
+
+
+def any_modules():
+    """A stem, layers of which the second halves the image, and a head with a BatchNorm of vectors."""
+    layers = [{f"{k}x{k}": conv(4, 4, k, stride) for k in (1, 3, 5)} for stride in (1, 2, 1)]
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 10))
+    return conv(1, 4, 3), layers, head
+
 
 TINY = Layout(8, 1, 10, stem=4, stem_stride=1, widths=(8, 20), repeats=(2, 2), strides=(1, 2), head=12)
 NETWORKS = {
@@ -33,6 +49,7 @@ NETWORKS = {
     "channels": lambda: ChoiceNetwork(TINY, widths=WIDTHS),
     "bits": lambda: QuantisedResNet(ResidualLayout(8, 1, 10, widths=(4, 6), repeats=(1, 2), small=True)),
     "macro": lambda: MacroNetwork(MacroLayout(8, 1, stem=4, head=16)),
+    "modules": lambda: Supernet(*any_modules(), shape=(1, 8, 8)),
     "mobile": lambda: MobileNetwork(MobileLayout(8, 1, 10, 4, 4, (6, 8), (2, 1), (2, 2), head=12, small=True)),
 }
 
@@ -121,6 +138,50 @@ def test_steps_are_those_of_the_plain_supernet():
         torch.testing.assert_close(trainer.step(x.double(), y)[0], expected, rtol=1e-9, atol=0)
         for one, other in zip(network.features.parameters(), supernet.layers.parameters(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-11)
+
+
+def test_a_supernet_of_any_modules_is_the_plain_one():
+    """Its outputs, and the losses and weights of steps along the same paths."""
+    torch.manual_seed(0)
+    network = Supernet(*any_modules(), shape=(1, 8, 8)).double()
+    stem, head = copy.deepcopy((network.stem, network.head))
+    supernet = paper.Supernet(stem, copy.deepcopy(network.features), head)
+    groups = [[p for p in supernet.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
+    decays = [{"params": p, "weight_decay": decay} for p, decay in zip(groups, (0.01, 0.0), strict=True)]
+    optimizer = torch.optim.SGD(decays, 0.1, momentum=0.9)
+    trainer, rng = training(network, seed=3, steps=10**12), np.random.default_rng(3)
+    for seed in range(6):
+        x, y = batch(seed=seed)
+        expected = paper.train_step(supernet, optimizer, x.double(), y, rng)
+        torch.testing.assert_close(trainer.step(x.double(), y)[0], expected, rtol=1e-9, atol=0)
+    for one, other in zip(network.parameters(), nn.ModuleList((stem, head, supernet.layers)).parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-11)
+
+
+def test_a_supernet_of_any_modules_counts_what_its_networks_cost():
+    stem, layers, head = any_modules()
+    network = Supernet(stem, layers, head, shape=(1, 8, 8))
+    for gene in ((0, 1, 2), (2, 2, 0)):
+        chosen = [list(layer.values())[choice] for layer, choice in zip(layers, gene, strict=True)]
+        alone = nn.Sequential(stem, *chosen, head)
+        costs = {name: cost(gene) for name, cost in network.costs().items()}
+        assert costs == {"parameters": count_parameters(alone), "multiply-adds": count_mult_adds(alone, 1, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"1x1": conv(4, 4, 1)}, r"layer 1 has the choices \['1x1'\], layer 0 \['1x1', '3x3', '5x5'\]: give the same"),
+        (
+            {"1x1": conv(4, 4, 1), "3x3": conv(4, 6, 3), "5x5": conv(4, 4, 5)},
+            r"layer 1 return different shapes \(1x1 \(4, 8, 8\), 3x3 \(6, 8, 8\), 5x5 \(4, 8, 8\)\): give them",
+        ),
+    ],
+)
+def test_modules_that_do_not_make_a_layer_are_refused(change, message):
+    stem, layers, head = any_modules()
+    with pytest.raises(UsageError, match=message):
+        Supernet(stem, [layers[0], change, layers[2]], head, shape=(1, 8, 8))
 
 
 def test_the_learning_rate_falls_linearly_to_nothing():
@@ -237,7 +298,7 @@ def test_in_bf16_networks_train_and_are_judged_with_weights_in_float32(name):
     for bf16 in (False, True):
         torch.manual_seed(0)
         network, kinds = NETWORKS[name](), set()
-        network.stem = watched(network.stem, kinds)
+        vars(network)["stem"] = Watched(network.stem, kinds)
         trainer = path_training(network, PathSampler(network.space, 0), 40, lr=0.1, bf16=bf16)
         losses.append(trainer.step(*batch())[0].item())
         assert {p.dtype for p in network.parameters()} == {torch.float32}
@@ -252,15 +313,17 @@ def test_in_bf16_networks_train_and_are_judged_with_weights_in_float32(name):
     assert scores[1] == pytest.approx(scores[0], abs=20)
 
 
-def watched(stem, kinds):
-    """Add the type of what the stem returns to `kinds`."""
+class Watched(nn.Module):
+    """A stem, method or module, that keeps the kinds of numbers that it returns."""
 
-    def watch(x):
-        y = stem(x)
-        kinds.add(y.dtype)
+    def __init__(self, stem, kinds):
+        super().__init__()
+        self.stem, self.kinds = stem, kinds
+
+    def forward(self, x):
+        y = self.stem(x)
+        self.kinds.add(y.dtype)
         return y
-
-    return watch
 
 
 def test_a_supernet_learns_digits_and_its_candidates_differ():

@@ -129,14 +129,14 @@ def test_bfloat16_rounds_the_finite_difference_away():
     """Why Eq. 8 is not taken in bfloat16: its step is smaller than the distance of two weights there."""
     with mock.patch("repro.darts.cnn.search_network.folds_on", return_value=False):
         searcher, ((train, valid),) = search(), batches(1, size=32)
-        loss = searcher._loss(valid, precise=True)
+        loss = searcher.loss(valid, precise=True)
         vector = torch.autograd.grad(loss(searcher.weights, searcher.alphas), searcher.weights)
         difference = lambda loss: torch.cat(
             [part.flatten() for part in finite_difference(loss, searcher.weights, searcher.alphas, vector, 0.01)]
         )
-        precise = difference(searcher._loss(train, precise=True))
+        precise = difference(searcher.loss(train, precise=True))
         searcher.bf16 = True
-        rounded = difference(searcher._loss(train))
+        rounded = difference(searcher.loss(train))
         assert torch.cosine_similarity(rounded, precise, dim=0) < 0.9
 
 

@@ -13,6 +13,9 @@ from repro.spos.choice_blocks import Layout
 from repro.training import checkpoints, fit
 
 SEARCH = {"images": 48, "batch": 8, "channels": 1, "cells": 2, "nodes": 1, "epochs": 2}
+CELLS = {"images": 48, "batch": 8, "channels": 1, "epochs": 2}
+CELL_PATHS = {"images": 200, "batch": 20, "channels": 1, "epochs": 3, "valid_images": 50, "bn_images": 40, "ranked": 3}
+CELL_PATHS |= {"search_every": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1}
 TRAINING = {"images": 48, "batch": 10, "channels": 2, "drop_path_rate": 0.3, "genotype": "DARTS_V2", "epochs": 2}
 PICTURES = {"images": 40, "batch": 8, "channels": 2, "drop_path_rate": 0.3, "warmup": 1.5, "genotype": "DARTS_V2"}
 PICTURES |= {"size": 32, "resize": 36, "epochs": 2}
@@ -24,6 +27,8 @@ ON_PICTURES = {"dataset": "imagenet", "classes": 8, "batch": 32, "iterations": 7
 KINDS = {
     "search, first order": ("cifar10-search", {**SEARCH, "order": 1}),
     "search, second order": ("cifar10-search", SEARCH),
+    "search of cells": ("nb201-search", {**CELLS, "eigenvalue": "power", "gap": True, "temperature": 0.1}),
+    "supernet of cells": ("nb201-paths", CELL_PATHS),
     "random search": ("cifar10-random", {**TRAINING, "samples": 2, "genotype": None}),
     "evaluation": ("cifar10-eval", TRAINING),
     "evaluation on pictures": ("imagenet-eval", {**PICTURES, "workers": 1}),

@@ -1,0 +1,44 @@
+"""From one paper to the other: SPOS's evolution over the weights that a search of DARTS has trained as a mixture."""
+
+from dataclasses import dataclass
+
+from repro.configs.common import Seeded
+from repro.configs.parameters import parameter
+from repro.configs.record import NOT_STATED, Experiment, Hours
+from repro.configs.references import Reference
+from repro.configs.spos_search import CANDIDATES
+
+
+@dataclass(frozen=True)
+class DartsEvolution(Seeded):
+    """Evolution over the cells of a finished search in NAS-Bench-201's space, beside its largest alphas."""
+
+    search: Reference = parameter("run:nb201-search", "the finished search whose weights cells inherit")
+    judged_images: int = parameter(5_000, "images that trained alpha by which cells are judged; 0: all", low=0)
+    bn_images: int = parameter(20_000, "images that trained w which give a cell its BatchNorm statistics", low=2)
+    generations: int = parameter(20, "generations of a search", low=1)
+    population: int = parameter(50, "candidates in a generation", low=1)
+    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
+    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
+    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
+    mutation_probability: float = parameter(0.1, "of a new choice at each place of a mutant", above=0, high=1)
+    ranked: int = parameter(1_000, "random cells whose ranking is held against the table", low=2)
+
+
+DARTS_EVOLUTION = Experiment(
+    name="darts-evolution",
+    title="Evolution over the weights of DARTS",
+    section="SPOS Algorithm 1 on DARTS Sect. 2",
+    claim="not in the papers: do weights trained as a mixture rank cells, and is alpha's cell their best?",
+    cost="not stated",
+    hours=(Hours(1.0, "assumed", f"{NOT_STATED} one hour", 0.75),),
+    smoke_seconds=6,
+    parameters=DartsEvolution,
+    sizes={
+        "smoke": {"threads": 1, "bn_images": 256, "generations": 3, "population": 8, "parents": 3, "mutation": 3}
+        | {"crossover": 3, "ranked": 24},
+        "desk": {"threads": 1, "judged_images": 2_000, "bn_images": 1_280, **CANDIDATES},
+    },
+    notebook="45_darts_evolution.ipynb",
+    recipe="darts_evolution:evolve",
+)

@@ -1,0 +1,28 @@
+"""What the notebooks on what came since the papers say of their runs, of each run's numbers alone."""
+
+from math import sqrt
+
+from repro.report import narration
+from repro.runs.run import Run, find_needed
+
+FOUND_BY = {"": "evolution", "random_": "random search", "argmax_": "the largest alphas"}  # prefix of results -> method
+
+
+def darts_evolution(run: Run) -> list[str]:
+    """Say what evolution, random search and the largest alphas found with the weights of one search."""
+    result, search = run.result, find_needed(run.params.search, run.profile)
+    true = {how: result.get(f"{prefix}true_accuracy") for prefix, how in FOUND_BY.items()}
+    found = [
+        f"With the weights of {search.name} the cell of {how} has {result[f'{prefix}accuracy']:.1f} %"
+        + (f", and in truth {true[how]:.2f} %." if true[how] is not None else ".")
+        for prefix, how in FOUND_BY.items()
+    ]
+    if "kendall_tau" in result:
+        n, tau = result["networks"], result["kendall_tau"]
+        within = narration.NORMAL * sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))  # of two rankings drawn at random
+        chance = ", at chance" if abs(tau) <= within else ""
+        found.append(
+            f"Over {n:,} random cells Kendall's tau with the truth is {tau:.2f}{chance}: unrelated rankings are within "
+            f"{within:.2f} in 95 %. The number of weights alone gives {result['kendall_tau_cost']:.2f}."
+        )
+    return [*found, "One search: another seed trains other weights."]
