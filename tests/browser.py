@@ -19,7 +19,7 @@ from repro.report.pages import BROWSERS
 OPEN = "[...jupyterapp.shell.widgets('main')].find((each) => each.context)"
 
 
-def eventually(ask, seconds=60.0):
+def eventually(ask, seconds=240.0):
     """Return the first answer that is something; fail after so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

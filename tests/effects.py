@@ -80,6 +80,8 @@ OTHER = {
         "supernet": "run:spos-supernet/lr=0.01",
         "uniform": "run:spos-supernet/lr=0.01",
         "least_fraction": 0.9,
+        "clip_each": False,
+        "ends_bits": 8,
     },
 }
 OF_EXPERIMENT = {
@@ -134,7 +136,8 @@ BESIDE = {
     ("imagenet-eval", "unreadable"): {"folder": "damaged", "unreadable": "skip"},
     ("spos-supernet", "dataset"): {"images": 0, "valid_images": 10},
     **{(name, "dataset"): {"images": 0} for name in ("spos-retrain", "spos-cost")},
-    ("spos-supernet", "depth"): {"space": "bits"},
+    **{("spos-supernet", name): {"space": "bits"} for name in ("depth", "clip_each", "ends_bits")},
+    ("spos-retrain", "ends_bits"): {"space": "bits", "architecture": "2W2A"},
     ("spos-retrain", "depth"): {"space": "bits", "architecture": "2W2A"},
     **{("spos-retrain", name): {"architecture": "random"} for name in ("space", "blocks", "mult_adds")},
     **{(name, "latency"): LATENCY for name in SEARCHES},

@@ -17,10 +17,9 @@ def edited(folder):
     for name, value in SIZES.items():
         cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
         cell.source = cell.source.replace(f"\n{name} = ...", f"\n{name} = {value}")
+    words = ("find_spec", "profile =", "notebooks.start", "notebooks.compute", "run.finish")
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    place = next(place for place, cell in enumerate(code) if "notebooks.compute(run)" in cell.source)
-    finish = next(cell for cell in code if "run.finish(result)" in cell.source)
-    notebook.cells = [*code[: place + 1], finish]
+    notebook.cells = [next(cell for cell in code if word in cell.source) for word in words]
     (folder / "notebooks").mkdir()
     nbformat.write(notebook, folder / "notebooks" / "search.ipynb")
     return folder / "notebooks" / "search.ipynb"

@@ -58,8 +58,6 @@ def test_a_notebook_leads_to_its_input_and_to_the_next(experiment):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 def test_a_notebook_leads_to_its_code(experiment):
-    if "30" <= experiment.notebook[:2] <= "36":
-        pytest.xfail("is being rewritten")
     links = re.findall(r"\]\(\.\./(repro/[^)#]+\.py)\)", opening(experiment))
     assert links
     assert all((NOTEBOOKS.parent / link).is_file() for link in links)

@@ -5,10 +5,11 @@ rises, and a search that stops there finds better ones. The derived cell then is
 the gap is the validation error of the network with the derived operations alone, less that of the mixture.
 
 Costs. Exact, the Hessian takes a backward pass through the gradient for every alpha, power iteration one for each of
-some dozen products; the gap takes a forward pass over the validation images.
+some dozen products; the gap takes a forward pass over the validation images. Measured at `desk` in NAS-Bench-201's
+space, after each epoch of 79 steps: as much as 33 first-order steps (exact), 11 (power iteration), and 17 (gap).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +93,19 @@ def stop(eigenvalues: Sequence[float]) -> int | None:
         if means[index - WINDOW] < RATIO * means[index]:
             return index  # the epoch is WINDOW + index, and five epochs before that
     return None
+
+
+def diagnosed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the rows of a search's epochs say: its last gap (points of error), and after which epoch to stop.
+
+    Where the eigenvalue did not rise that is the last one; nothing of what was not looked at.
+    """
+    last, found = rows[-1], {}
+    if "discrete_error" in last:
+        found["gap"] = last["discrete_error"] - last["valid_error"]
+    if "alpha_eigenvalue" in last:
+        found["stopped_epoch"] = stop([row["alpha_eigenvalue"] for row in rows]) or len(rows)
+    return found
 
 
 class Diagnosis(Observer):

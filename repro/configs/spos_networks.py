@@ -60,6 +60,7 @@ class SinglePathTraining(PathImages, Trained):
         "all", "choice blocks, in blocks and channels: all, one, or those of SPOS or run:spos-blocks, to fix"
     )
     depth: Literal[18, 34] = parameter(18, "layers of the ResNet in the space bits")
+    ends_bits: Literal[4, 8, 32] = parameter(32, "of first and last layer in the space bits; 32: float", before=32)
     width: float = parameter(1.0, "factor of all numbers of channels; 1 is the published layout", above=0)
     iterations: int = parameter(150_000, "training steps", low=1)
     batch: int = parameter(1024, "images in a step; what is left of a pass makes a smaller one on imagenet only", low=2)
@@ -89,6 +90,9 @@ class SinglePathTraining(PathImages, Trained):
 class SposSupernet(SinglePathTraining):
     """SPOS Sect. 3: a supernet trained along one sampled path a step."""
 
+    clip_each: bool = parameter(
+        True, "PACT's clips in the space bits: one for each number of bits, not one for all", before=True
+    )
     sampling: Literal["bins", "uniform"] = parameter(
         "bins", "bins draws a bin of the cost, then a path within it; uniform draws among all paths"
     )

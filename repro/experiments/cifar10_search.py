@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro.beyond.diagnosis import Diagnosis
+from repro.beyond.diagnosis import Diagnosis, diagnosed
 from repro.beyond.lens import Lens, medians
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
@@ -90,7 +90,8 @@ def run_search(
     compared: dict[str, Any] = {"cosine": median(cosines)} if cosines else {}
     if looks := [look for row in rows for look in row.get("looks", ())]:
         compared["cosines"] = medians(looks)
-    return {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs, **compared}
+    found = {"valid_error": last["valid_error"], "genotype": last["genotype"], "epochs": params.epochs}
+    return {**found, **compared, **diagnosed(rows)}
 
 
 def search_epochs(

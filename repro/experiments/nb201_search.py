@@ -1,10 +1,10 @@
 """DARTS in NAS-Bench-201's space (Dong and Yang, ICLR 2020): after every epoch the cell's true accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from repro.beyond.cell_network import CellNetwork
-from repro.beyond.diagnosis import stop
+from repro.beyond.diagnosis import diagnosed
 from repro.configs.nb201 import CellSearch
 from repro.darts.cnn.search import ImageSearch
 from repro.data.images import Images
@@ -28,27 +28,15 @@ def search(params: CellSearch, run: Run) -> dict[str, Any]:
         network.temperature.fill_(params.temperature ** (index / max(params.epochs - 1, 1)))
 
     rows = search_epochs(params, run, searcher, train, valid, augmentation(params, images), found, anneal)
-    return {**told(rows[-1]), **diagnosed(rows), **space_accuracies(table), "epochs": params.epochs}
+    seen = diagnosed(rows)
+    stopped = told(rows[seen["stopped_epoch"] - 1], "stopped_") if "stopped_epoch" in seen else {}
+    return {**told(rows[-1]), **seen, **stopped, **space_accuracies(table), "epochs": params.epochs}
 
 
 def told(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return what results hold of a row: the cell and its errors and accuracy (percent)."""
     names = ("valid_error", "cell", "skips", "true_accuracy")
     return {f"{prefix}{name}": row[name] for name in names if name in row}
-
-
-def diagnosed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the last look at a search says: its gap (points of error), and the cell where it should have stopped.
-
-    Where the eigenvalue did not rise that is the last cell.
-    """
-    last, found = rows[-1], {}
-    if "discrete_error" in last:
-        found["gap"] = last["discrete_error"] - last["valid_error"]
-    if "alpha_eigenvalue" in last:
-        found["stopped_epoch"] = stop([row["alpha_eigenvalue"] for row in rows]) or len(rows)
-        found |= told(rows[found["stopped_epoch"] - 1], "stopped_")
-    return found
 
 
 def build_search(params: CellSearch, images: Images) -> ImageSearch:

@@ -49,6 +49,8 @@ def build(
         options |= {} if single else {"fixed": True}
     if bits is not None:
         choices["bits"] = (bits,)
+    if "ends_bits" in space.options:
+        options |= {name: params.values()[name] for name in ("clip_each", "ends_bits") if hasattr(params, name)}
     network = space.network_class()(layout, *choices.values(), **options)
     if not all(weight.numel() for weight in network.parameters()):
         raise UsageError(f"width={params.width:g} leaves a block without channels: take a larger one")

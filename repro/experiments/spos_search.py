@@ -120,8 +120,6 @@ def limits(params: PathSearch, costs: Mapping[str, Cost], latency: float = 0.0) 
         raise UsageError(
             f"bitops={params.bitops:g}, but only the space bits has BitOps: limit mult_adds, or set bitops=0"
         )
-    sizes = {
-        name: getattr(params, LIMITS[name].parameter) * LIMITS[name].unit for name in costs if name != "milliseconds"
-    }
+    sizes = {name: getattr(params, each.parameter, 0) * each.unit for name, each in LIMITS.items()}
     sizes["milliseconds"] = latency
     return [Budget(cost, sizes[name]) for name, cost in costs.items() if sizes[name]]

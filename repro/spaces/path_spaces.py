@@ -114,7 +114,7 @@ SPACES: Mapping[str, PathSpace] = {
             "cifar10": ResidualLayout(32, 3, 10, small=True),
             "digits": ResidualLayout(8, 1, 10, widths=(8, 16), small=True),
         },
-        options=("depth",),
+        options=("depth", "ends_bits"),
         published={
             "SPOS_18_2W2A": _published("01102020", "11222222", depth=18),  # within the BitOps of 2W2A
             "SPOS_18_3W3A": _published("43333333", "00112122", depth=18),

@@ -55,7 +55,8 @@ def quantise_activations(x: Tensor, clip: Tensor, bits: int) -> Tensor:
 class QuantisedBlock(nn.Module):
     """A basic residual block: x (N, C, H, W), its sum before the ReLU, to the same of (N, C', H / stride, W / stride).
 
-    `bits` and `widths` are the choices: pairs of bits, numbers of channels between the two 3x3 convolutions.
+    `bits` and `widths` are the choices: pairs of bits, numbers of channels between the two 3x3 convolutions. Each
+    convolution's input has one clip, or one `clip_each` number of bits.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class QuantisedBlock(nn.Module):
         bits: Sequence[tuple[int, int]],
         widths: Sequence[int],
         affine: bool,
+        clip_each: bool,
     ) -> None:
         super().__init__()
         self.stride, self.bits = stride, bits
@@ -75,9 +77,9 @@ class QuantisedBlock(nn.Module):
         self.bn1, self.bn2 = SlicedNorm(max(widths), affine=affine), SlicedNorm(out, affine=affine)
         self.downsample = Branch(self.short, affine) if self.short else None
         levels = sorted({activation for _, activation in bits})
-        self.level = {activation: index for index, activation in enumerate(levels)}
-        # a clip before each convolution for each number of bits; a matrix, as weight decay is for those: PACT wants it
-        self.clips = nn.Parameter(torch.full((2, len(levels)), FIRST_CLIP))
+        self.level = {activation: index if clip_each else 0 for index, activation in enumerate(levels)}
+        # a matrix, as weight decay is for those: PACT wants it for clips
+        self.clips = nn.Parameter(torch.full((2, len({*self.level.values()})), FIRST_CLIP))
 
     def forward(self, x: Tensor, bits: int = 0, width: int = 0) -> Tensor:
         """Run the block at choices `bits` and `width`."""
@@ -116,8 +118,9 @@ def _convolve(x: Tensor, conv: nn.Conv2d, part: Conv, bits: int) -> Tensor:
 class QuantisedResNet(SinglePath):
     """The mixed-precision supernet of a `layout`, or with `gene` the stand-alone network that it names.
 
-    Genes are bits, then widths: one of `bits` and one of `scales` for each residual block. UsageError for bits that are
-    not 1 to 8 or 32.
+    Genes are bits, then widths: one of `bits` and one of `scales` for each residual block. `clip_each`: whether the
+    clips of PACT are one for each number of bits. `ends_bits`: of the weights of stem and classifier, and of what goes
+    into the classifier. UsageError for bits that are not 1 to 8 or 32.
     """
 
     def __init__(
@@ -127,8 +130,11 @@ class QuantisedResNet(SinglePath):
         scales: Sequence[float] = SCALES,
         gene: Sequence[int] | None = None,
         affine: bool = False,
+        clip_each: bool = True,
+        ends_bits: int = FULL,
     ) -> None:
         super().__init__()
+        self.ends_bits = ends_bits
         self.size, self.reduction, self.small = layout.size, 1 if layout.small else 4, layout.small
         stem = (
             Conv(layout.channels, layout.widths[0], 3)
@@ -146,10 +152,11 @@ class QuantisedResNet(SinglePath):
             pairs, middles = bits, [max(1, int(out * scale)) for scale in scales]
             if choices:
                 pairs, middles = [bits[choices[index][0]]], [middles[choices[index][1]]]
-            getattr(self, stage).append(QuantisedBlock(inp, out, stride, pairs, middles, affine))
+            getattr(self, stage).append(QuantisedBlock(inp, out, stride, pairs, middles, affine, clip_each))
         if choices:
             self.space = Space(self.space.layers, {})
         self.fc = nn.Linear(layout.widths[-1], layout.classes)
+        self.clips = nn.ParameterList([torch.full((1, 1), FIRST_CLIP)] * (ends_bits != FULL))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -161,16 +168,19 @@ class QuantisedResNet(SinglePath):
 
     def ends(self) -> list[nn.Module]:
         """Return the modules before and after the blocks."""
-        return [self.conv1, self.bn1, self.fc]
+        return [self.conv1, self.bn1, self.fc, self.clips]
 
     def stem(self, x: Tensor) -> Tensor:
         """Map images (N, channels, H, W) to (N, C, H / 4, W / 4), or (N, C, H, W) where they are small."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn1(_convolve(x, self.conv1, self.chains[0], self.ends_bits)))
         return x if self.small else F.max_pool2d(x, 3, 2, 1)
 
     def head(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) to logits (N, classes)."""
-        return self.fc(x.mean((2, 3)))
+        x = x.mean((2, 3))
+        for clip in self.clips:
+            x = quantise_activations(x, clip.squeeze(), self.ends_bits)
+        return F.linear(x, quantise_weights(self.fc.weight, self.ends_bits), self.fc.bias)
 
     def costs(self) -> dict[str, Cost]:
         """Add `BitOps` over the residual blocks: multiply-adds times weight bits times activation bits."""

@@ -135,6 +135,8 @@ def test_a_search_that_is_looked_at_is_the_same_search(name, changes):
     for one, other in zip(alone.metrics(), seen.metrics(), strict=True):
         assert {"alpha_eigenvalue", "discrete_error"} == other.keys() - one.keys()
         assert all(one[key] == other[key] for key in one if key != "seconds")
+    assert seen.result["stopped_epoch"] == 3  # the last: there are too few to see it rise
+    assert seen.result["gap"] == seen.metrics()[-1]["discrete_error"] - seen.metrics()[-1]["valid_error"]
 
 
 def test_a_look_ends_the_same_where_the_search_was_interrupted():

@@ -211,6 +211,9 @@ def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
     assert lines(memory)["whole mixture"].tolist() == [[1, 2], [2, 2], [3, 2]]  # MiB
     assert [line.get_ydata()[0] for line in seconds.lines if line.get_linestyle() == "--"] == [4, 6]  # means
     assert memory.get_ylim()[0] == seconds.get_ylim()[0] == 0
+    two = figures_training.one_path(TURNS.assign(seconds_two_paths=5.0, bytes_two_paths=3 * 2.0**19)).axes[0]
+    assert lines(two)["two paths"].tolist() == [[1, 1.5], [2, 1.5], [3, 1.5]]
+    assert lines(two)["whole mixture"].tolist() == lines(memory)["whole mixture"].tolist()
 
 
 def test_every_figure_says_in_words_what_it_shows_and_what_its_marks_are():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.report import figures_spos, graphs, sections, style
+from repro.report import figures_spos, graphs, sections, style, tables
 from repro.results import intervals, others
 
 ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
@@ -129,3 +129,27 @@ def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatc
     monkeypatch.setattr(style, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
     style.save_graph(graphs.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
     assert "1W2A" in (tmp_path / "network.dot").read_text()
+
+
+def test_sums_stand_beside_what_whole_networks_take_on_one_scale():
+    rows = [("random", 10.0, 9.0), ("random", 20.0, 18.0), ("PROXYLESS_R", 30.0, 33.0)]
+    networks = pd.DataFrame(rows, columns=["network", "measured", "summed"])
+    figure = figures_spos.sums(networks, 10.0)
+    (axes,) = figure.axes
+    assert steps(axes)["drawn at random"].tolist() == [[10, 9], [20, 18]]
+    assert steps(axes)["published"].tolist() == [[30, 33]]
+    assert axes.get_xlim() == axes.get_ylim() == (0, 1.05 * 33)
+    assert "2 random networks, 10.0 % away on average, and 1 published" in figure.get_label()
+
+
+def test_latency_is_shown_layer_by_layer_and_blank_where_a_choice_is_lacking():
+    table = {"choices": [["a", "b", "skip"]], "lacking": [0], "cost": {"table": [[1.0, 2.0, 2.0], [3.0, 4.0, 0.1]]}}
+    shown = tables.by_layer(table)
+    assert shown.columns.tolist() == ["layer", "a", "b", "skip"]
+    assert shown["b"].tolist() == [2.0, 4.0]
+    assert np.isnan(shown["skip"][0])
+    assert shown["skip"][1] == 0.1
+    both = {"choices": [["a", "b"], ["x1", "x2"]], "lacking": [], "cost": {"table": [[[1.0, 2.0], [3.0, 4.0]]]}}
+    assert tables.by_layer(both).drop(columns="layer").to_dict("records") == [
+        {"a x1": 1.0, "a x2": 2.0, "b x1": 3.0, "b x2": 4.0}
+    ]

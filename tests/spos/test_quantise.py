@@ -74,6 +74,35 @@ def test_the_gradient_of_activations_is_pact_s():
     assert clip.grad.item() == pytest.approx(upstream[clip < X].sum().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("each", [True, False])
+def test_activations_of_all_bits_share_a_clip_only_where_asked(each):
+    network = QuantisedResNet(TINY, clip_each=each)
+    assert {tuple(block.clips.shape) for block in network.features} == {(2, 2 if each else 1)}
+    with torch.no_grad():
+        for block in network.features:
+            block.clips[:, 0] = 0.1  # of 2 bits, or of both
+    four = tuple([2] * 3 + [1] * 3)  # 1W4A everywhere
+    x = torch.randn(4, 1, 8, 8)
+    before = QuantisedResNet(TINY, clip_each=each)
+    before.load_state_dict(network.state_dict() | {n: p for n, p in before.state_dict().items() if "clips" in n})
+    assert torch.equal(network.eval()(x, four), before.eval()(x, four)) == each
+    used = {id(p): region for p, region in network.path(four)}
+    assert [used[id(block.clips)][1] for block in network.features] == [slice(1, 2) if each else slice(0, 1)] * 3
+
+
+def test_first_and_last_layer_have_their_bits():
+    network, x = QuantisedResNet(TINY, ends_bits=4), torch.rand(3, 6, 4, 4)
+    (clip,) = network.clips
+    assert any(p is clip for p, _ in network.path(genes(network.space, 1)[0]))
+    weight, inputs = quantise_weights(network.fc.weight, 4), quantise_activations(x.mean((2, 3)), clip.squeeze(), 4)
+    assert torch.allclose(network.head(x), inputs @ weight.T + network.fc.bias, atol=1e-6)
+    scale = torch.nn.functional.conv2d(x[:, :1], quantise_weights(network.conv1.weight, 4), padding=1)
+    assert torch.allclose(network.eval().stem(x[:, :1]), network.bn1(scale).relu(), atol=1e-6)
+    network.train()(torch.rand(3, 1, 8, 8), genes(network.space, 1)[0]).sum().backward()
+    assert network.conv1.weight.grad.abs().sum() > 0
+    assert not QuantisedResNet(TINY).clips
+
+
 def test_32_bits_are_full_precision():
     w = torch.randn(10)
     assert quantise_weights(w, 32) is w
