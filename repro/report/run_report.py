@@ -7,7 +7,7 @@ import pandas as pd
 from repro.configs.registry import find
 from repro.report import sections_claims, style, summary, tables, typeset
 from repro.report.typeset import verbatim
-from repro.results import claim_rows, claims, compare, published, standing
+from repro.results import claim_rows, claims, compare, protocol, published
 from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import provenance
@@ -18,7 +18,7 @@ from repro.runs.states import duration
 def show(run: Run) -> None:
     """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
     typeset.show(beside_paper(run))
-    if mark := standing.mark(run):
+    if mark := protocol.mark(run):
         style.show({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
     if asked := claims.asking(run):
         style.show({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
@@ -56,9 +56,9 @@ def in_words(run: Run) -> pd.DataFrame:
     """Return what the paper claims and paid and, below it, what the run found and took: not all is of one kind."""
     experiment, device = find(run.experiment), provenance.device(run.path) or "CPU"
     lines = {
-        "the paper says": published.quoted(experiment.claim),
+        "the paper says": published.with_numbers(experiment.claim),
         "which cost": experiment.cost,
-        f"this run ({standing.label(run)}) found": summary.found(Group((run,))),
+        f"this run ({protocol.label(run)}) found": summary.found(Group((run,))),
         "which took": f"{duration(provenance.seconds(run.path))} on {device}",
     }
     return pd.DataFrame({"beside the paper": list(lines), "": list(lines.values())})

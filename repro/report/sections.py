@@ -15,12 +15,13 @@ from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
 from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
-from repro.results import claims, compare, others, published
+from repro.results import claims, compare, others, protocol, published
 from repro.results.arms import Runs, units
 from repro.results.claims_darts import ERROR, FIRST, RANDOM, SECOND, TRAININGS
 from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
+from repro.runs import provenance
 from repro.runs.run import Run
 from repro.runs.states import duration, state, survey
 from repro.spaces.genotypes import from_json
@@ -41,7 +42,8 @@ def each(experiment: str, profile: str, draw: Draw, folder: Path, apart: bool = 
     """
     sizes = [*profiles.PROFILES]
     groups = sorted(
-        compare.groups(experiment, apart), key=lambda each: (each.as_published, sizes.index(each.first.profile))
+        compare.groups(experiment, apart),
+        key=lambda each: (protocol.as_published(each.first), sizes.index(each.first.profile)),
     )
     for group in groups:
         say(caption(group))
@@ -104,14 +106,15 @@ def caption(group: Group) -> str:
     """Say in one line of Markdown which runs a picture is of."""
     run = group.first
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
+    precision = provenance.precision(*(each.path for each in group.runs))
     epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
     parts = [
-        f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
-        verbatim(f"data: {group.data}") if group.data else "",
+        f"**{verbatim(f'{run.experiment}, {protocol.label(run)}')}**",
+        verbatim(f"data: {data}") if (data := protocol.data(run)) else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
         f"{published} of {len(group.runs)} published" if published else "",
-        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
+        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", precision]))),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
@@ -202,7 +205,7 @@ def random_cells(group: Group, stem: Path) -> None:
     own, entry = run.params.values(), next(name for name in run.result if name.startswith("valid_"))
     values = lambda alike: [value for run in alike.runs for value in run.load("result.json", values=list)["values"]]
     searched = {
-        f"searched, {other.label()}": values(other)
+        f"searched, {protocol.label(other.first)}": values(other)
         for other in compare.groups(selection)
         if other.first.profile == run.profile
         and all(own.get(name, value) == value for name, value in other.first.params.values().items() if name != "seed")

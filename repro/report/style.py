@@ -26,7 +26,7 @@ from PIL import Image
 
 from repro.files import make_folder, write_bytes
 from repro.progress import note, show
-from repro.results import standing
+from repro.results import protocol
 from repro.results.intervals import one_sample
 from repro.runs.run import Run
 
@@ -177,7 +177,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 def mark(run: Run | None) -> str:
     """Return the mark of a picture, empty where there is nothing to say."""
-    return standing.mark(run) if run else ""
+    return protocol.mark(run) if run else ""
 
 
 def marked_words(words: str, run: Run | None) -> str:

@@ -11,7 +11,7 @@ from repro.configs.registry import EXPERIMENTS
 from repro.errors import FOREIGN, is_number
 from repro.report import tables
 from repro.report.typeset import Link
-from repro.results import compare, published
+from repro.results import compare, protocol, published
 from repro.results.columns import COLUMNS, Column, heading
 from repro.results.compare import Group
 from repro.results.rows import ROWS
@@ -111,12 +111,12 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
     experiment = EXPERIMENTS.get(item.experiments[-1])
     return {
         "figure or table": item.link,
-        "in the paper": published.quoted(experiment.claim) if experiment else None,
+        "in the paper": published.with_numbers(experiment.claim) if experiment else None,
         "here": _found(item.experiments[-1]) if item.experiments else None,
         "runs": _number_of_runs(counts),
         "not finished": states or (None if counts[profile] else f"no {profile} run"),
         "profiles": set(counts),
-        "complete": any(group.as_published for group in groups),
+        "complete": any(protocol.as_published(group.first) for group in groups),
     }
 
 
@@ -125,7 +125,9 @@ def _found(experiment: str) -> str | None:
     sizes = [*profiles.PROFILES]
     for group in sorted(compare.groups(experiment, False), key=lambda each: -sizes.index(each.first.profile)):
         try:
-            mark = "" if group.as_published else f" ({', '.join(filter(None, [group.first.profile, group.data]))})"
+            run = group.first
+            size = ", ".join(filter(None, [run.profile, protocol.data(run)]))
+            mark = "" if protocol.as_published(run) else f" ({size})"
             return found(group) + mark
         except FOREIGN:
             continue  # its section says what its files lack
