@@ -15,11 +15,12 @@ from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
 from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
-from repro.results import claims, compare, others, protocol, published
+from repro.results import compare, others, protocol, published
 from repro.results.arms import Runs, units
 from repro.results.claims_darts import ERROR, FIRST, RANDOM, SECOND, TRAININGS
 from repro.results.columns import heading
 from repro.results.compare import Group
+from repro.results.lines import SIZES
 from repro.results.rows import Counterpart
 from repro.runs import provenance
 from repro.runs.run import Run
@@ -216,7 +217,7 @@ def random_cells(group: Group, stem: Path) -> None:
 def random_cells_of_claims(folder: Path) -> None:
     """Draw, for each size of the claims, the test errors of random and searched cells: means of a cell's trainings."""
     arms = {"random": RANDOM, "first order": FIRST, "second order": SECOND}
-    for size in claims.sizes():
+    for size in SIZES:
         runs = Runs(size.name)
         found = {
             name: [sum(each) / len(each) for each in units(runs, arm, ERROR, TRAININGS).values() if each]
