@@ -1,4 +1,4 @@
-"""The command line `repro`: what each of its commands does; `arguments` reads what is typed.
+"""The command line `repro`, a function for each command; `arguments` reads what is typed, and tells what they do.
 
 Exit status: 0 all went well, 1 something failed, 2 the command or a parameter is wrong, 130 stopped by Ctrl-C.
 """
@@ -65,25 +65,21 @@ def _say(options: argparse.Namespace, lines: Callable[[], list[str]], data: Call
     return 0
 
 
-def list_experiments(options: argparse.Namespace) -> int:
-    """Print every experiment: what it reproduces, needs and cost its authors, and the state of its runs."""
+def _list(options: argparse.Namespace) -> int:
     return _say(options, listing.experiments, records.experiments)
 
 
-def show_experiment(options: argparse.Namespace) -> int:
-    """Print an experiment's parameters: the paper's value, the profile's where it differs, unit and meaning."""
+def _show(options: argparse.Namespace) -> int:
     experiment, profile = find(options.name), options.profile
     lines = lambda: listing.cell(experiment) if options.cell else listing.parameters(experiment, profile)
     return _say(options, lines, lambda: records.parameters(experiment, profile))
 
 
-def show_status(options: argparse.Namespace) -> int:
-    """Print how far every run is."""
+def _status(options: argparse.Namespace) -> int:
     return _say(options, listing.status, records.status)
 
 
-def run_experiments(options: argparse.Namespace) -> int:
-    """Run the named experiments, or all of the profile, and print what became of each."""
+def _run(options: argparse.Namespace) -> int:
     from repro.execution import runner
 
     at_once = None if options.jobs is None else count("--jobs", options.jobs)
@@ -111,8 +107,7 @@ def run_experiments(options: argparse.Namespace) -> int:
     return _summary(jobs, options.debug)
 
 
-def show_plan(options: argparse.Namespace) -> int:
-    """Print what the profile would run, in which order, and for how long on how many GPUs."""
+def _plan(options: argparse.Namespace) -> int:
     from repro.execution import listing_plan, plan, runner
 
     gpus = count("--gpus", options.gpus)
@@ -120,8 +115,7 @@ def show_plan(options: argparse.Namespace) -> int:
     return _say(options, lambda: listing_plan.lines(jobs, options.profile, gpus), lambda: plan.records(jobs, gpus))
 
 
-def show_claims(options: argparse.Namespace) -> int:
-    """Print every claim of the papers with its verdict, at one size or at the largest finished one."""
+def _claims(options: argparse.Namespace) -> int:
     from repro.execution import listing_claims
     from repro.results import claim_rows, claims
 
@@ -130,55 +124,48 @@ def show_claims(options: argparse.Namespace) -> int:
     return _say(options, lambda: lines(found), lambda: claim_rows.rows(found))
 
 
-def remove_runs(options: argparse.Namespace) -> int:
-    """Delete runs from the runs folder, none of them where one is not there."""
+def _remove(options: argparse.Namespace) -> int:
     for path in [*map(removable, options.runs_named)]:
         print(f"removed {remove(path)}")
     return 0
 
 
-def show_completion(options: argparse.Namespace) -> int:
-    """Print the script with which a shell completes what is typed after `repro`."""
+def _completion(options: argparse.Namespace) -> int:
     from repro.execution import completion
 
     print(completion.script(options.shell))
     return 0
 
 
-def serve(options: argparse.Namespace) -> int:
-    """Work for a Dask scheduler, one worker for each GPU of this machine."""
+def _worker(options: argparse.Namespace) -> int:
     from repro.execution import workers
 
     workers.serve(options.address, options.tls)
     return 0
 
 
-def make_certificates(options: argparse.Namespace) -> int:
-    """Make the certificate of a cluster, and print how its scheduler is started."""
+def _certificates(options: argparse.Namespace) -> int:
     from repro.execution import tls
 
     print(tls.make(Path(options.folder)))
     return 0
 
 
-def make_report(options: argparse.Namespace) -> int:
-    """Write the report of all runs and print its path."""
+def _report(options: argparse.Namespace) -> int:
     from repro.report import report
 
     print(report.build(options.profile, Path(options.to) if options.to else None))
     return 0
 
 
-def handle_data(options: argparse.Namespace) -> int:
-    """Fetch a data set into the data folder, or check the one that is there."""
+def _data(options: argparse.Namespace) -> int:
     from repro.data import datasets
 
     print(datasets.fetch(options.name) if options.action == "fetch" else datasets.check(options.name))
     return 0
 
 
-def merge_runs(options: argparse.Namespace) -> int:
-    """Copy the runs of other folders into the runs folder; 1 if one is in conflict, refused or damaged."""
+def _merge(options: argparse.Namespace) -> int:
     from repro.runs import merge
 
     found = []
@@ -192,8 +179,7 @@ def merge_runs(options: argparse.Namespace) -> int:
     return int(any(word in merge.BAD for word in found))
 
 
-def publish_runs(options: argparse.Namespace) -> int:
-    """Publish finished runs; 1 if one is refused."""
+def _publish(options: argparse.Namespace) -> int:
     from repro.report import publish
 
     found = []
@@ -208,8 +194,7 @@ def publish_runs(options: argparse.Namespace) -> int:
     return int("refused" in found)
 
 
-def verify_files(options: argparse.Namespace) -> int:
-    """Compare this package with reference files; 1 if an array does not hold, 2 if a file cannot be read."""
+def _verify(options: argparse.Namespace) -> int:
     from repro.originals import verify
 
     return verify.main(options.files, options.device)
@@ -235,21 +220,21 @@ def _summary(jobs: list, debug: bool) -> int:
 
 
 COMMANDS = {
-    "list": list_experiments,
-    "show": show_experiment,
-    "status": show_status,
-    "run": run_experiments,
-    "plan": show_plan,
-    "remove": remove_runs,
-    "claims": show_claims,
-    "worker": serve,
-    "certificates": make_certificates,
-    "report": make_report,
-    "data": handle_data,
-    "merge": merge_runs,
-    "publish": publish_runs,
-    "verify": verify_files,
-    "completion": show_completion,
+    "list": _list,
+    "show": _show,
+    "status": _status,
+    "run": _run,
+    "plan": _plan,
+    "remove": _remove,
+    "claims": _claims,
+    "worker": _worker,
+    "certificates": _certificates,
+    "report": _report,
+    "data": _data,
+    "merge": _merge,
+    "publish": _publish,
+    "verify": _verify,
+    "completion": _completion,
 }
 
 

@@ -87,6 +87,10 @@ def unreadable(error: BaseException, kind: str) -> str:
 def unknown(kind: str, name: str, known: Iterable[str], error: type[ReproError] = UsageError) -> ReproError:
     """Make the error for a `name` that is not among the `known` ones, led by the nearest right one."""
     known = list(known)
+    return error(f"unknown {kind} {name!r}: {nearest(name, known)}choose one of {', '.join(known)}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return the question whether the known name nearest to `name` was meant; nothing where none is near."""
     near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return error(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(known)}")
+    return f"did you mean {near[0]!r}? " if near else ""

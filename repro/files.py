@@ -54,9 +54,9 @@ def read_bytes(path: str | os.PathLike, most: int = MOST) -> bytes:
     return content
 
 
-def read_text(path: str | os.PathLike, most: int = MOST) -> str:
+def read_text(path: str | os.PathLike) -> str:
     """Return the content of a plain UTF-8 file; OSError as `read_bytes`, and UnicodeDecodeError."""
-    return read_bytes(path, most).decode("utf-8")
+    return read_bytes(path).decode("utf-8")
 
 
 @contextmanager

@@ -1,14 +1,17 @@
 """Whether the data folder holds what a run reads, and what to do where not: seen by names alone, without torch."""
 
+import os
 from pathlib import Path
 
-from repro.errors import ReproError
+from repro.errors import ReproError, UsageError
 
 PARTS = ("train", "valid", "test")
 CORPORA = {  # the files of each corpus, of its PARTS
     "ptb": tuple(f"ptb/ptb.{part}.txt" for part in PARTS),
     "wikitext-2": tuple(f"wikitext-2/wiki.{part}.tokens" for part in PARTS),
 }
+TRAINING_IMAGES = {"cifar10": 50_000, "digits": 1_497}  # of data sets that are always the same
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")  # of a run, the newest first
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"  # every network's accuracy
 TABLE_201 = "nas-bench-201/nats_bench.csv"
 
@@ -25,6 +28,21 @@ def what_to_put(folder: Path) -> str:
         f"run `repro data fetch cifar10`, or put cifar10.npz or torchvision's cifar-10-batches-py/ into {folder} "
         "(--data or REPRO_DATA names another folder)"
     )
+
+
+def require_images(name: str, total: int, count: int, last: int = 0) -> None:
+    """UsageError unless `count` of a data set's training images, 0 being all others, and the `last` are different."""
+    if count + last > total or last >= total:
+        more = f" and {last} held out" if last else ""
+        raise UsageError(f"images={count}{more}, but {name} has {total} for training: take fewer, or 0")
+
+
+def require_weights(path: Path) -> None:
+    """ReproError unless there is such a file, or a run's folder with a checkpoint."""
+    if not os.path.exists(path):
+        raise ReproError(f"weights={path} does not exist: name a file that does, or leave it out to train")
+    if path.is_dir() and not any((path / name).exists() for name in CHECKPOINTS):
+        raise ReproError(f"{path} holds no checkpoint: name a run's folder, or a checkpoint of the released code")
 
 
 def require_corpus(name: str, folder: Path) -> None:

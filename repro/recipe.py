@@ -10,7 +10,6 @@ import sys
 from repro.configs.registry import find
 from repro.errors import AGAIN, UsageError, told
 from repro.execution import launcher, preflight
-from repro.execution.notebooks import compute
 from repro.runs.run import Run, open_run, run_of
 
 
@@ -22,7 +21,7 @@ def run_recipe(name: str, profile: str, texts: dict[str, str]) -> Run:
     preflight.check(run_of(experiment, profile, values))
     run = open_run(experiment, profile, values)
     try:
-        run.finish(compute(run))
+        run.finish(launcher.compute(run))
     except Exception as error:
         run.fail(error)
         raise

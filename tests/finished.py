@@ -1,7 +1,7 @@
 """A run of an experiment in the smoke profile, computed as a notebook computes it, but here."""
 
 from repro.configs.registry import find
-from repro.runs.run import open_run
+from repro.runs.run import folders, open_run, read_run
 
 
 def run(name, **overrides):
@@ -11,3 +11,8 @@ def run(name, **overrides):
     with opened.session():
         opened.finish(experiment.compute(opened.params, opened))
     return opened
+
+
+def existing_runs(experiment="*"):
+    """Return all runs, of one experiment or of all, in order of their names."""
+    return [run for run in map(read_run, folders(experiment)) if not run.published]

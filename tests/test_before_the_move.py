@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from finished import existing_runs
 
 from repro import recipe
 from repro.execution import records
 from repro.runs import states
-from repro.runs.run import existing_runs
 
 OLD = Path(__file__).parent / "stopped_run"
 VALUES = {"images": "40", "batch": "16", "channels": "1", "cells": "1", "nodes": "1", "epochs": "2"}

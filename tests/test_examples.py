@@ -67,7 +67,7 @@ import torch
 from repro import recipe
 from repro.darts.cnn import search_network
 from repro.spaces.genotypes import SEARCH_OPERATIONS
-from repro.runs.run import existing_runs
+from repro.runs.run import folders, read_run
 
 torch.manual_seed(0)
 network, x = search_network.SearchNetwork(4, 10, 3, 2, in_channels=1).double(), torch.randn(2, 1, 8, 8).double()
@@ -78,7 +78,7 @@ search_network.folds_on = lambda device: False
 on_a_gpu = network(x)
 assert torch.allclose(on_a_gpu, folded, rtol=1e-9)
 assert recipe.main(["cifar10-search", "nodes=1", *TINY]) == 0
-(run,) = existing_runs("cifar10-search")
+(run,) = map(read_run, folders("cifar10-search"))
 assert len(run.metrics()[0]["softmax_alpha"]["normal"][0]) == 9
 edges = [["dil_conv_7x7", 0], ["dil_conv_7x7", 1]]
 cell = {"normal": edges, "normal_concat": [2], "reduce": edges, "reduce_concat": [2]}
@@ -95,11 +95,11 @@ def test_the_operation_of_the_example_is_searched_and_trained(tmp_path):
 
 NEW_BLOCK = """
 from repro import recipe
-from repro.runs.run import existing_runs
+from repro.runs.run import folders, read_run
 
 tiny = {"images": 200, "batch": 16, "iterations": 1, "bn_images": 64, "evaluated_paths": 1, "valid_images": 100}
 assert recipe.main(["spos-supernet", *(f"{name}={value}" for name, value in tiny.items())]) == 0
-(run,) = existing_runs("spos-supernet")
+(run,) = map(read_run, folders("spos-supernet"))
 assert run.result["networks"] == 5**4
 """
 

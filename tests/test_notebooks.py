@@ -9,13 +9,13 @@ import sys
 import nbformat
 import pytest
 import spoken
+from finished import existing_runs
 from nbclient import NotebookClient
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
 from repro.execution import engine, listing, notebooks
 from repro.runs.identity import resolve
-from repro.runs.run import existing_runs
 from repro.settings import NOTEBOOKS
 
 # What holds of a space whatever the run, in numbers that a run of some size has too

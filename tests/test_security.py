@@ -28,7 +28,7 @@ from listeners import beyond_loopback, listeners, watched
 from repro import files, recipe
 from repro.cli import main
 from repro.configs.registry import find
-from repro.data import folders, images, loader, text
+from repro.data import cifar10, folders, loader, text
 from repro.errors import ReproError, UsageError
 from repro.execution import engine, launcher, runner, tls, workers
 from repro.originals import rnn, vectors
@@ -277,7 +277,7 @@ READERS = {
     "checkpoint": checkpoints.read,
     "recurrent": rnn.read_model,
     "reference": vectors.read,
-    "arrays": images._read,
+    "arrays": cifar10.read,
     "notebook": engine.read,
     "corpus": lambda path: text._read(path, "ptb", path.parent, 10**7),
     "table": lambda path: nas_bench._table("a table", nas_bench.MACRO_SPACE, path, lambda text: []),
@@ -330,12 +330,12 @@ def bomb(shape, kind="<f8", content=b""):
     np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for name in images.ARRAYS:
+        for name in cifar10.ARRAYS:
             file.writestr(f"{name}.npy", header.getvalue() + content)
     return archive.getvalue()
 
 
-@pytest.mark.parametrize("module", [images, vectors])
+@pytest.mark.parametrize("module", [cifar10, vectors])
 @pytest.mark.parametrize(
     ("shape", "content"), [((50_000, 50_000), b""), ((2**62, 2**62), b""), ((2**18,), bytes(2**21))]
 )
@@ -344,7 +344,7 @@ def test_an_archive_is_believed_no_more_than_it_holds(module, shape, content, tm
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("memory was taken"))
     monkeypatch.setattr(module, "MOST", 2**20)
     with pytest.raises(ReproError, match="cannot"):
-        (images._read if module is images else vectors.read)(tmp_path / "bomb.npz")
+        (cifar10.read if module is cifar10 else vectors.read)(tmp_path / "bomb.npz")
 
 
 @pytest.mark.parametrize("read", [checkpoints.read, rnn.read_model])

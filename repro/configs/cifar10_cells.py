@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 from repro.configs.cifar10_search import DIGITS
 from repro.configs.common import GENOTYPE, WEIGHTS, Divided, SmallImageTraining, refuse_snapshot
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, SIZE, Experiment, Hours, Row, best_of
+from repro.configs.record import CELL, DAY, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
 from repro.configs.widths import reference_cells
 from repro.spaces.genotypes import ConvGenotype
 
 
 @dataclass(frozen=True)
-class CellTraining(SmallImageTraining):
+class ConvTraining(SmallImageTraining):
     """A discrete network trained from scratch (A.2.1)."""
 
     batch: int = parameter(96, "images in a batch", low=2)
@@ -36,7 +36,7 @@ class CellTraining(SmallImageTraining):
 
 
 @dataclass(frozen=True)
-class CifarEval(CellTraining, Divided):
+class CifarEval(ConvTraining, Divided):
     """DARTS Sect. 3.2 and A.2.1: a cell trained from scratch on CIFAR-10."""
 
     CELL: ClassVar = ConvGenotype
@@ -59,7 +59,7 @@ class CifarEval(CellTraining, Divided):
 
 
 @dataclass(frozen=True)
-class ShortTraining(CellTraining):
+class ShortConvTraining(ConvTraining):
     """DARTS Sect. 3.2: cells compared by validation error after a short training; no test image is touched."""
 
     epochs: int = parameter(100, "passes over the images that train", low=1)
@@ -67,7 +67,7 @@ class ShortTraining(CellTraining):
 
 
 @dataclass(frozen=True)
-class CifarSelect(ShortTraining):
+class CifarSelect(ShortConvTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
     search: Reference = parameter("run:cifar10-search", "the search whose cells are compared")
@@ -75,7 +75,7 @@ class CifarSelect(ShortTraining):
 
 
 @dataclass(frozen=True)
-class CifarRandom(ShortTraining):
+class CifarRandom(ShortConvTraining):
     """DARTS Sect. 3.2: the best of randomly drawn cells."""
 
     samples: int = parameter(24, "cells drawn", low=1)
@@ -83,7 +83,7 @@ class CifarRandom(ShortTraining):
 
 
 @dataclass(frozen=True)
-class CifarProgress(ShortTraining):
+class CifarProgress(ShortConvTraining):
     """DARTS Figure 3, left: the cells of a search at snapshots, each trained briefly."""
 
     search: Reference = parameter("run:cifar10-search", "the search whose cells are trained")
@@ -115,6 +115,7 @@ SELECT = Experiment(
     },
     notebook="02_cifar10_select.ipynb",
     recipe="cifar10_cells:select",
+    gives=CELL,
 )
 
 RANDOM = Experiment(
@@ -134,6 +135,7 @@ RANDOM = Experiment(
     notebook="04_cifar10_random.ipynb",
     recipe="cifar10_cells:draw_randomly",
     searches=True,
+    gives=CELL,
 )
 
 PROGRESS = Experiment(
@@ -185,4 +187,5 @@ EVAL = Experiment(
     },
     notebook="03_cifar10_eval.ipynb",
     recipe="cifar10_cells:evaluate_cell",
+    gives=CELL,
 )

@@ -15,7 +15,7 @@ from repro.configs.common import (
     refuse_exact,
 )
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, STEPS, Experiment, Hours
+from repro.configs.record import CELL, DAY, NOT_STATED, STEPS, Experiment, Hours
 from repro.spaces.genotypes import CONVOLUTIONAL
 
 
@@ -127,6 +127,7 @@ SEARCH = Experiment(
     notebook="01_cifar10_search.ipynb",
     recipe="cifar10_search:search",
     searches=True,
+    gives=CELL,
 )
 
 JOINT = Experiment(
@@ -146,6 +147,7 @@ JOINT = Experiment(
     notebook="05_cifar10_joint.ipynb",
     recipe="cifar10_search:search_jointly",
     searches=True,
+    gives=CELL,
 )
 
 COST = Experiment(

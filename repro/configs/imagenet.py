@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from repro.configs.common import GENOTYPE, WEIGHTS, Accelerated, Divided
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, SIZE, Experiment, Hours, Row
+from repro.configs.record import CELL, DAY, SIZE, Experiment, Hours, Row
 from repro.configs.references import Source
 from repro.spaces.genotypes import ConvGenotype
 
@@ -100,4 +100,5 @@ EVAL = Experiment(
     rows={"darts_table3_imagenet": {"darts": Row()}},
     notebook="07_imagenet_eval.ipynb",
     recipe="imagenet:evaluate_cell",
+    gives=CELL,
 )

@@ -6,14 +6,14 @@ from typing import ClassVar
 from repro.configs.common import GENOTYPE, WEIGHTS, refuse_snapshot
 from repro.configs.language_search import TINY, Corpus, TextTraining
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, SIZE, Experiment, Hours, Row, best_of
+from repro.configs.record import DAY, NOT_STATED, RECURRENT_CELL, SIZE, Experiment, Hours, Row, best_of
 from repro.configs.references import Reference, Source
 from repro.configs.widths import reference_cells
 from repro.spaces.genotypes import RecurrentGenotype
 
 
 @dataclass(frozen=True)
-class CellTraining(TextTraining):
+class RecurrentTraining(TextTraining):
     """A recurrent cell trained from scratch (A.2.2)."""
 
     batch: int = parameter(64, "streams read side by side", low=1)
@@ -24,7 +24,7 @@ class CellTraining(TextTraining):
 
 
 @dataclass(frozen=True)
-class PtbEval(CellTraining):
+class PtbEval(RecurrentTraining):
     """DARTS Sect. 3.2, A.2.2, Table 2: a cell trained from scratch on Penn Treebank."""
 
     CELL: ClassVar = RecurrentGenotype
@@ -52,14 +52,14 @@ class WikiText2Eval(PtbEval):
 
 
 @dataclass(frozen=True)
-class ShortTraining(CellTraining):
+class ShortRecurrentTraining(RecurrentTraining):
     """DARTS Sect. 3.2: cells compared by validation perplexity after a short training."""
 
     epochs: int = parameter(300, "passes over the training text", low=1)
 
 
 @dataclass(frozen=True)
-class PtbSelect(ShortTraining):
+class PtbSelect(ShortRecurrentTraining):
     """DARTS Sect. 3.2: the best of the cells that several searches found."""
 
     search: Reference = parameter("run:ptb-search", "the search whose cells are compared")
@@ -67,7 +67,7 @@ class PtbSelect(ShortTraining):
 
 
 @dataclass(frozen=True)
-class PtbRandom(ShortTraining):
+class PtbRandom(ShortRecurrentTraining):
     """DARTS Sect. 3.2: the best of randomly drawn cells."""
 
     samples: int = parameter(8, "cells drawn", low=1)
@@ -75,7 +75,7 @@ class PtbRandom(ShortTraining):
 
 
 @dataclass(frozen=True)
-class PtbProgress(ShortTraining):
+class PtbProgress(ShortRecurrentTraining):
     """DARTS Figure 3, right: the cells of a search at snapshots, each trained briefly."""
 
     search: Reference = parameter("run:ptb-search", "the search whose cells are trained")
@@ -107,6 +107,7 @@ SELECT = Experiment(
     },
     notebook="11_ptb_select.ipynb",
     recipe="language:select",
+    gives=RECURRENT_CELL,
 )
 
 EVAL = Experiment(
@@ -134,6 +135,7 @@ EVAL = Experiment(
     },
     notebook="12_ptb_eval.ipynb",
     recipe="language:evaluate_cell",
+    gives=RECURRENT_CELL,
 )
 
 RANDOM = Experiment(
@@ -153,6 +155,7 @@ RANDOM = Experiment(
     notebook="13_ptb_random.ipynb",
     recipe="language:draw_randomly",
     searches=True,
+    gives=RECURRENT_CELL,
 )
 
 PROGRESS = Experiment(
@@ -196,4 +199,5 @@ WIKITEXT2 = Experiment(
     },
     notebook="15_wikitext2_eval.ipynb",
     recipe="language:evaluate_cell",
+    gives=RECURRENT_CELL,
 )

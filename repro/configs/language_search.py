@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, Experiment, Hours
+from repro.configs.record import DAY, RECURRENT_CELL, Experiment, Hours
 
 Corpus = Literal["ptb", "wikitext-2", "english"]
 
@@ -75,4 +75,5 @@ SEARCH = Experiment(
     notebook="10_ptb_search.ipynb",
     recipe="language:search",
     searches=True,
+    gives=RECURRENT_CELL,
 )

@@ -181,7 +181,10 @@ def _hints(cls: type) -> Mapping[str, Any]:
 def _checked(name: str, hint: Any, value: Any) -> Any:
     """Return `value` if it is of the declared type (a whole number passes for a float, a list for a tuple)."""
     if get_origin(hint) is tuple and isinstance(value, list | tuple) and value:
-        return tuple(_checked(name, get_args(hint)[0], entry) for entry in value)
+        entries = tuple(_checked(name, get_args(hint)[0], entry) for entry in value)
+        if twice := [entry for entry in entries if entries.count(entry) > 1]:
+            raise UsageError(f"{name}={plain(entries)} holds {twice[0]} more than once: leave the others out")
+        return entries
     if get_origin(hint) is Literal and not isinstance(value, bool) and value in get_args(hint):
         return value
     if hint is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:

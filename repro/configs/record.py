@@ -15,6 +15,8 @@ DAY = 24.0  # hours
 KINDS = ("published", "derived", "assumed")  # of hours, the surest first
 NOT_STATED = "not stated; counted as"
 STEPS = "some dozens of steps; counted as 72 seconds"
+CELL, RECURRENT_CELL = "a convolutional cell", "a recurrent cell"  # what runs give
+SUPERNET, PATH = "a supernet", "a path of a supernet"
 SIZE = {"params_millions": "parameters_millions"}  # a measure of every network
 
 
@@ -57,6 +59,7 @@ class Experiment:
     smoke_seconds: float = 0.0  # of a run at smoke with its notebook, beside another one on two cores; 0: not measured
     measures: Mapping[str, str] = field(default_factory=dict)  # published column -> entry of result.json; first: main
     rows: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)  # published table -> id of a row -> its run
+    gives: str = ""  # what a parameter of another experiment may name its run for, such as CELL
     searches: bool = False  # whether its time is what a table calls search cost
     # what a reference in a parameter means where it does not say so: {"supernet": {"space": "blocks"}}
     fills: Mapping[str, Changes] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from repro.configs.common import PIXELS, Pixels, refuse_halved
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, Experiment, Hours
+from repro.configs.record import DAY, PATH, Experiment, Hours
 from repro.configs.spos_networks import SinglePathNetworks
 from repro.configs.spos_search import AS_BLOCKS, CANDIDATES, DESK, TINY, SposSearch, of_space
 from repro.spaces.path_spaces import BLOCKS, SPACES
@@ -76,4 +76,5 @@ MOBILE = Experiment(
     notebook="38_spos_mobile.ipynb",
     recipe="spos_search:search_paths",
     fills=of_space("mobile"),
+    gives=PATH,
 )

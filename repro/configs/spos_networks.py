@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from repro.configs import record
 from repro.configs.common import PIXELS, WEIGHTS, Accelerated, Pixels, Precision, Trained, refuse_halved
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, STEPS, Changes, Experiment, Hours, Row
@@ -216,6 +217,7 @@ SUPERNET = Experiment(
     },
     notebook="30_spos_supernet.ipynb",
     recipe="spos_training:train_supernet",
+    gives=record.SUPERNET,
 )
 
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from repro.configs.common import Trained
 from repro.configs.parameters import parameter
-from repro.configs.record import DAY, NOT_STATED, Experiment, Hours
+from repro.configs.record import DAY, NOT_STATED, PATH, Experiment, Hours
 from repro.configs.references import Reference, Source
 from repro.configs.spos_networks import MACRO_SUPERNET, SinglePathNetworks
 
@@ -57,16 +57,6 @@ class SposSearch(PathSearch):
     latency: float = parameter(0.0, "largest latency by the table, in milliseconds of its batch; 0: any", low=0)
     latency_of: str = parameter("", "a network whose latency by the table is the largest; empty: any", before="")
     latency_table: Source = parameter("", "the table of measured blocks, run:spos-latency; empty: none", before="")
-
-
-@dataclass(frozen=True)
-class SposBlocks(SposSearch):
-    """SPOS Sect. 4, building block search."""
-
-
-@dataclass(frozen=True)
-class SposChannels(SposSearch):
-    """SPOS Sect. 4, channel search: on fixed blocks, or together with blocks in one gene, as the supernet has them."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ BLOCKS = Experiment(
     cost="less than 1 GPU day",
     hours=(Hours(DAY, "published", "SPOS Table 7: less than 1 GPU day, counted as 1"),),
     smoke_seconds=13,
-    parameters=SposBlocks,
+    parameters=SposSearch,
     sizes={
         "smoke": {**TINY, "mult_adds": 0.15},
         "desk": {**DESK, **CANDIDATES, "mult_adds": 26.25},
@@ -133,6 +123,7 @@ BLOCKS = Experiment(
     notebook="31_spos_blocks.ipynb",
     recipe="spos_search:search_paths",
     fills=of_space("blocks"),
+    gives=PATH,
 )
 
 CHANNELS = Experiment(
@@ -144,11 +135,12 @@ CHANNELS = Experiment(
     cost="not stated",
     hours=(Hours(DAY, "assumed", AS_BLOCKS),),
     smoke_seconds=12,
-    parameters=SposChannels,
+    parameters=SposSearch,
     sizes={**BLOCKS.sizes},
     notebook="32_spos_channels.ipynb",
     recipe="spos_search:search_paths",
     fills=of_space("channels"),
+    gives=PATH,
 )
 
 BITS = Experiment(
@@ -170,6 +162,7 @@ BITS = Experiment(
     notebook="33_spos_bits.ipynb",
     recipe="spos_search:search_paths",
     fills=of_space("bits"),
+    gives=PATH,
 )
 
 EVOLUTION = Experiment(

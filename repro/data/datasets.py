@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from repro.data import folders, images, text
+from repro.data import cifar10, folders, images, text
 from repro.errors import UsageError, unknown
 from repro.settings import data_folder
 
@@ -26,7 +26,7 @@ def _get_imagenet(folder: Path) -> None:
 
 DATASETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda: images.check("digits"), None),
-    "cifar10": DataSet(lambda: images.check("cifar10"), images.fetch),
+    "cifar10": DataSet(lambda: images.check("cifar10"), cifar10.fetch),
     "imagenet": DataSet(lambda: folders.find(data_folder() / "imagenet", 1000).checksum, _get_imagenet),
     "english": DataSet(lambda: text.check("english"), None),
     "ptb": DataSet(lambda: text.check("ptb"), partial(text.fetch, "ptb")),

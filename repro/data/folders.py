@@ -7,6 +7,7 @@ layout, cut from the photographs that ship with scikit-learn.
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,15 +166,11 @@ def pictures(folder: Path) -> Path:
             width = photograph.shape[1] // STRIPS
             for strip in range(STRIPS):
                 across = photograph[:, strip * width : (strip + 1) * width]
-                for number, tile in enumerate(_tiles(across)):
+                corners = product(*(range(0, pixels - TILE + 1, TILE) for pixels in across.shape[:2]))
+                for number, (top, left) in enumerate(corners):
                     part = "val" if number % EVERY == EVERY - 1 else "train"
                     place = make_folder(aside / folder.name / part / f"{Path(path).stem}-{strip}")
+                    tile = across[top : top + TILE, left : left + TILE]
                     Image.fromarray(tile).save(place / f"{number:02d}.jpg", quality=95)
         (aside / folder.name).rename(folder)
     return folder
-
-
-def _tiles(image: np.ndarray) -> Iterator[np.ndarray]:
-    for top in range(0, image.shape[0] - TILE + 1, TILE):
-        for left in range(0, image.shape[1] - TILE + 1, TILE):
-            yield image[top : top + TILE, left : left + TILE]

@@ -1,16 +1,12 @@
 """Images as whole tensors: x (N, C, H, W) uint8 and y (N,) int64, loaded in under a second and never copied per batch.
 
-CIFAR-10 (DARTS Sect. 3.1) comes from `<folder>/cifar10.npz`, or from torchvision's `cifar-10-batches-py` beside it,
-whose md5 sums are checked and from which that file is then made. `digits` is inside scikit-learn and needs no folder.
+CIFAR-10 comes from the data folder (`cifar10`). `digits` is inside scikit-learn and needs no folder.
 """
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,17 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from repro.data import archives
+from repro.data import cifar10
+from repro.data.cifar10 import ARRAYS, Arrays, checksum
 from repro.data.draws import divide
-from repro.errors import ReproError, UsageError, unknown, unreadable
-from repro.files import aside, make_folder
-from repro.presence import require_cifar10, what_to_put
-from repro.progress import note
+from repro.errors import ReproError, UsageError, unknown
+from repro.presence import TRAINING_IMAGES, require_images
 from repro.settings import data_folder
-
-Arrays = dict[str, np.ndarray]  # x_train, x_test: (N, H, W, C) uint8; y_train, y_test: (N,) int64
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-MOST = 2**30  # bytes of a data set
 
 
 class ExpectedImages(NamedTuple):
@@ -44,12 +35,12 @@ class ExpectedImages(NamedTuple):
 
 
 SOURCES = {
-    "digits": ExpectedImages(1497, 300, (8, 8, 1), 10, None, None),
+    "digits": ExpectedImages(TRAINING_IMAGES["digits"], 300, (8, 8, 1), 10, None, None),
     # the constants of the DARTS release, to the last digit
     # and the sums that MXNet publishes of the files of the binary version: 10,000 times a label, then the three planes
     "cifar10": ExpectedImages(
-        50000,
-        10000,
+        TRAINING_IMAGES["cifar10"],
+        10_000,
         (32, 32, 3),
         10,
         (0.49139968, 0.48215827, 0.44653124),
@@ -93,9 +84,7 @@ class Images:
         if not count and not last:
             return self
         total = len(self.x_train)
-        if count + last > total or last >= total:
-            more = f" and {last} held out" if last else ""
-            raise UsageError(f"images={count}{more}, but {self.name} has {total} for training: take fewer, or 0")
+        require_images(self.name, total, count, last)
         train, held_out = divide(self.y_train, total - last) if last else (slice(None), slice(0))
         some, _ = divide(self.y_train[train], count, both=False) if count else (slice(None), slice(0))
         x, y = (torch.cat([part[train][some], part[held_out]]) for part in (self.x_train, self.y_train))
@@ -122,7 +111,7 @@ def load_images(name: str, folder: str | os.PathLike | None = None) -> Images:
     """
     if name not in SOURCES:
         raise unknown("image data set", name, SOURCES)
-    arrays = _digits() if name == "digits" else _cifar10(Path(folder or data_folder()))
+    arrays = _digits() if name == "digits" else cifar10.load(Path(folder or data_folder()))
     return _images(name, arrays, SOURCES[name])
 
 
@@ -144,21 +133,6 @@ def _sha1(images: Images) -> Iterator[str]:
         for some, labels in zip(x.split(10_000), y.split(10_000), strict=True):
             records = torch.cat([labels[:, None].to(torch.uint8), some.flatten(1)], dim=1)
             yield hashlib.sha1(records.numpy().data, usedforsecurity=False).hexdigest()
-
-
-def fetch(folder: str | os.PathLike) -> None:
-    """Download CIFAR-10 through torchvision into `folder`, check its md5 sums and make an archive of it.
-
-    Raises ReproError when it cannot be had or its md5 sum is wrong.
-    """
-    from torchvision.datasets import CIFAR10
-
-    path = make_folder(Path(folder)) / "cifar10.npz"
-    try:
-        CIFAR10(folder, download=True)
-        _write(path, _from_torchvision(path.parent))
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise ReproError(f"CIFAR-10 could not be downloaded ({error}): {what_to_put(path.parent)}") from error
 
 
 def split(n: int, fraction: float = 0.5) -> int:
@@ -184,66 +158,6 @@ def _digits() -> Arrays:
     for label in range(10):
         test[np.flatnonzero(y == label)[-30:]] = True
     return {"x_train": x[~test], "y_train": y[~test], "x_test": x[test], "y_test": y[test]}
-
-
-def _cifar10(folder: Path) -> Arrays:
-    path = folder / "cifar10.npz"
-    if path.exists():
-        return _read(path)
-    require_cifar10(folder)
-    arrays = _from_torchvision(folder)
-    try:
-        _write(path, arrays)
-    except OSError as error:  # only a cache: a folder that may not be written still serves
-        note(f"{path} cannot be written ({error}): CIFAR-10 will load slowly every time")
-    return arrays
-
-
-def _from_torchvision(folder: Path) -> Arrays:
-    """Read `cifar-10-batches-py` after torchvision has compared its md5 sums."""
-    from torchvision.datasets import CIFAR10
-
-    try:
-        train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
-    except RuntimeError as error:  # torchvision's word for a missing file or a wrong md5 sum
-        raise ReproError(
-            f"{folder / 'cifar-10-batches-py'} is incomplete or has a wrong md5 sum: "
-            "delete it and run `repro data fetch cifar10`"
-        ) from error
-    y_train, y_test = (np.asarray(part.targets, dtype=np.int64) for part in (train, test))
-    return {"x_train": train.data, "y_train": y_train, "x_test": test.data, "y_test": y_test}
-
-
-def _read(path: Path) -> Arrays:
-    """Read a prepared archive; its zip CRCs, and the sha256 the package put into its own, find any damage."""
-    try:
-        content = archives.read(path, MOST)
-        stored = str(content["checksum"]) if "checksum" in content else None
-        arrays = {name: content[name] for name in ARRAYS}
-    except KeyError as error:
-        raise ReproError(f"{path} lacks an array ({error.args[0]}): it needs {', '.join(ARRAYS)}") from error
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = unreadable(error, "archive of numbers alone")
-        raise ReproError(f"{path} cannot be read: {reason}; delete it and run `repro data fetch cifar10`") from error
-    if stored and stored != checksum(arrays):
-        raise ReproError(f"{path} has a wrong checksum: delete it and run `repro data fetch cifar10`")
-    return arrays
-
-
-def _write(path: Path, arrays: Arrays) -> None:
-    """Write the archive beside its place, then move it there, so that nobody ever reads half of one."""
-    with aside(path) as file:
-        np.savez(file, **arrays, checksum=np.array(checksum(arrays)))
-
-
-def checksum(arrays: Arrays) -> str:
-    """Return the sha256 of the arrays' types, shapes and bytes, whatever file they came in (0.1 s for CIFAR-10)."""
-    digest = hashlib.sha256()
-    for name in ARRAYS:
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
 
 
 def _images(name: str, arrays: Arrays, source: ExpectedImages) -> Images:

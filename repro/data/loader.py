@@ -41,15 +41,21 @@ def valid_transform(size: int, resize: int) -> v2.Transform:
 
 
 def in_colour(file: Image.Image) -> Image.Image:
-    """Return a picture of 8 bits in RGB; ValueError where its numbers have no range that says what is white.
+    """Return a picture, of which the header alone has been read, with 8 bits in RGB.
 
-    Pillow clips numbers of more bits instead of scaling them.
+    ValueError where it claims more pixels than Pillow deems harmless, or where its numbers have no range that says what
+    is white: Pillow clips numbers of more bits instead of scaling them, and cameras leave 12 bits where they were.
     """
+    if file.width * file.height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{file.width} x {file.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
     sixteen = file.mode.startswith("I;16") or (file.mode == "I" and file.format in SIXTEEN)
     if file.mode in ("I", "F") and not sixteen:
         raise ValueError(f"its mode is {file.mode}, which has no white: save it with 8 or 16 bits")
     if sixteen:
-        file = Image.fromarray((np.asarray(file).astype(np.int64) // 257).astype(np.uint8))
+        values = np.asarray(file).astype(np.int64)
+        if 0 < (most := values.max()) < 2**12:
+            raise ValueError(f"no value of its 16 bits is above {most}, so that it would be black: scale it to 65,535")
+        file = Image.fromarray((values // 257).astype(np.uint8))
     return file.convert("RGB")
 
 
@@ -82,7 +88,7 @@ class _Files(Dataset):
         for index, seed in keys:
             try:
                 with open(self.part.path(index), "rb", opener=plain) as file, Image.open(file) as image:
-                    picture = in_colour(_small(image))
+                    picture = in_colour(image)
             except Exception as error:  # whatever a decoder stumbles over
                 unreadable[index] = f"{self.part.path(index)} ({str(error) or type(error).__name__})"
                 continue
@@ -92,13 +98,6 @@ class _Files(Dataset):
         labels = self.part.labels[[index for index, _ in keys if index not in unreadable]]
         whole = torch.stack(images) if images else torch.empty(0, 3, 0, 0, dtype=torch.uint8)
         return Batch(whole, labels, time.perf_counter() - began, list(unreadable.values()))
-
-
-def _small(picture: Image.Image) -> Image.Image:
-    """Return a picture whose header, which alone has been read, claims no more pixels than Pillow deems harmless."""
-    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-        raise ValueError(f"{picture.width} x {picture.height} pixels, more than {Image.MAX_IMAGE_PIXELS:,}")
-    return picture
 
 
 class _Order(Sampler):
@@ -166,7 +165,6 @@ class Loader:
             _Files(part, transform),
             batch_size=None,
             sampler=self.order,
-            collate_fn=_as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
@@ -224,10 +222,6 @@ class Loader:
             left = "nor any other" if count == whole else "and all but one"
             return f"{batch.unreadable[0]} cannot be read, {left} of the {whole} of its batch"
         return None
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def _quiet(worker: int) -> None:

@@ -166,7 +166,8 @@ def _from_files(name: str, source: ReleasedCorpus, folder: Path) -> Corpus:
     parts, checksums = {}, {}
     for part, file, expected in zip(PARTS, source.files, source.tokens, strict=True):
         content = _read(folder / file, name, folder, WORD * expected)
-        parts[part] = _number(_lines(content), numbers)
+        lines = content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+        parts[part] = _number(map(str.split, lines), numbers)  # a blank line is a line: WikiText-2 counts its <eos>
         checksums[file] = _md5(content)
         if len(parts[part]) != expected:
             raise ReproError(
@@ -194,7 +195,6 @@ def check(name: str) -> dict[str, str]:
 
 
 def _unreleased(source: ReleasedCorpus, checksums: dict[str, str]) -> list[str]:
-    """Return the files whose md5 is not the released one's."""
     return [file for file, md5 in zip(source.files, source.md5, strict=True) if checksums[file] != md5]
 
 
@@ -206,12 +206,6 @@ def _read(path: Path, name: str, folder: Path, most: int) -> bytes:
     if not content.strip():
         raise ReproError(f"{path} is empty: delete it and run `repro data fetch {name}`")
     return content
-
-
-def _lines(content: bytes) -> Iterator[list[str]]:
-    """Yield the words of each line; a blank line is a line (WikiText-2 counts its <eos>)."""
-    for line in content.decode("utf-8", errors="replace").removesuffix("\n").split("\n"):
-        yield line.split()
 
 
 def _number(lines: Iterable[list[str]], numbers: dict[str, int]) -> Tensor:

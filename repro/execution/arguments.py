@@ -3,7 +3,6 @@
 import argparse
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import filterfalse
 from typing import NoReturn
 
@@ -11,7 +10,7 @@ from repro import __version__
 from repro.configs import profiles
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
-from repro.errors import UsageError
+from repro.errors import UsageError, nearest
 
 
 def requests(options: argparse.Namespace) -> list[tuple[Experiment, dict]]:
@@ -110,8 +109,7 @@ def _is_pair(text: str) -> bool:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"choose one of {', '.join(known)}"
+    return f"{nearest(word, known)}choose one of {', '.join(known)}"
 
 
 # Command -> what it does, and examples of it

@@ -23,25 +23,17 @@ def unsettled(jobs: list[Job]) -> list[Job]:
 
 @dataclass
 class Board:
-    """The jobs, and how many have ended; a job starts when what it needs has ended and there is room."""
+    """The jobs, and how many have ended; a job starts when what it needs has ended and there is room.
+
+    Subclasses say where: `has_room(job)` beside those at work; `work(job)`, in a thread of its own, executes it and
+    notes how it ended, and what it raises ends all; `stop()` ends the runs at work, so that their threads end.
+    """
 
     jobs: list[Job]
     command: str
     shown: tqdm  # counts the jobs that have ended
     waiting: list[Job]
     at_work: dict[Future, Job] = field(default_factory=dict)
-
-    def has_room(self, job: Job) -> bool:
-        """Whether the job may start beside those at work."""
-        raise NotImplementedError
-
-    def work(self, job: Job) -> None:
-        """Execute the job and note how it ended, in a thread of its own; what is raised ends all."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """End the runs at work, so that their threads end."""
-        raise NotImplementedError
 
     def work_off(self) -> None:
         """Work until all jobs have ended; stop those at work where this is interrupted."""

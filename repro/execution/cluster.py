@@ -64,18 +64,13 @@ def work(
     if theirs != code():
         raise ReproError("the worker's package is not that of the one who asked, or has changed since: run again")
     (job,) = runner.plan([(find(experiment), overrides)], profile, with_needs=False)
-    _wait_for(job.run.path)
+    end = time.monotonic() + PATIENCE
+    while any(is_held(job.run.path / name) for name in WORKING) and time.monotonic() < end:
+        time.sleep(0.5)  # a process that a lost worker started still holds the run
     if not runner.settled(job, [job]):
         with open(os.devnull, "w") as nowhere:
             runner.attempt(job, command, Execution(nowhere, nowhere))
     return job.outcome, job.message, job.trace, job.seconds
-
-
-def _wait_for(path: Path) -> None:
-    """Wait, at most PATIENCE seconds, while a process that a lost worker started still holds the run."""
-    end = time.monotonic() + PATIENCE
-    while any(is_held(path / name) for name in WORKING) and time.monotonic() < end:
-        time.sleep(0.5)
 
 
 def code() -> str:

@@ -133,20 +133,19 @@ def _execute(
     except PapermillExecutionError as error:
         if execution.stopped or error.ename == "KeyboardInterrupt":
             raise KeyboardInterrupt from None
-        trace = "\n".join(error.traceback) if error.traceback else str(error)
-        raise NotebookError(_message(target, error), trace) from None
+        raise _failure(target, error) from None
     finally:
         settings.cleanup()
         if aside.exists():
             os.replace(aside, target)
 
 
-class NotebookError(ReproError):
-    """A cell of a notebook failed; `trace` is its traceback."""
-
-    def __init__(self, message: str, trace: str) -> None:
-        super().__init__(message)
-        self.trace = trace
+def _failure(target: Path, error: PapermillExecutionError) -> ReproError:
+    own = error.traceback and error.traceback[-1] == line(error.evalue)  # a ReproError, of whatever class
+    what = f"cell {error.exec_count} of {target} failed: {error.ename}: {error.evalue}"
+    failure = ReproError(error.evalue if own else what)
+    failure.trace = "\n".join(error.traceback) if error.traceback else str(error)
+    return failure
 
 
 def check(path: Path, values: Mapping[str, Any]) -> None:
@@ -190,9 +189,3 @@ def executed(path: Path) -> bool:
 def _literal(path: Path) -> str:
     """Return a path as Papermill takes it: braces in it are no places for parameters."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _message(target: Path, error: PapermillExecutionError) -> str:
-    if error.traceback and error.traceback[-1] == line(error.evalue):  # a ReproError, of whatever class
-        return error.evalue
-    return f"cell {error.exec_count} of {target} failed: {error.ename}: {error.evalue}"

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,18 +24,26 @@ from repro.files import own, read_json, read_text, write_json
 from repro.runs import failure, provenance
 from repro.runs.locks import lock
 from repro.runs.run import Run, open_run
-from repro.settings import cores, grouped
+from repro.settings import cores, grouped, leads
 
 PATIENCE = float(os.environ.get("REPRO_PATIENCE", 3600))  # seconds in which nothing is written
 GRACE = 10.0  # seconds that the processes have to end
 
 
-def wanted(run: Run) -> bool:
-    """Whether the run asks for several processes, and this is not one of them."""
-    return run.params.values().get("processes", 1) > 1 and not grouped()
-
-
 def compute(run: Run) -> dict[str, Any]:
+    """Return the result of `run`: read if it is done, which is said, else computed from its last checkpoint on.
+
+    Several processes are started where the run asks for them; in each of those, this computes its part.
+    """
+    if (result := run.result) is not None:
+        if leads():
+            print(f"read from {run.path}, nothing was computed")
+        return result
+    several = run.params.values().get("processes", 1) > 1 and not grouped()
+    return _together(run) if several else alone(run)
+
+
+def _together(run: Run) -> dict[str, Any]:
     """Compute the run in its `processes`; return its result. ReproError in one line if one of them fails."""
     private = TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True)  # of mode 0700
     with lock(run.path / ".processes.lock", wait=0), private as name:
@@ -69,15 +76,13 @@ def _ends(run: Run, folder: Path) -> list[int | None]:
             if any(ends) or None not in ends:
                 return ends
             left = [process.sentinel for process in processes if process.is_alive()]
-            if not wait(left, PATIENCE) and time.time() - _written(run) > PATIENCE:
+            if wait(left, PATIENCE):
+                continue
+            written = max(path.stat().st_mtime for path in (run.path, *run.path.rglob("*")) if path.exists())
+            if time.time() - written > PATIENCE:
                 raise ReproError(f"its processes showed no sign of life for {PATIENCE:g} s; {AGAIN}")
     finally:
         _end(processes)
-
-
-def _written(run: Run) -> float:
-    """Return when something was last written into the run's folder."""
-    return max(path.stat().st_mtime for path in (run.path, *run.path.rglob("*")) if path.exists())
 
 
 def _end(processes: list[BaseProcess]) -> None:
@@ -133,22 +138,15 @@ def _said(folder: Path) -> str:
 
 def alone(run: Run) -> dict[str, Any]:
     """Compute the run in this process, be it the only one or one of several."""
-    with _group(run), run.session():
+    from repro.training import parallel  # imports torch, which who starts several does without
+
+    with parallel.group(run.params.values().get("device", "cpu")), run.session():
         try:
             return find(run.experiment).compute(run.params, run)
         except (MemoryError, RuntimeError) as error:
             if not is_memory(error):
                 raise
             raise ReproError(f"{run.name} needs more memory than there is: {error}; take smaller sizes") from error
-
-
-def _group(run: Run) -> AbstractContextManager[None]:
-    """Work together with the run's other processes, if this is one of several."""
-    if not grouped():
-        return nullcontext()
-    from repro.training import parallel  # imports torch
-
-    return parallel.group(run.params.values()["device"])
 
 
 def with_processes(texts: dict[str, str], parameters: type[Parameters]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from repro.configs.parameters import plain
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import records
-from repro.results.published import quoted
+from repro.results.published import with_numbers
 from repro.runs.identity import set_besides
 from repro.runs.run import Run
 from repro.runs.states import WORDS, State, duration
@@ -49,7 +49,7 @@ def experiments() -> list[str]:
 def parameters(experiment: Experiment, profile: str) -> list[str]:
     """Return an experiment and its parameters: the paper's value, the profile's where it differs, unit, meaning."""
     lines = [f"{paint(experiment.name, 'name')}: {experiment.title}", experiment.section]
-    lines += [f"paper: {quoted(experiment.claim)}", f"cost: {experiment.cost}"]
+    lines += [f"paper: {with_numbers(experiment.claim)}", f"cost: {experiment.cost}"]
     lines += ["", f"parameters ({profile} profile where it differs from the paper's in brackets)"]
     changed = profiles.changes(profile, experiment)
     for name, row in records.parameters(experiment, profile)["parameters"].items():
@@ -134,17 +134,13 @@ def status() -> list[str]:
     lines = [
         f"{paint(row['state'].ljust(8), row['state'])}  {row['name']:{width}}  {_rest(row)}".rstrip() for row in own
     ]
-    lines += [f"{_word(word, 'damaged')}  {name:{width}}  {why}" for word, name, why in aside]
+    lines += [f"{paint(word.ljust(8), 'damaged')}  {name:{width}}  {why}" for word, name, why in aside]
     counts = Counter([row["state"] for row in own] + [word for word, *_ in aside])
     counts += Counter(published=sum(row["published"] for row in held["runs"]))
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
     if not lines:
         return ["; ".join(filter(None, ["no run yet", total, "begin with: repro run bilevel-toy"]))]
     return [*lines, "", total]
-
-
-def _word(word: str, kind: str) -> str:
-    return paint(f"{word:8}", kind)
 
 
 def _rest(row: Mapping[str, Any]) -> str:

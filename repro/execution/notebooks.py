@@ -13,11 +13,11 @@ from typing import Any
 
 from repro.configs.registry import find
 from repro.errors import ReproError, line, unknown
-from repro.execution import launcher, listing
+from repro.execution import listing
+from repro.execution.launcher import compute as compute  # for the notebooks
 from repro.progress import show
 from repro.runs.identity import resolve
 from repro.runs.run import Run, open_run, read_run
-from repro.settings import leads
 
 INTERRUPTED = "interrupted: run this cell again, and it goes on from the last checkpoint"
 
@@ -72,15 +72,3 @@ def parameters_of(source: str) -> dict[str, Any]:
         return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
     except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError):
         return {}
-
-
-def compute(run: Run) -> dict[str, Any]:
-    """Return the result of `run`: read if it is done, which is said, else computed from its last checkpoint on.
-
-    Several processes are started where the run asks for them; in each of those, this computes its part.
-    """
-    if (result := run.result) is not None:
-        if leads():
-            print(f"read from {run.path}, nothing was computed")
-        return result
-    return launcher.compute(run) if launcher.wanted(run) else launcher.alone(run)

@@ -70,12 +70,12 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
     """
     params, finished = job.run.params, [run for run in finished if not run.published] or finished
     own = [run for run in finished if run.path == job.run.path]
-    alike = [run for run in finished if _without_seed(run) == _without_seed(job.run)]
+    alike = [run for run in finished if run.params.part("data", "protocol") == params.part("data", "protocol")]
     if like := own or alike or finished:
         hours = median(provenance.seconds(run.path) for run in like) / 3600
         memory = [run_memory for run in like if (run_memory := provenance.memory(run.path))]
         published = like[0].published
-        size = None if published else median(_size(run.path) for run in like)
+        size = None if published else median(map(_size, like))
         if own and runner.is_done(job.run):
             return Estimate(0.0, "done", f"took {duration(3600 * hours)}", size, max(memory, default=None))
         kind = "published" if published else "finished"
@@ -83,24 +83,15 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
     # on other data: what the papers paid says nothing of it
     if job.run.profile == "smoke" and job.experiment.smoke_seconds:
-        seconds = job.experiment.smoke_seconds * _share(job)
+        usual = resolve(job.experiment, job.run.profile, {})
+        seconds = job.experiment.smoke_seconds * (paid.work(params.values()) / paid.work(usual.values()))
         return Estimate(seconds / 3600, "shipped", "measured on two cores, by its share of the profile's work")
     cost = paid.published(job.experiment, params)
     return Estimate(cost.hours, cost.kind, cost.source, paid.disk(cost, params))
 
 
-def _share(job: Job) -> float:
-    """Return how much a run does beside the usual one of its profile."""
-    usual = resolve(job.experiment, job.run.profile, {})
-    return paid.work(job.run.params.values()) / paid.work(usual.values())
-
-
-def _without_seed(run: Run) -> dict:
-    return run.params.part("data", "protocol")
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _size(run: Run) -> int:
+    return sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
 
 
 def tasks(jobs: list[Job], known: dict[Path, Estimate]) -> Tasks:

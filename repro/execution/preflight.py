@@ -13,10 +13,20 @@ from repro.configs.nb201 import CellNetworks
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
-from repro.configs.spos_networks import SposRetrain
+from repro.configs.spos_networks import SposRetrain, SposSupernet
 from repro.configs.spos_search import SposSearch
-from repro.errors import ReproError, UsageError
-from repro.presence import MACRO, TABLE_201, require_cifar10, require_classes, require_corpus, require_table
+from repro.errors import UsageError
+from repro.presence import (
+    MACRO,
+    TABLE_201,
+    TRAINING_IMAGES,
+    require_cifar10,
+    require_classes,
+    require_corpus,
+    require_images,
+    require_table,
+    require_weights,
+)
 from repro.runs.identity import resolve
 from repro.runs.run import Run, find_needed, needed_run
 from repro.settings import data_folder
@@ -33,11 +43,10 @@ def check(run: Run, planned: Container[Path] = ()) -> None:
     for reference in find(run.experiment).needs(run.params):
         if needed_run(reference, run.profile).path not in planned:
             find_needed(reference, run.profile)
-    weights = getattr(run.params, "weights", "")
-    if weights and not os.path.exists(weights):
-        raise ReproError(f"weights={weights} does not exist: name a file that does, or leave it out to train")
-    if isinstance(run.params, SmallImageTraining):
-        check_batch(run.params)
+    if weights := getattr(run.params, "weights", ""):
+        require_weights(Path(weights))
+    if run.params.values().get("dataset") in TRAINING_IMAGES:
+        check_images(run.params)
     if isinstance(run.params, SposRetrain):
         check_architecture(run.params)
     if isinstance(run.params, SposSearch):
@@ -48,11 +57,18 @@ def check(run: Run, planned: Container[Path] = ()) -> None:
         check_data(resolve(experiment, run.profile, changes))
 
 
-def check_batch(params: SmallImageTraining) -> None:
-    """UsageError for a batch of more images than there are to train w, where their number is given."""
-    values = params.values()
-    count = int(params.images * values.get("train_fraction", 1.0))
-    if params.images and values["batch"] > count:
+def check_images(params: Parameters) -> None:
+    """UsageError for more images than the data set has, or a batch of more than there are to train w."""
+    values, total = params.values(), TRAINING_IMAGES[params.dataset]
+    images, held_out = (values.get(name, 0) for name in ("images", "valid_images"))
+    if isinstance(params, SposSupernet):  # some of its `images`, where those of others come beside them
+        require_images(params.dataset, total, images)
+        if held_out >= (count := images or total):
+            raise UsageError(f"valid_images={held_out} leaves none of {count} images to train: take fewer")
+        return
+    require_images(params.dataset, total, images, held_out)
+    count = int((images or total - held_out) * values.get("train_fraction", 1.0))
+    if isinstance(params, SmallImageTraining) and values["batch"] > count:
         raise UsageError(f"batch={values['batch']}, but {count} images train: take more images, or a smaller batch")
 
 

@@ -9,7 +9,7 @@ from repro.configs import profiles
 from repro.configs.parameters import expected, plain
 from repro.configs.record import Experiment
 from repro.configs.registry import EXPERIMENTS
-from repro.results.published import quoted
+from repro.results.published import with_numbers
 from repro.runs import provenance
 from repro.runs.run import Run
 from repro.runs.states import state, survey
@@ -25,7 +25,7 @@ def experiments() -> list[dict[str, Any]]:
             "name": experiment.name,
             "title": experiment.title,
             "section": experiment.section,
-            "claim": quoted(experiment.claim),
+            "claim": with_numbers(experiment.claim),
             "cost": experiment.cost,
             "needs": sorted({reference.experiment for reference in experiment.needs(experiment.parameters())}),
             "runs": dict(counts[experiment.name]),

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from repro.configs.cifar10_cells import CellTraining, CifarEval, CifarProgress, CifarRandom, CifarSelect, ShortTraining
+from repro.configs.cifar10_cells import (
+    CifarEval,
+    CifarProgress,
+    CifarRandom,
+    CifarSelect,
+    ConvTraining,
+    ShortConvTraining,
+)
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.darts.discretise import random_conv_genotype
@@ -60,7 +67,7 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     }
 
 
-def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) -> EvaluationNetwork:
+def build_network(params: ConvTraining, genotype: ConvGenotype, images: Images) -> EvaluationNetwork:
     """Return the evaluation network of a cell for `images`, on their device."""
     return EvaluationNetwork(
         genotype,
@@ -72,7 +79,7 @@ def build_network(params: CellTraining, genotype: ConvGenotype, images: Images) 
     ).to(images.x_train.device)
 
 
-def train_cell(params: CellTraining, run: Run, network: EvaluationNetwork, batches: Batches, augment: Augment) -> None:
+def train_cell(params: ConvTraining, run: Run, network: EvaluationNetwork, batches: Batches, augment: Augment) -> None:
     """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1)."""
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = CosineAnnealingLR(optimizer, params.epochs)
@@ -115,7 +122,7 @@ def follow_progress(params: CifarProgress, run: Run) -> dict[str, Any]:
     }
 
 
-def judge(params: ShortTraining, images: Images) -> selection.CellJudge:
+def judge(params: ShortConvTraining, images: Images) -> selection.CellJudge:
     """Return what trains a cell briefly on one half of the images and measures it on the other."""
 
     def valid_error(part: Run, genotype: ConvGenotype) -> float:

@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.configs.language_cells import CellTraining, PtbEval, PtbProgress, PtbRandom, PtbSelect, ShortTraining
+from repro.configs.language_cells import (
+    PtbEval,
+    PtbProgress,
+    PtbRandom,
+    PtbSelect,
+    RecurrentTraining,
+    ShortRecurrentTraining,
+)
 from repro.configs.language_search import PtbSearch, TextTraining
 from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
@@ -127,7 +134,7 @@ def evaluate_cell(params: PtbEval, run: Run) -> dict[str, Any]:
 
 
 def train_cell(
-    params: CellTraining, run: Run, genotype: RecurrentGenotype, corpus: Corpus, device: torch.device
+    params: RecurrentTraining, run: Run, genotype: RecurrentGenotype, corpus: Corpus, device: torch.device
 ) -> tuple[LanguageModel, dict[str, Any]]:
     """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
     network = LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype, dropout=dropout(params)).to(device)
@@ -176,7 +183,7 @@ def follow_progress(params: PtbProgress, run: Run) -> dict[str, Any]:
     }
 
 
-def judge(params: ShortTraining, corpus: Corpus, device: torch.device) -> selection.CellJudge:
+def judge(params: ShortRecurrentTraining, corpus: Corpus, device: torch.device) -> selection.CellJudge:
     """Return what trains a cell briefly and gives its best validation perplexity."""
 
     def valid_perplexity(part: Run, genotype: RecurrentGenotype) -> float:

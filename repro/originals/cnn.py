@@ -18,6 +18,7 @@ from repro.darts.cnn.operations import MIXED, POOLINGS, Conv7x1
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.errors import ReproError
 from repro.spaces.genotypes import CONVOLUTIONAL, SEARCH_OPERATIONS
+from repro.training.checkpoints import refuse_other
 
 
 class Place(NamedTuple):
@@ -113,31 +114,16 @@ def load_released(network: SearchNetwork | EvaluationNetwork, state: Mapping[str
     targets = {name: released_view(own, place) for name, place in places(network).items()}
     if not any(name.startswith("auxiliary_head.") for name in targets):
         state = {name: value for name, value in state.items() if not name.startswith("auxiliary_head.")}
-    _check(state, targets)
-    with torch.no_grad():
-        for name, target in targets.items():
-            target.copy_(state[name].reshape(target.shape))
-
-
-def _check(state: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
     theirs, ours = _facts(state), _facts(targets)
     for fact, expected in ours.items():
         if theirs.get(fact, expected) != expected:
             raise ReproError(
                 f"the checkpoint has {fact}={theirs[fact]}, the network {fact}={expected}: make them equal"
             )
-    for problem, names in (("lacks", targets.keys() - state.keys()), ("has in excess", state.keys() - targets.keys())):
-        if names:
-            raise ReproError(
-                f"the checkpoint {problem} {min(names)} and {len(names) - 1} more: "
-                f"it is of another genotype, or of another kind of network"
-            )
-    for name, target in targets.items():
-        shape, expected = _trimmed(state[name]), _trimmed(target)
-        if shape != expected:
-            raise ReproError(
-                f"the checkpoint's {name} has shape {shape}, the network's {expected}: use its own genotype"
-            )
+    refuse_other(state, targets, "another genotype, or of another kind of network", "genotype", _trimmed)
+    with torch.no_grad():
+        for name, target in targets.items():
+            target.copy_(state[name].reshape(target.shape))
 
 
 def _facts(state: Mapping[str, Tensor]) -> dict[str, int]:

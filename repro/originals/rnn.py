@@ -152,7 +152,12 @@ def load_model(path: str | Path, vocabulary_size: int, genotype: RecurrentGenoty
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a released state dict under the names of `LanguageModel`; ReproError names what is missing."""
+    """Return a released state dict under the names of `LanguageModel`, which it may have already.
+
+    ReproError names what is missing.
+    """
+    if {"embedding", "bias", "first", "maps"} <= state.keys():
+        return dict(state)
     names = {"embedding": "encoder.weight", "bias": "decoder.bias", "first": "rnns.0._W0"}
     maps = [f"rnns.0._Ws.{i}" for i in range(max(1, sum(name.startswith("rnns.0._Ws.") for name in state)))]
     if missing := [name for name in (*names.values(), *maps) if name not in state]:

@@ -7,7 +7,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,22 @@ from repro.data import archives
 from repro.errors import ReproError, unreadable
 
 Archive = Mapping[str, np.ndarray]
-Finding = tuple[str, float, float]  # array, largest relative difference, tolerance
 MOST = 2**30  # bytes of a file's arrays
 EXACT = 1e-9
 FINITE_DIFFERENCE = 1e-6  # it amplifies rounding
+
+
+class Finding(NamedTuple):
+    """What came of one array: the largest relative difference, and the largest that passes."""
+
+    name: str
+    difference: float
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds."""
+        return self.difference <= self.tolerance
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -61,4 +73,4 @@ def difference(value: Tensor, expected: np.ndarray | Tensor) -> float:
 
 def compare(archive: Archive, name: str, value: Tensor, tolerance: float = EXACT) -> Finding:
     """Return the finding on one array of the archive."""
-    return name, difference(value, archive[name]), tolerance
+    return Finding(name, difference(value, archive[name]), tolerance)

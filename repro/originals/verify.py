@@ -1,14 +1,13 @@
 """`repro verify`: this package against numbers that the original implementations computed, in float64 on the CPU.
 
 A GPU computes search networks by another formulation than a CPU, so what holds on one is to be verified on the other.
-A checker knows one kind of network: it takes an archive and yields findings, (array name, largest relative difference,
-tolerance). `CHECKERS` finds it by a key that only the config of that kind has.
+A checker knows one kind of network: it takes an archive and yields a finding on each of its arrays. `CHECKERS` finds it
+by a key that only the config of that kind has.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -27,15 +26,6 @@ CHECKERS: dict[str, Checker] = {
 }
 
 
-class Comparison(NamedTuple):
-    """The verdict on one array."""
-
-    name: str
-    difference: float
-    tolerance: float
-    ok: bool
-
-
 def main(files: Sequence[str], device: str = "cpu") -> int:
     """Print one line for every array of every file; 0 if all hold, 1 if one does not, 2 if a file cannot be read."""
     status, place = 0, devices.pick(device)
@@ -51,12 +41,12 @@ def main(files: Sequence[str], device: str = "cpu") -> int:
     return status
 
 
-def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Comparison]:
+def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Finding]:
     """Run this package on a reference file and compare each of its arrays; ReproError if it is not such a file."""
     archive = read(path)
     try:
         with torch.device(device):  # networks are made there, and the archive's arrays become tensors there
-            findings = list(checker(archive)(archive))
+            return list(checker(archive)(archive))
     except ReproError as error:
         raise ReproError(f"cannot check {path}: {error}") from error
     except KeyError as error:
@@ -64,10 +54,9 @@ def verify(path: str | Path, device: torch.device | str = "cpu") -> list[Compari
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ReproError(f"cannot check {path}: its arrays do not fit together: {reason}") from error
-    return [Comparison(name, value, tolerance, value <= tolerance) for name, value, tolerance in findings]
 
 
-def table(path: str | Path, found: Iterable[Comparison]) -> str:
+def table(path: str | Path, found: Iterable[Finding]) -> str:
     """Return one line for each array, under the name of the file."""
     lines = [
         f"  {row.name:28} {row.difference:9.1e}  (at most {row.tolerance:.0e})  {'ok' if row.ok else 'NOT OK'}"

@@ -75,7 +75,8 @@ def check_search(archive: Archive) -> Iterator[Finding]:
         found = architecture_gradient(order, train, valid, weights, alphas, **step)
         yield from _compare_cells(archive, name, found, FINITE_DIFFERENCE if order == 2 else EXACT)
     cells = conv_genotype(*alphas)
-    yield "genotype", 0.0 if cells == from_json(entry(archive, "genotype")) else float("inf"), EXACT
+    agree = cells == from_json(entry(archive, "genotype"))
+    yield Finding("genotype", 0.0 if agree else float("inf"), EXACT)
 
     norm = _search_step(network, config, found, momenta, lambda: cross_entropy(network(x), y))
     yield from _compare_cells(archive, "after_step/alphas_", alphas, FINITE_DIFFERENCE)

@@ -27,8 +27,8 @@ def check(archive: Archive) -> Iterator[Finding]:
     gradients = [parameters[str(name)].grad for name in archive["param_names"]]
     norms = torch.stack([torch.tensor(torch.nan) if g is None else g.norm() for g in gradients]).double()
     expected = torch.as_tensor(archive["grad_norms"])
-    yield "path", float((norms.isnan() != expected.isnan()).sum()), 0.0
-    yield "grad_norms", difference(norms.nan_to_num(0), expected.nan_to_num(0)), EXACT
+    yield Finding("path", float((norms.isnan() != expected.isnan()).sum()), 0.0)
+    yield Finding("grad_norms", difference(norms.nan_to_num(0), expected.nan_to_num(0)), EXACT)
 
 
 def _network(archive: Archive) -> ChoiceNetwork:

@@ -22,10 +22,10 @@ from repro.errors import ReproError, UsageError, line
 from repro.execution import engine
 from repro.files import as_json, make_folder, read_bytes, sha256, write_bytes
 from repro.report import pages
-from repro.results import compare, standing
+from repro.results import compare, protocol
 from repro.runs import failure, provenance
 from repro.runs.merge import read_whole, refuse_odd_files
-from repro.runs.run import Run, held_identity, holding, published_run
+from repro.runs.run import Run, held_identity, places, published_run
 from repro.settings import data_folder, published_folder, runs_folder
 
 LIMIT = 25_000_000  # bytes of all published runs
@@ -87,7 +87,7 @@ def _publish(run: Run) -> Outcome:
     if named := next(machines_in(files), None):
         raise ReproError(f"it names the machine it was made on: {named}")
     place = published_folder() / run.experiment / run.path.name
-    if there := holding(place.parent, held_identity(run.path)):
+    if there := places(place.parent).get(held_identity(run.path)):
         held = {name: read_bytes(there / name) for name in _names(there)}
         if other := [name for name in sorted({*files, *held}) if files.get(name) != held.get(name)]:
             raise ReproError(f"it is published already, with another {other[0]}: delete {there} to replace it")
@@ -117,7 +117,7 @@ def check(run: Run) -> None:
         raise ReproError("its notebook was not executed to the end: the same repro run does that")
     if profile(run.profile).first_look:
         raise ReproError("runs of smoke show that the path works, and are no results: take another profile")
-    facts, about_data = provenance.read(run.path), bool(standing.data(run))
+    facts, about_data = provenance.read(run.path), bool(protocol.data(run))
     lacking = [name for name in ("sessions", *(("device", "data") if about_data else ())) if not facts.get(name)]
     lacking += sorted(FACTS - {*facts.get("versions", {})})
     commits = provenance.commits(facts)

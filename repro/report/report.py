@@ -22,7 +22,7 @@ from repro.files import make_folder, read_json, sha256, write_bytes, write_json
 from repro.progress import note
 from repro.report import pages
 from repro.report.typeset import verbatim
-from repro.results import standing
+from repro.results import protocol
 from repro.results.compare import page_of
 from repro.runs import snapshot
 from repro.runs.run import Run, shown_run
@@ -138,7 +138,7 @@ def export(run: Run, folder: Path, aside: Path) -> list[str]:
 
 def _says(run: Run) -> str:
     """Say in words whether the numbers of a run are as published."""
-    if standing.as_published(run):
+    if protocol.as_published(run):
         return "the paper's protocol on the paper's data"
     return profiles.profile(run.profile).says or "its numbers are not made by the paper's protocol on the paper's data"
 

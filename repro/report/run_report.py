@@ -7,7 +7,7 @@ import pandas as pd
 from repro.configs.registry import find
 from repro.report import sections_claims, style, tables, typeset
 from repro.report.typeset import verbatim
-from repro.results import claim_rows, claims, compare, published, standing
+from repro.results import claim_rows, claims, compare, protocol, published
 from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import ROWS
@@ -19,7 +19,7 @@ from repro.runs.states import duration
 def show(run: Run) -> None:
     """Show a finished run beside the paper, the verdicts on the claims that it counts for, and its provenance."""
     typeset.show(beside_paper(run))
-    if mark := standing.mark(run):
+    if mark := protocol.mark(run):
         style.show({"text/markdown": f"> {verbatim(mark)}. Not the paper's protocol on its data: no reproduction."})
     if asked := claims.asking(run):
         style.show({"text/markdown": "What all runs so far say of the claims that this one counts for:"})
@@ -62,8 +62,8 @@ def in_words(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "": ["result", "cost"],
-            "in the paper": [published.quoted(experiment.claim), experiment.cost],
-            f"this run ({standing.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
+            "in the paper": [published.with_numbers(experiment.claim), experiment.cost],
+            f"this run ({protocol.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
         }
     )
 

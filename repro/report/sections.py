@@ -15,10 +15,11 @@ from repro.configs import profiles
 from repro.errors import ReproError, is_number, line
 from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
-from repro.results import compare, others, published
+from repro.results import compare, others, protocol, published
 from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import Counterpart
+from repro.runs import provenance
 from repro.runs.run import Run
 from repro.runs.states import duration, state, survey
 from repro.spaces.genotypes import from_json
@@ -37,7 +38,10 @@ def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
     Runs as published come last, and larger profiles after smaller ones: of a file that all write, theirs is kept.
     """
     sizes = [*profiles.PROFILES]
-    groups = sorted(compare.groups(experiment), key=lambda each: (each.as_published, sizes.index(each.first.profile)))
+    groups = sorted(
+        compare.groups(experiment),
+        key=lambda each: (protocol.as_published(each.first), sizes.index(each.first.profile)),
+    )
     for group in groups:
         say(caption(group))
         _show(group, draw, folder)
@@ -99,14 +103,15 @@ def caption(group: Group) -> str:
     """Say in one line of Markdown which runs a picture is of."""
     run = group.first
     seeds = ", ".join(str(run.params.seed) for run in group.runs) if hasattr(run.params, "seed") else ""
+    precision = provenance.precision(*(each.path for each in group.runs))
     epochs, published = run.params.values().get("epochs"), sum(each.published for each in group.runs)
     parts = [
-        f"**{verbatim(f'{run.experiment}, {group.label()}')}**",
-        verbatim(f"data: {group.data}") if group.data else "",
+        f"**{verbatim(f'{run.experiment}, {protocol.label(run)}')}**",
+        verbatim(f"data: {data}") if (data := protocol.data(run)) else "",
         f"seed{'s' if len(group.runs) > 1 else ''} {seeds}" if seeds else "",
         f"{epochs} epoch{'s' if epochs > 1 else ''}" if epochs else "",
         f"{published} of {len(group.runs)} published" if published else "",
-        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", group.precision]))),
+        verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", precision]))),
     ]
     links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))

@@ -24,7 +24,7 @@ from PIL import Image
 
 from repro.files import make_folder, write_bytes
 from repro.progress import note, show
-from repro.results import standing
+from repro.results import protocol
 from repro.runs.run import Run
 
 INK, FAINT = "#333333", "#b5b5b5"
@@ -130,7 +130,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 def mark(run: Run | None) -> str:
     """Return the mark of a picture, empty where there is nothing to say."""
-    return standing.mark(run) if run else ""
+    return protocol.mark(run) if run else ""
 
 
 def marked_words(words: str, run: Run | None) -> str:

@@ -9,7 +9,7 @@ from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS
 from repro.report import tables
 from repro.report.typeset import Link
-from repro.results import compare, published
+from repro.results import compare, protocol, published
 from repro.results.columns import Column
 from repro.results.rows import ROWS
 from repro.runs.states import state, survey
@@ -85,12 +85,12 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
     experiment = EXPERIMENTS.get(item.experiments[-1])
     return {
         "figure or table": item.link,
-        "in the paper": published.quoted(experiment.claim) if experiment else None,
+        "in the paper": published.with_numbers(experiment.claim) if experiment else None,
         "here": "shown below" if groups else None,
         "runs": _number_of_runs(counts),
         "not finished": states or (None if counts[profile] else f"no {profile} run"),
         "profiles": set(counts),
-        "complete": any(group.as_published for group in groups),
+        "complete": any(protocol.as_published(group.first) for group in groups),
     }
 
 

@@ -12,7 +12,6 @@ from math import isfinite, nan
 from typing import Any, NamedTuple
 
 from repro.configs.record import Experiment
-from repro.configs.references import Reference
 from repro.configs.registry import find, typed
 from repro.errors import FOREIGN, LARGEST, is_number, line
 from repro.progress import note_once
@@ -202,17 +201,14 @@ def requests(arm: Arm, profile: str, n: int, m: int) -> Iterator[Request]:
         for unit in range(n):
             for seed in [unit] if arm.own else range(m):
                 own = {"seed": seed} if "seed" in experiment.parameters.kinds() else {}
-                yield experiment, {**_behind(experiment, profile, changes, unit), **own}
+                yield experiment, {**_behind(experiment, changes, unit, profile), **own}
     if arm.width:
         yield from requests(arm.width.like, profile, 1, 1)
 
 
-def _behind(experiment: Experiment, profile: str, changes: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def _behind(experiment: Experiment, changes: Mapping[str, Any], seed: int, profile: str) -> dict[str, Any]:
     """Return the changes with this seed in all runs that they, or the profile, name."""
-    named = experiment.references(resolve(experiment, profile, changes))
-    return {**changes, **{name: _seeded(each, profile, seed) for name, each in named.items()}}
-
-
-def _seeded(reference: Reference, profile: str, seed: int) -> Reference:
-    experiment, changes = typed(reference)
-    return reference.changed(**{**_behind(experiment, profile, changes, seed), "seed": seed})
+    found = {**changes}
+    for name, reference in experiment.references(resolve(experiment, profile, changes)).items():
+        found[name] = reference.changed(**{**_behind(*typed(reference), seed, profile), "seed": seed})
+    return found

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from repro.configs import profiles
 from repro.configs.registry import find
 from repro.errors import UsageError, unknown
 from repro.results import effects, intervals, verdicts
@@ -12,21 +11,16 @@ from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
 from repro.results.claims_since import SINCE
 from repro.results.claims_spos import SPOS
 from repro.results.lines import SIZES, Claim, Line, Size
-from repro.results.verdicts import Answer, Verdict
+from repro.results.verdicts import Answer
 from repro.runs.identity import describe, identity, unseeded
 from repro.runs.run import Run
 
 CLAIMS: tuple[Claim, ...] = (*DARTS, *SPOS, *SINCE)
 
 
-def sizes() -> list[Size]:
-    """Return the sizes that there is a profile for, the largest first."""
-    return [size for size in SIZES if size.name in profiles.PROFILES]
-
-
 def find_size(profile: str) -> Size:
     """Return the size of that profile; UsageError where its runs decide nothing."""
-    if profile not in (names := {size.name: size for size in sizes()}):
+    if profile not in (names := {size.name: size for size in SIZES}):
         raise UsageError(f"runs of the profile {profile} decide no claim: take --profile {', '.join(names)}")
     return names[profile]
 
@@ -37,20 +31,15 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS", "since"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        judged = [_with_published(verdicts.judge(line, size, arms(runs, line), p), runs) for line in lines]
-        found |= {each.line.id: each for each in verdicts.adjusted(judged)}
+        for each in verdicts.adjusted([verdicts.judge(line, size, arms(runs, line), p) for line in lines]):
+            counts = (published(runs, *pair) for pair in zip(each.line.arms, each.n, strict=True))
+            found[each.line.id] = replace(each, published=tuple(counts))
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
-
-
-def _with_published(verdict: Verdict, runs: Runs) -> Verdict:
-    """Return a verdict with how many of its units are published runs."""
-    counts = zip(verdict.line.arms, verdict.n, strict=True)
-    return replace(verdict, published=tuple(published(runs, arm, n) for arm, n in counts))
 
 
 def headlines() -> list[Answer]:
     """Return for each claim the answer that speaks for it, of the largest finished size."""
-    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in sizes()), strict=True)]
+    return [verdicts.headline(each) for each in zip(*(answers(size.name) for size in SIZES), strict=True)]
 
 
 def gate(runs: Runs) -> float | None:
@@ -68,7 +57,7 @@ def arms(runs: Runs, line: Line) -> list[Units]:
 
 def asking(run: Run) -> list[str]:
     """Return the ids of the lines that a run is compared in; none where its size decides nothing."""
-    if run.profile not in {size.name for size in sizes()}:
+    if run.profile not in {size.name for size in SIZES}:
         return []
     held = unseeded(identity(describe(find(run.experiment), run.profile, run.params)))
     lines = [line for claim in CLAIMS for line in claim.at(run.profile)]

@@ -16,9 +16,10 @@ import pandas as pd
 
 from repro.configs.registry import find
 from repro.errors import ReproError, is_number
-from repro.results import published, standing
+from repro.results import protocol, published
 from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import provenance
+from repro.runs.identity import as_text
 from repro.runs.run import Run, held_identity, shown_run
 from repro.runs.snapshot import once
 from repro.runs.states import state, survey
@@ -40,21 +41,6 @@ class Group:
         return self.runs[0]
 
     @property
-    def data(self) -> str:
-        """The data set, and what of the paper's it is."""
-        return standing.data(self.first)
-
-    @property
-    def comparable(self) -> bool:
-        """Whether the data are those of the paper, all of them."""
-        return standing.comparable(self.first)
-
-    @property
-    def as_published(self) -> bool:
-        """Whether data and protocol are the paper's, of the runs that it needs too."""
-        return standing.as_published(self.first)
-
-    @property
     def hours(self) -> float:
         """The time that all sessions on all runs took."""
         return sum(provenance.seconds(run.path) for run in self.runs) / 3600
@@ -66,18 +52,9 @@ class Group:
         return " and ".join(sorted({"CPU" if device.startswith("CPU") else "GPU" for device in devices}))
 
     @property
-    def precision(self) -> str:
-        """In what the runs' steps computed, such as `bf16`; nothing where it was float32, as in the papers."""
-        return provenance.precision(*(run.path for run in self.runs))
-
-    @property
     def pages(self) -> list[str | None]:
         """The place of every run's executed notebook, beside the report; None where a recipe ran without one."""
         return [page_of(run) if (run.path / "notebook.ipynb").exists() else None for run in self.runs]
-
-    def label(self, known: Mapping[str, Any] = {}) -> str:
-        """Return the profile and what differs from its parameters, but for the seed and the values that are `known`."""
-        return standing.label(self.first, known)
 
     def numbers(self, entry: str) -> pd.Series:
         """Return one entry of result.json of every run, NaN where a run has none."""
@@ -96,14 +73,10 @@ def groups(experiment: str) -> list[Group]:
     found: dict[str, list[Run]] = {}
     for run in of_experiment(experiment):
         if run.result is not None:
-            found.setdefault(_but_seed(run), []).append(run)
+            held = json.loads(held_identity(run.path))
+            held["parameters"].pop("seed", None)
+            found.setdefault(as_text(held), []).append(run)
     return [Group(tuple(sorted(alike, key=lambda run: getattr(run.params, "seed", 0)))) for alike in found.values()]
-
-
-def _but_seed(run: Run) -> str:
-    """Return what a run is, but for its own seed."""
-    held = json.loads(held_identity(run.path))
-    return json.dumps({**held, "parameters": {**held["parameters"], "seed": None}}, sort_keys=True)
 
 
 def flaw(run: Run) -> str:
@@ -143,7 +116,7 @@ def compare(table: str, profile: str) -> pd.DataFrame:
             begun = [run for run in runs if run.result is None and answered.get(run.path) == (table, paper["id"])]
             rows[-1] |= _missing(row, begun, profile)
     others = [group for group in made[None] if table_of(group.first) == table]
-    rows += [{"architecture": group.label(), **ours(table, group)} for group in others]
+    rows += [{"architecture": protocol.label(group.first), **ours(table, group)} for group in others]
     return as_frame(rows)
 
 
@@ -155,10 +128,10 @@ def as_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def rows_of(runs: list[Run]) -> dict[Path, tuple[str, str]]:
     """Return the table and the id of the row that each run answers, by its folder, where it answers one."""
-    profiles, experiments = {run.profile for run in runs}, {run.experiment for run in runs}
-    tables = [name for name, rows in ROWS.items() if experiments & {row.experiment for row in rows.values()}]
+    profiles = {run.profile for run in runs}
+    tables = dict.fromkeys(table for run in runs for table in find(run.experiment).rows)
     known = {text: (table, key) for table in tables for text, key in answers(table, profiles).items()}
-    found = {run.path: standing.text_at(run.path) for run in runs}
+    found = {run.path: protocol.text_at(run.path) for run in runs}
     return {path: known[text] for path, text in found.items() if text in known}
 
 
@@ -168,21 +141,21 @@ def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpa
     columns = {column.name for column in published.columns(table)}
     held = {column: entry for column, entry in measures.items() if column in columns}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
-    first = next(iter(held))
+    first, as_published = next(iter(held)), protocol.as_published(run)
     return {f"{column} here": value for column, value in means.items()} | {
         "std here": group.numbers(held[first]).std() if len(group.runs) > 1 else None,
-        "difference": means[first] - paper[first] if row and group.as_published else None,
+        "difference": means[first] - paper[first] if row and as_published else None,
         "search_gpu_days here": search_days(run),
         "runs": len(group.runs),
         "published": sum(run.published for run in group.runs),
-        "profile": group.label(row.changes_in(run.profile) if row else {}),
-        "data": group.data,
-        "comparable": group.comparable,
-        "as_published": group.as_published,
+        "profile": protocol.label(run, row.changes_in(run.profile) if row else {}),
+        "data": protocol.data(run),
+        "comparable": protocol.comparable(run),
+        "as_published": as_published,
         "epochs": run.params.values().get("epochs"),
         "hours": group.hours,
         "device": group.device,
-        "precision": group.precision,
+        "precision": provenance.precision(*(each.path for each in group.runs)),
         "pages": group.pages,
     }
 
@@ -195,8 +168,7 @@ def _missing(row: Counterpart, begun: list[Run], profile: str) -> dict[str, Any]
 
 def table_of(run: Run) -> str | None:
     """Return the table where a run stands that answers no row: the first one of its experiment."""
-    tables = [name for name, rows in ROWS.items() if run.experiment in {row.experiment for row in rows.values()}]
-    return next(iter(tables), None)
+    return next(iter(find(run.experiment).rows), None)
 
 
 def search_days(run: Run) -> float | None:

@@ -3,7 +3,6 @@
 Never a target: nothing here is tuned until it fits.
 """
 
-import csv
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from repro.errors import FOREIGN, is_number, line
 from repro.progress import note_once
+from repro.results.published import csv_rows
 from repro.runs.run import Run
 from repro.runs.states import survey
 
@@ -35,7 +35,7 @@ class Anchor(NamedTuple):
     def curves(self) -> list[Curve]:
         """Return the training error of theirs, then of ours as far as they have come."""
         theirs: dict[str, list[float]] = {}
-        for row in rows(self.file):
+        for row in csv_rows(FOLDER / f"{self.file}.csv"):
             theirs.setdefault(row["run"], []).append(100 - float(row["train_accuracy"]))
         ours = [Curve(run.name, errors, True) for run in self.runs() if (errors := _errors(run))]
         return [*(Curve(f"others, {name}", tuple(errors)) for name, errors in theirs.items()), *ours]
@@ -55,15 +55,11 @@ ANCHORS = (
 )
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    """Return the rows of one file."""
-    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def evolution() -> list[float]:
     """Return top-1 accuracy (percent, inherited weights) of the 1,050 networks that an evolution judged, in order."""
-    return [100 - 100 * float(row["top1_error"]) for row in rows("spos_search_record") if row["top1_error"]]
+    return [
+        100 - 100 * float(row["top1_error"]) for row in csv_rows(FOLDER / "spos_search_record.csv") if row["top1_error"]
+    ]
 
 
 def _errors(run: Run) -> tuple[float, ...]:

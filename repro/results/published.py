@@ -61,11 +61,16 @@ def _lines(name: str) -> tuple[dict[str, str], ...]:
     """Return the lines of a published table as texts; ReproError for a table that there is not."""
     if name not in TABLES:
         raise unknown("published table", name, TABLES, ReproError)
-    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
+    return csv_rows(FOLDER / f"{name}.csv")
+
+
+def csv_rows(path: Path) -> tuple[dict[str, str], ...]:
+    """Return the rows of a CSV file whose comments begin with `#`."""
+    with open(path, encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
-def quoted(text: str) -> str:
+def with_numbers(text: str) -> str:
     """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`."""
 
     def number(match: re.Match[str]) -> str:

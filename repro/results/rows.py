@@ -12,7 +12,7 @@ from typing import Any
 from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS, find
 from repro.configs.widths import reference_width
-from repro.results.standing import stated, text_of
+from repro.results.protocol import stated, text_of
 from repro.runs.identity import Description, resolve
 
 
@@ -58,7 +58,7 @@ class Counterpart:
 
 
 def answers(table: str, sizes: Iterable[str]) -> dict[str, str]:
-    """Return what rows state for runs of these profiles (`standing.text_of`) -> the id of the row.
+    """Return what rows state for runs of these profiles (`protocol.text_of`) -> the id of the row.
 
     A row is answered by the run that it states in the run's own profile, and in any profile by that of the paper.
     """

@@ -19,7 +19,7 @@ from repro.configs.parameters import Parameters
 from repro.configs.record import Experiment
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
-from repro.errors import ReproError
+from repro.errors import ReproError, UsageError
 from repro.files import content_of, listing_of
 from repro.settings import data_folder
 from repro.spaces.genotypes import PUBLISHED, load, of_kind
@@ -35,6 +35,11 @@ def resolve(experiment: Experiment, profile: str, overrides: Mapping[str, Any]) 
     params.refuse_idle(differences(experiment, profile, params))
     if isinstance(name := getattr(params, "genotype", None), str):
         of_kind(load(name), params.CELL, name)
+    usual = experiment.references(experiment.parameters())
+    for name, reference in experiment.references(params).items():
+        given, wanted = (find(each.experiment).gives for each in (reference, usual.get(name, reference)))
+        if wanted and given != wanted:
+            raise UsageError(f"{name}={reference} gives {given or 'nothing of the kind'}, and {wanted} is needed")
     for reference in experiment.needs(params):
         needed, changes = typed(reference)
         resolve(needed, profile, changes)

@@ -124,11 +124,10 @@ def _wrong(held: dict[str, Any]) -> str:
     for name, is_right in (("versions", _is_text), ("data", _is_text), ("memory", is_number)):
         if not all(map(is_right, held.get(name, {}).values())):
             return name
-    return "" if all(map(_is_session, held["sessions"])) else "sessions"
-
-
-def _is_session(value: Any) -> bool:
-    return isinstance(value, dict) and is_number(value.get("seconds")) and all(_is_text(value.get(k)) for k in SAID)
+    for each in held["sessions"]:
+        if not (isinstance(each, dict) and is_number(each.get("seconds")) and all(_is_text(each.get(k)) for k in SAID)):
+            return "sessions"
+    return ""
 
 
 def _is_text(value: Any) -> bool:

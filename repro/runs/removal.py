@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from difflib import get_close_matches
 from pathlib import Path
 
 from repro.configs.registry import EXPERIMENTS
-from repro.errors import ReproError, UsageError
+from repro.errors import ReproError, UsageError, nearest
 from repro.runs.locks import lock
 from repro.settings import runs_folder
 
@@ -22,9 +21,8 @@ def removable(name: str) -> Path:
         return path
     if (path := Path(os.path.abspath(name))) in folders:
         return path
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"no run {name} in {runs_folder()}: {hint}expected EXPERIMENT/NAME, as repro status prints it")
+    hint = f"{nearest(name, known)}expected EXPERIMENT/NAME, as repro status prints it"
+    raise UsageError(f"no run {name} in {runs_folder()}: {hint}")
 
 
 def remove(path: Path) -> str:

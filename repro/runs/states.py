@@ -10,8 +10,9 @@ from repro.configs.hours import trainings
 from repro.errors import FOREIGN, ReproError, is_number, line
 from repro.files import read_end, read_json
 from repro.runs import failure, provenance
+from repro.runs.directory import PUBLISHED, Run, is_published
 from repro.runs.locks import is_held
-from repro.runs.run import PUBLISHED, Run, folders, given_name, held_identity, is_published, misnamed, read_run
+from repro.runs.run import folders, given_name, held_identity, misnamed, read_run
 from repro.runs.snapshot import once
 from repro.settings import published_folder, runs_folder
 
@@ -51,7 +52,8 @@ class Survey(NamedTuple):
 def survey() -> Survey:
     """Return the runs in the runs folder and the published ones, each finished one once: the user's own counts."""
     damaged, uncounted, seen = {}, {}, {}
-    for path in _own_first([*folders(), *_unnamed()]):
+    held = {file.parent for name in OTHERS for file in runs_folder().glob(f"*/*/{name}")}
+    for path in _own_first([*folders(), *(path for path in held if not (path / "params.json").exists())]):
         name = line("/".join(path.parts[-2:]) + PUBLISHED * is_published(path))
         try:
             run = read_run(path)
@@ -71,12 +73,6 @@ def survey() -> Survey:
             seen[what] = run
     runs = sorted(seen.values(), key=lambda run: (run.published, run.path))
     return Survey(runs, damaged, uncounted)
-
-
-def _unnamed() -> list[Path]:
-    """Return folders that hold files of a run and do not say of which."""
-    held = {file.parent for name in OTHERS for file in runs_folder().glob(f"*/*/{name}")}
-    return [path for path in held if not (path / "params.json").exists()]
 
 
 def _own_first(paths: Iterable[Path]) -> list[Path]:
@@ -108,18 +104,13 @@ def state(run: Run) -> State:
     """Return how far a run is."""
     if run.result is not None:
         return State("done")
-    (done, seconds), of = _epochs(run.path), expected_epochs(run)
+    values, (done, seconds) = run.params.values(), _epochs(run.path)
+    of = values["epochs"] * trainings(values) if "epochs" in values else None  # of all trainings of the run
     left = median(seconds) * max(of - done, 0) if of and seconds else None
     if is_held(run.path / ".lock"):
         return State("running", done, of, left)
     message = failure.read(run.path) or _error_in_notebook(run.path)
     return State("failed" if message else "stopped", done, of, left, message)
-
-
-def expected_epochs(run: Run) -> int | None:
-    """Return the epochs of all trainings of a run, where its parameters say: those of a selection are many."""
-    values = run.params.values()
-    return values["epochs"] * trainings(values) if "epochs" in values else None
 
 
 @once

@@ -4,8 +4,16 @@ Networks, derivation, metrics and figures ask the record. It also says which cel
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from repro.errors import ReproError
+
+
+class Edge(NamedTuple):
+    """One operation and the state it reads: the cell's inputs come first, then the nodes, in one count from 0."""
+
+    op: str
+    source: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,40 @@ class CellSpace:
         """Return what figures call each row of alpha: "source → node"."""
         names = [*self.labels, *map(str, range(self.inputs + nodes))]
         return [f"{names[source]} → {names[self.inputs + node]}" for node, source in self.edges(nodes)]
+
+    def check(self, cell: str, edges: tuple[Edge, ...], concat: tuple[int, ...], operations: tuple[str, ...]) -> None:
+        """ReproError unless these edges, by these operations, are a `cell` whose output joins the nodes `concat`."""
+        nodes, rest = divmod(len(edges), self.keep)
+        if rest or not nodes:
+            raise ReproError(
+                f"{cell} with {len(edges)} edges: too few, expected {self.keep} for each node, at least 1 node"
+            )
+        for position, (op, source) in enumerate(edges):
+            state = self.inputs + position // self.keep
+            where = f"{cell}, edge {position} into state {state}"
+            if op not in operations:
+                raise ReproError(f"{where}: unknown operation {op!r}; expected one of {', '.join(operations)}")
+            if not 0 <= source < state:
+                raise ReproError(
+                    f"{where}: reads state {source}, a forward edge; expected a source from 0 to {state - 1}"
+                )
+        last = self.inputs + nodes - 1
+        for state in concat:
+            if not (is_int(state) and self.inputs <= state <= last):
+                raise ReproError(f"{cell}: concat holds {shown(state)}; expected nodes from {self.inputs} to {last}")
+        if not concat or len(set(concat)) < len(concat):
+            raise ReproError(f"{cell}: concat is {list(concat)}; expected at least one node, each of them once")
+
+
+def is_int(value: Any) -> bool:
+    """Whether a value of JSON is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Return a value as it stands in a message: one line, of bounded length."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def reductions(cells: int) -> tuple[int, int]:

@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from repro.errors import ReproError, UsageError, unknown
 from repro.files import read_text
 from repro.spaces import spelling
-from repro.spaces.cell_space import CellSpace
+from repro.spaces.cell_space import CellSpace, Edge, is_int, shown
 
 # The candidate operations of the convolutional search, in the order of alpha's columns (Sect. 3.1.1)
 SEARCH_OPERATIONS = (
@@ -42,15 +42,6 @@ RECURRENT = CellSpace(RECURRENT_OPERATIONS, inputs=1, keep=1)
 CELL_SPACES = {"normal": CONVOLUTIONAL, "reduce": CONVOLUTIONAL, "recurrent": RECURRENT}  # by the name of a cell
 
 
-class Edge(NamedTuple):
-    """One operation and the state it reads."""
-
-    op: str
-    source: (
-        int  # convolutional: 0 and 1 are the cell's inputs, 2 + i is node i; recurrent: 0 is the input, 1 + i node i
-    )
-
-
 @dataclass(frozen=True)
 class ConvGenotype:
     """A pair of convolutional cells: edges 2i and 2i + 1 enter node i, whose number among the states is 2 + i.
@@ -67,7 +58,7 @@ class ConvGenotype:
     def __post_init__(self) -> None:
         for cell in ("normal", "reduce"):
             edges, concat = _freeze(self, cell, f"{cell}_concat")
-            _check_cell(cell, edges, concat, CELL_OPERATIONS)
+            CELL_SPACES[cell].check(f"{cell} cell", edges, concat, CELL_OPERATIONS)
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ class RecurrentGenotype:
 
     def __post_init__(self) -> None:
         edges, concat = _freeze(self, "recurrent", "concat")
-        _check_cell("recurrent", edges, concat, RECURRENT_OPERATIONS[1:])
+        RECURRENT.check("recurrent cell", edges, concat, RECURRENT_OPERATIONS[1:])
 
 
 Genotype = ConvGenotype | RecurrentGenotype
@@ -97,13 +88,13 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> Genotype:
     """Return the genotype that `to_json` wrote, or that a reference file holds; ReproError if it is not a valid one."""
     if not isinstance(values, Mapping):
-        raise ReproError(f"a genotype is a JSON object, not {_shown(values)}")
+        raise ReproError(f"a genotype is a JSON object, not {shown(values)}")
     for kind in (ConvGenotype, RecurrentGenotype):
         names = kind.__dataclass_fields__
         if set(values) == set(names):
             return kind(**{name: values[name] for name in names})
     conv, recurrent = (", ".join(kind.__dataclass_fields__) for kind in (ConvGenotype, RecurrentGenotype))
-    raise ReproError(f"a genotype with the keys {_shown(list(values))}: expected {conv} or {recurrent}")
+    raise ReproError(f"a genotype with the keys {shown(list(values))}: expected {conv} or {recurrent}")
 
 
 def of_kind(genotype: Genotype, kind: type[Genotype], name: Any) -> Genotype:
@@ -147,7 +138,7 @@ def _freeze(genotype: Genotype, edges_name: str, concat_name: str) -> tuple[tupl
     edges, concat = getattr(genotype, edges_name), getattr(genotype, concat_name)
     for name, value in ((edges_name, edges), (concat_name, concat)):
         if not isinstance(value, Sequence | range) or isinstance(value, str):
-            raise ReproError(f"genotype: {name} is {_shown(value)}; expected a list")
+            raise ReproError(f"genotype: {name} is {shown(value)}; expected a list")
     edges, concat = tuple(_edge(edges_name, edge) for edge in edges), tuple(concat)
     object.__setattr__(genotype, edges_name, edges)
     object.__setattr__(genotype, concat_name, concat)
@@ -156,43 +147,12 @@ def _freeze(genotype: Genotype, edges_name: str, concat_name: str) -> tuple[tupl
 
 def _edge(cell: str, value: Any) -> Edge:
     pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
-    if not (pair and isinstance(value[0], str) and _is_int(value[1])):
-        raise ReproError(f"genotype, {cell}: {_shown(value)} is no edge; expected [operation, source]")
+    if not (pair and isinstance(value[0], str) and is_int(value[1])):
+        raise ReproError(f"genotype, {cell}: {shown(value)} is no edge; expected [operation, source]")
     return Edge(*value)
 
 
-def _check_cell(cell: str, edges: tuple[Edge, ...], concat: tuple[int, ...], operations: tuple[str, ...]) -> None:
-    inputs, keep = CELL_SPACES[cell].inputs, CELL_SPACES[cell].keep
-    cell, (nodes, rest) = f"{cell} cell", divmod(len(edges), keep)
-    if rest or not nodes:
-        raise ReproError(f"{cell} with {len(edges)} edges: too few, expected {keep} for each node, at least 1 node")
-    for position, (op, source) in enumerate(edges):
-        state = inputs + position // keep
-        where = f"{cell}, edge {position} into state {state}"
-        if op not in operations:
-            raise ReproError(f"{where}: unknown operation {op!r}; expected one of {', '.join(operations)}")
-        if not 0 <= source < state:
-            raise ReproError(f"{where}: reads state {source}, a forward edge; expected a source from 0 to {state - 1}")
-    last = inputs + nodes - 1
-    for state in concat:
-        if not (_is_int(state) and inputs <= state <= last):
-            raise ReproError(f"{cell}: concat holds {_shown(state)}; expected nodes from {inputs} to {last}")
-    if not concat or len(set(concat)) < len(concat):
-        raise ReproError(f"{cell}: concat is {list(concat)}; expected at least one node, each of them once")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _shown(value: Any) -> str:
-    """A value as it stands in a message: one line, of bounded length."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _edges(text: str) -> tuple[Edge, ...]:
-    """Read "relu 0, tanh 1"."""
     pairs = (edge.split() for edge in text.split(","))
     return tuple(Edge(op, int(source)) for op, source in pairs)
 

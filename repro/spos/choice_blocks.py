@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from repro.errors import ReproError, unknown
+from repro.errors import unknown
 from repro.spaces.layouts import Layout
 from repro.spaces.path_spaces import BLOCKS, named
 from repro.spaces.space import Space
 from repro.spos.network import Branch, Chain, Choices, Conv, Region, SinglePath, SlicedNorm
+from repro.training.checkpoints import refuse_other
 
 
 class ChoiceBlock(nn.Module):
@@ -144,18 +145,8 @@ def load_released(network: ChoiceNetwork, state: Mapping[str, Tensor]) -> None:
     """
     own = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
     state = {name: value for name, value in state.items() if "num_batches" not in name}
-    for problem, names in (("lacks", own.keys() - state.keys()), ("has in excess", state.keys() - own.keys())):
-        if names:
-            raise ReproError(
-                f"the checkpoint {problem} {min(names)} and {len(names) - 1} more: "
-                "it is of a supernet where one network was asked for, the other way round, or of another gene"
-            )
-    for name, value in own.items():
-        if value.shape != state[name].shape:
-            raise ReproError(
-                f"the checkpoint's {name} has shape {tuple(state[name].shape)}, the network's {tuple(value.shape)}: "
-                "use its own gene and layout"
-            )
+    of = "a supernet where one network was asked for, the other way round, or of another gene"
+    refuse_other(state, own, of, "gene and layout")
     network.load_state_dict(state, strict=False)
 
 

@@ -58,11 +58,15 @@ def lay_out(asked: str, network: nn.Module, prepare: Prepare, device: torch.devi
 
 
 def compile_network(asked: str, network: nn.Module, device: torch.device) -> None:
-    """Compile the network if `asked` is auto."""
+    """Compile the network if `asked` is auto and that is of use here."""
     if asked == "off":
         return
-    apart = "its BatchNorm is shared by several processes" if parallel.size() > 1 else None
-    if reason := apart or devices.why_not_compile(device):
-        progress.note(f"compile=auto: the network is not compiled, because {reason}")
-    else:
-        network.compile()
+    reason = "" if device.type == "cuda" else "it pays on a GPU only"
+    reason = "its BatchNorm is shared by several processes" if parallel.size() > 1 else reason
+    try:
+        if not reason:
+            torch.compile(torch.relu)(torch.ones(8, device=device))
+            return network.compile()
+    except Exception as error:  # no compiler, no Triton, too old a GPU: each has an exception of its own
+        reason = str(error).partition("\n")[0] or type(error).__name__
+    progress.note(f"compile=auto: the network is not compiled, because {reason}")

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from repro.errors import ReproError, unreadable
 from repro.files import plain, write_bytes
+from repro.presence import CHECKPOINTS
 from repro.progress import note
 
-NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+NEWEST, PREVIOUS = CHECKPOINTS
 KIND = "file of tensors"
 ALONE = "save the tensors alone: torch.save(network.state_dict(), PATH)"
 
@@ -89,27 +90,30 @@ def of_run(path: str | Path) -> dict[str, Any] | None:
 
 
 def fill(network: nn.Module, path: str, released: Callable[[Any, Mapping[str, Tensor]], None]) -> dict[str, Any] | None:
-    """Give `network` the weights of a run, or by `released` those of an authors' checkpoint; return `of_run(path)`.
+    """Give `network` the weights of a run or of a state dict, by `released` where its names are the authors' own.
 
-    ReproError where they are another network's.
+    Return `of_run(path)`. ReproError where the weights are another network's.
     """
     state = of_run(path)
-    if state is None:
-        released(network, read_state_dict(path))
+    weights = read_state_dict(path) if state is None else state["network"]
+    if state is None and weights.keys() != network.state_dict().keys():
+        released(network, weights)
     else:
         with fitting(path):
-            network.load_state_dict(state["network"])
+            network.load_state_dict(weights)
     return state
 
 
 @contextmanager
-def fitting(path: str | Path) -> Iterator[None]:
-    """Say in one line that the state of a run at `path` is that of another network."""
+def fitting(
+    path: str | Path, what: str = "is of another network", advice: str = "give the parameters of its run"
+) -> Iterator[None]:
+    """Say in one line that the state of a run at `path` does not fit."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ReproError(f"{path} is of another network ({reason}): give the parameters of its run") from error
+        reason = str(error).strip().rpartition("\n")[2].strip()
+        raise ReproError(f"{path} {what} ({reason}): {advice}") from error
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -126,6 +130,26 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         what = f"{name!r} is of the class {type(value).__name__}"
         raise ReproError(f"{path} holds no state dict, a dictionary of tensors: {what}; {ALONE}")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def refuse_other(
+    theirs: Mapping[str, Tensor],
+    ours: Mapping[str, Tensor],
+    of: str,
+    own: str,
+    shape: Callable[[Tensor], tuple[int, ...]] = lambda tensor: tuple(tensor.shape),
+) -> None:
+    """ReproError unless a released state dict has the tensors of a network, by names and shapes.
+
+    of: what it may be of instead; own: what of it is to be used.
+    """
+    for problem, names in (("lacks", ours.keys() - theirs.keys()), ("has in excess", theirs.keys() - ours.keys())):
+        if names:
+            raise ReproError(f"the checkpoint {problem} {min(names)} and {len(names) - 1} more: it is of {of}")
+    for name, tensor in ours.items():
+        held, expected = shape(theirs[name]), shape(tensor)
+        if held != expected:
+            raise ReproError(f"the checkpoint's {name} has shape {held}, the network's {expected}: use its own {own}")
 
 
 def refuse_bomb(file: BinaryIO, archive: zipfile.ZipFile) -> None:

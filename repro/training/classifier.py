@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +12,18 @@ from repro.training import parallel
 from repro.training.acceleration import autocast
 from repro.training.clipping import clip_gradients
 from repro.training.cuda_graph import Step
-from repro.training.fit import Epoch
+from repro.training.fit import Epoch, Values
 
 
-class LossAndErrors:
+class LossAndErrors(Values):
     """Mean loss and errors over an epoch and over all processes, summed on the device: one transfer at the end.
 
     top: an image is wrong where its class is not among so many of the largest logits; an error for each number.
     """
 
     def __init__(self, top: Sequence[int] = (1,)) -> None:
-        self.loss = torch.zeros(())
-        self.wrong = {each: torch.zeros((), dtype=torch.int64) for each in top}
-        self.count = 0
+        wrong = {each: torch.zeros((), dtype=torch.int64) for each in top}
+        super().__init__(loss=torch.zeros(()), wrong=wrong, count=0)
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add the mean loss and the logits (N, classes) of one batch."""
@@ -34,18 +32,6 @@ class LossAndErrors:
             best = logits.topk(min(top, logits.shape[1])).indices if top > 1 else logits.argmax(dim=1, keepdim=True)
             self.wrong[top] = self.wrong[top] + (best != labels[:, None]).all(dim=1).sum()
         self.count += len(labels)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return this process's sums."""
-        return {
-            "loss": self.loss.cpu(),
-            "wrong": {top: count.cpu() for top, count in self.wrong.items()},
-            "count": self.count,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums in `state`."""
-        self.loss, self.wrong, self.count = state["loss"], dict(state["wrong"]), state["count"]
 
     def row(self, part: str) -> dict[str, float]:
         """Return `<part>_loss` (nats), `<part>_error` and, for the top 5, `<part>_top5_error` (percent)."""

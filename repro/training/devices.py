@@ -55,17 +55,6 @@ def machine(device: torch.device) -> str:
     return next(iter(names), platform.processor() or platform.machine())
 
 
-def why_not_compile(device: torch.device) -> str | None:
-    """Return the reason why `torch.compile` is of no use here, or None."""
-    if device.type != "cuda":
-        return "it pays on a GPU only"
-    try:
-        torch.compile(torch.relu)(torch.ones(8, device=device))
-    except Exception as error:  # no compiler, no Triton, too old a GPU: each has an exception of its own
-        return str(error).partition("\n")[0] or type(error).__name__
-    return None
-
-
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch on all devices: what initialises, and then drops, draws from these states.
 

@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -213,13 +213,8 @@ class Values:
             setattr(self, name, value.to(now.device) if isinstance(now, Tensor) else value)
 
 
-@contextmanager
-def _taken_over(run: Run) -> Iterator[None]:
-    """Say in one line that a checkpoint does not fit."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ReproError(f"{run.path} holds another run's checkpoint ({error}): delete it and run again") from error
+def _taken_over(run: Run) -> AbstractContextManager[None]:
+    return checkpoints.fitting(run.path, "holds another run's checkpoint", "delete it and run again")
 
 
 def _added(states: Sequence[Any]) -> Any:

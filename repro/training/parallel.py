@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
+from repro.settings import grouped
 from repro.training import devices
 
 PATIENCE = timedelta(minutes=30)  # a process that waits longer for the others gives up
@@ -38,11 +39,14 @@ def rank() -> int:
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Work together with the other processes of this run, each on its own GPU if they are on GPUs.
+    """Work together with the other processes of this run, if there are any, each on its own GPU if they are on GPUs.
 
     On one machine they meet in a file that REPRO_GROUP names, and talk over loopback; torchrun's meet at its address.
     Raises ReproError where this machine has fewer GPUs than processes.
     """
+    if not grouped():
+        yield
+        return
     local = [int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE")]
     place = placed(devices.pick(device), *local, torch.cuda.device_count())
     options: dict[str, Any] = {"timeout": PATIENCE}
@@ -224,43 +228,29 @@ def sums(*values: Tensor | float) -> list[float]:
 
 def from_leader(make: Callable[[], T]) -> T:
     """Return what `make` gives in process 0, in every process: plain values, and tensors, which are on the CPU."""
-    if size() == 1:
-        return make()
-    message = _packed(make()) if rank() == 0 else torch.empty(0, dtype=torch.uint8)
-    length = int(sums(len(message))[0])
-    message = message.to(_place()) if rank() == 0 else torch.empty(length, dtype=torch.uint8, device=_place())
-    distributed.broadcast(message, 0)
-    return _unpacked(message)
+    return gathered([make()] if rank() == 0 else [])[0]
 
 
 def gathered(values: Sequence[T]) -> list[T]:
     """Return the values of all processes, in their order: plain ones, and tensors, which are on the CPU."""
     if size() == 1:
         return list(values)
-    message = _packed(list(values))
+    buffer = io.BytesIO()
+    torch.save(list(values), buffer)
+    message = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
     lengths = [int(length) for length in sums(*(len(message) * (index == rank()) for index in range(size())))]
     padded = torch.zeros(max(lengths), dtype=torch.uint8)
     padded[: len(message)] = message
     parts = [torch.empty_like(padded, device=_place()) for _ in lengths]
     distributed.all_gather(parts, padded.to(_place()))
-    return [value for part, length in zip(parts, lengths, strict=True) for value in _unpacked(part[:length])]
+    # whoever sent them, nothing in them is executed, as a pickle's would be
+    held = [io.BytesIO(part[:length].cpu().numpy()) for part, length in zip(parts, lengths, strict=True)]
+    return [value for each in held for value in torch.load(each, map_location="cpu", weights_only=True)]
 
 
 def _place() -> str:
     """Return the device of what processes tell each other."""
     return "cuda" if distributed.get_backend() == "nccl" else "cpu"
-
-
-def _packed(value: Any) -> Tensor:
-    """Return a value as bytes."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
-
-
-def _unpacked(message: Tensor) -> Any:
-    """Return the value that bytes hold. Whoever sent them, nothing in them is executed, as a pickle's would be."""
-    return torch.load(io.BytesIO(message.cpu().numpy()), map_location="cpu", weights_only=True)
 
 
 def draw_apart(seed: int, epoch: int) -> None:

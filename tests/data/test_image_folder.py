@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from repro.cli import main
 from repro.data import folders
 from repro.data.folders import find, pictures, scan
-from repro.data.loader import MEAN, STD, Loader, _Order, normalise, train_transform, valid_transform
+from repro.data.loader import MEAN, STD, Loader, _Order, in_colour, normalise, train_transform, valid_transform
 from repro.errors import ReproError, UsageError
 
 
@@ -174,6 +174,16 @@ MODES = [
     *(("I;16", each) for each in ("PNG", "TIFF", "PPM")),
     *(("I;16B", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("LAB", "TIFF")),
 ]
+
+
+@pytest.mark.parametrize(("most", "taken"), [(0, True), (1, False), (4095, False), (4096, True)])
+def test_a_picture_of_12_bits_in_16_is_refused_since_it_would_be_black(most, taken):
+    file = Image.fromarray(np.linspace(0, most, 1200).astype(np.uint16).reshape(40, 30))
+    if taken:
+        assert in_colour(file).getextrema()[0] == (0, most // 257)
+    else:
+        with pytest.raises(ValueError, match=f"no value of its 16 bits is above {most}"):
+            in_colour(file)
 
 
 @pytest.mark.parametrize(("mode", "kind"), MODES, ids=lambda value: value)

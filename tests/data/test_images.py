@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.data import images
+from repro.data import cifar10, images
 from repro.data.batches import Batches
 from repro.data.draws import divide
 from repro.data.images import ExpectedImages, Images, load_images, split
@@ -93,13 +93,13 @@ def test_a_torchvision_download_becomes_the_same_archive(batches_folder):
     assert (batches_folder / "cifar10.npz").exists()
     (batches_folder / "cifar-10-batches-py").rename(batches_folder / "elsewhere")
     second = load_images("cifar10", batches_folder)
-    assert first.checksum == second.checksum == images.checksum(arrays())
+    assert first.checksum == second.checksum == cifar10.checksum(arrays())
     assert torch.equal(second.x_train, torch.from_numpy(arrays()["x_train"]).permute(0, 3, 1, 2))
     assert [path.name for path in batches_folder.glob("*.partial")] == []
 
 
 def test_a_folder_that_cannot_be_written_still_serves(batches_folder, monkeypatch, capfd):
-    monkeypatch.setattr(images.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("read-only")))
+    monkeypatch.setattr(cifar10.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("read-only")))
     load_images("cifar10", batches_folder)
     assert "cannot be written (read-only)" in capfd.readouterr().err
     assert not (batches_folder / "cifar10.npz").exists()
@@ -130,21 +130,21 @@ def test_a_failed_download_says_what_to_put_where(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", offline)
     with pytest.raises(ReproError, match=r"no route to host.*put cifar10.npz"):
-        images.fetch(tmp_path / "new")
+        cifar10.fetch(tmp_path / "new")
 
 
 def test_fetch_makes_the_archive_from_what_torchvision_got(batches_folder):
     from torchvision.datasets import CIFAR10
 
     assert CIFAR10(batches_folder)._check_integrity()  # so that nothing is downloaded here
-    images.fetch(batches_folder)
+    cifar10.fetch(batches_folder)
     assert (batches_folder / "cifar10.npz").exists()
     assert load_images("cifar10", batches_folder).x_train.shape == (20, 3, 32, 32)
 
 
 def test_a_changed_byte_is_noticed(tmp_path, small):
     path = tmp_path / "cifar10.npz"
-    images._write(path, arrays())
+    cifar10.write(path, arrays())
     data = bytearray(path.read_bytes())
     data[20000] ^= 1
     path.write_bytes(data)
@@ -161,10 +161,10 @@ def test_images_in_another_order_are_not_the_released_ones(tmp_path, monkeypatch
     sums = tuple(hashlib.sha1(each).hexdigest() for each in binary)
     monkeypatch.setitem(images.SOURCES, "cifar10", SMALL._replace(sha1=sums))
     monkeypatch.setenv("REPRO_DATA", str(tmp_path))
-    images._write(tmp_path / "cifar10.npz", held)
-    assert images.check("cifar10") == images.checksum(held)
+    cifar10.write(tmp_path / "cifar10.npz", held)
+    assert images.check("cifar10") == cifar10.checksum(held)
     order = held["y_test"].argsort()[::-1]
-    images._write(tmp_path / "cifar10.npz", {**held, "x_test": held["x_test"][order], "y_test": held["y_test"][order]})
+    cifar10.write(tmp_path / "cifar10.npz", {**held, "x_test": held["x_test"][order], "y_test": held["y_test"][order]})
     with pytest.raises(ReproError, match="cifar10 is not the released one: the sha1 of its images from 10,000 on"):
         images.check("cifar10")
 
@@ -190,7 +190,7 @@ def test_pickled_arrays_are_refused(tmp_path):
 
 def test_a_truncated_archive_is_refused(tmp_path, small):
     path = tmp_path / "cifar10.npz"
-    images._write(path, arrays())
+    cifar10.write(path, arrays())
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ReproError, match="cannot be read"):
         load_images("cifar10", tmp_path)

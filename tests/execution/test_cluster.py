@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from distributed import KilledWorker
+from finished import existing_runs
 from listeners import beyond_loopback, listeners
 from prose import blocks, commands, section
 
@@ -82,7 +83,7 @@ def test_a_worker_is_killed_and_all_runs_end_as_on_one_machine(folder, tmp_path,
     killer.start()
     cluster.run_all(jobs, "the command", "local:2")
     killer.join()
-    states_of = {run.path.name: states.state(run).word for run in runs.existing_runs("cifar10-search")}
+    states_of = {run.path.name: states.state(run).word for run in existing_runs("cifar10-search")}
     assert states_of == {long.path.name: "done"}  # what lacks its data was refused by the worker, and left nothing
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "alone"))
     alone = run_recipe("cifar10-search", "smoke", {name: str(value) for name, value in search.items()})
@@ -187,7 +188,7 @@ def test_ctrl_c_ends_everything_here_and_can_go_on(folder):
     assert process.returncode == 130
     assert error.splitlines()[-1] == "repro: stopped; the same command goes on from the last checkpoint"
     assert "Traceback" not in error
-    (run,) = runs.existing_runs()
+    (run,) = existing_runs()
     wait_until(lambda: states.state(run).word == "stopped", 60)
 
 

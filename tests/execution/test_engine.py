@@ -110,7 +110,7 @@ def test_an_error_of_a_class_below_ours_ends_in_its_line_and_keeps_its_traceback
 def test_an_error_that_only_has_the_name_of_ours_tells_its_cell():
     said = {"ename": "ReproError", "evalue": "planted", "traceback": ["raise ReproError", "ReproError: planted"]}
     error = PapermillExecutionError(cell_index=4, exec_count=3, source="", **said)
-    assert engine._message("executed.ipynb", error) == "cell 3 of executed.ipynb failed: ReproError: planted"
+    assert str(engine._failure("executed.ipynb", error)) == "cell 3 of executed.ipynb failed: ReproError: planted"
 
 
 def test_what_needs_a_failed_run_is_skipped(folder, capfd):

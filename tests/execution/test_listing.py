@@ -12,7 +12,7 @@ from repro.configs.registry import EXPERIMENTS, find
 from repro.execution import listing
 from repro.report import summary
 from repro.results import compare
-from repro.results.published import quoted
+from repro.results.published import with_numbers
 from repro.runs import provenance, snapshot
 from repro.runs import run as runs
 from repro.runs.run import open_run
@@ -74,7 +74,7 @@ def test_every_parameter_is_shown_with_its_default_meaning_and_profile(name, cap
         (line,) = re.findall(rf"^  {field} = .*", text, re.MULTILINE)
         assert ("[" in line) == (field in changed), line
         assert not isinstance(value, int | float) or line.startswith(f"  {field} = {value}")
-    assert quoted(find(name).claim) in text
+    assert with_numbers(find(name).claim) in text
 
 
 def test_status_tells_every_state(capsys):

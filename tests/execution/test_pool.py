@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import light
 import pytest
+from finished import existing_runs
 
 from repro.cli import main
 from repro.configs.registry import find
 from repro.execution import pool, runner
 from repro.recipe import run_recipe
-from repro.runs import run as runs
 from repro.runs import states
 
 SEARCH, EVAL, TOY = (find(name) for name in ("cifar10-search", "cifar10-eval", "bilevel-toy"))
@@ -48,7 +48,7 @@ def _machine(tmp_path, monkeypatch):
 def test_two_runs_work_at_a_time_and_what_they_say_is_told_apart(tmp_path, monkeypatch, capsys):
     light.notebook(tmp_path, monkeypatch, BESIDE)
     assert main(["run", "cifar10-search", "--seeds", "1,2"]) == 0
-    for run in runs.existing_runs():
+    for run in existing_runs():
         assert run.result == {"valid_error": 2.0, "run": str(run.path), "seed": run.params.seed}
     out, err = capsys.readouterr()
     for seed in (1, 2):
@@ -199,7 +199,7 @@ def test_ctrl_c_stops_all_runs_and_is_no_failure(tmp_path, monkeypatch, capsys, 
     assert main(["run", "cifar10-search", "--seeds", f"{seeds},3"]) == 130
     thread.join()
     assert capsys.readouterr().err.endswith("repro: stopped; the same command goes on from the last checkpoint\n")
-    found = runs.existing_runs()
+    found = existing_runs()
     assert len(found) == 2
     for run in found:
         assert states.state(run).word == "stopped"

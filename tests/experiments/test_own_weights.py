@@ -48,6 +48,25 @@ def test_every_evaluation_tests_the_weights_of_a_run(name):
         run(name, **values, weights=str(trained.path.parent))
 
 
+@pytest.mark.parametrize("name", ["cifar10-eval", "ptb-eval"])
+def test_the_tensors_of_our_own_network_alone_are_taken(name, tmp_path):
+    trained = run(name, **EVALUATIONS[name])
+    state = checkpoints.load(trained.path)["state"]
+    tensors = state["network"] if "network" in state else state["training"]["network"]
+    path, best = tmp_path / "weights.pt", state.get("training", {}).get("best")
+    if best:  # which are tested
+        tensors = {**tensors, **dict(zip(("embedding", "bias", "first", "maps"), best["weights"], strict=True))}
+    torch.save(tensors, path)
+    found = run(name, **EVALUATIONS[name], weights=str(path)).result
+    assert found == {key: value for key, value in trained.result.items() if key in found}
+    with pytest.raises(ReproError, match="it is of another genotype|the genotype has"):
+        run(
+            name,
+            **{**EVALUATIONS[name], "genotype": {"cifar10-eval": "NASNET", "ptb-eval": "ENAS_RNN"}[name]},
+            weights=str(path),
+        )
+
+
 def test_a_supernet_says_which_images_its_weights_want(tmp_path):
     """The authors' want BGR; a run's want what the run trained on, also in the searches on it, and when it is gone."""
     values = EVALUATIONS["spos-supernet"]

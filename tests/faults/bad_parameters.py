@@ -122,7 +122,7 @@ def recipe_entry(tally: Tally, folder: Path, count: int, dice: int) -> None:
         answer = call(recipe.main, [name, f"{key}={text}"])
         tally["recipe's command line", "refused" if refused(answer) else "accepted"] += 1
 
-    with patch.object(recipe, "compute", lambda run: {"value": 0}):
+    with patch.object(recipe.launcher, "compute", lambda run: {"value": 0}):
         explore(bad_pairs(folder / "sentinel"), check, count, dice)
     assert not (folder / "sentinel").exists(), "code was executed"
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from finished import existing_runs
 from tiny import NEEDED, TINY, small_data
 
 from repro.configs.registry import find
 from repro.files import read_json, read_lines
 from repro.recipe import main
-from repro.runs.run import existing_runs
 from repro.runs.states import state
 from repro.training import checkpoints
 

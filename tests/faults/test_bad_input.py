@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections import Counter
@@ -92,7 +93,7 @@ def test_run_with_many_long_parameters_has_a_folder():
     params = experiment.parameters.build(
         {**names, "weight_decay": 1.23456789e-7, "grad_clip": 9.87654321, "epochs": 123456}
     )
-    assert len(runs.locate(experiment, "smoke", params).name) <= 240
+    assert len(runs.run_of(experiment, "smoke", params.values()).path.name) <= 240
 
 
 def test_whole_numbers_fit_into_the_machine():
@@ -210,3 +211,28 @@ def test_hostile_values_of_texts_in_a_real_run(folder):
                 continue
             assert refused(call(recipe.main, ["cifar10-eval", *(f"{k}={v}" for k, v in pairs.items())]), alone=False)
     assert not sentinel.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("cifar10-select", {"search_seeds": "0,1,0"}, "search_seeds=[0, 1, 0] holds 0 more than once"),
+        ("bilevel-toy", {"xi": "0.5,0.50"}, "xi=[0.5, 0.5] holds 0.5 more than once"),
+        ("cifar10-eval", {"genotype": "DARTS_V2", "weights": "."}, "holds no checkpoint: name a run's folder"),
+        ("cifar10-eval", {"genotype": "DARTS_V2", "valid_images": "1497"}, "1497 held out, but digits has 1497"),
+        ("cifar10-search", {"images": "1498"}, "images=1498, but digits has 1497 for training"),
+        ("spos-supernet", {"valid_images": "1497"}, "valid_images=1497 leaves none of 1497 images to train"),
+        ("spos-supernet", {"images": "400", "valid_images": "400"}, "valid_images=400 leaves none of 400 images"),
+        ("cifar10-eval", {"genotype": "run:ptb-search"}, "gives a recurrent cell, and a convolutional cell is needed"),
+        ("imagenet-eval", {"genotype": "run:spos-blocks"}, "gives a path of a supernet, and a convolutional cell is"),
+        ("ptb-eval", {"genotype": "run:bilevel-toy"}, "gives nothing of the kind, and a recurrent cell is needed"),
+        ("ptb-select", {"search": "run:cifar10-search"}, "gives a convolutional cell, and a recurrent cell is needed"),
+        ("spos-blocks", {"supernet": "run:spos-channels"}, "gives a path of a supernet, and a supernet is needed"),
+        ("spos-retrain", {"architecture": "run:spos-supernet"}, "gives a supernet, and a path of a supernet is needed"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_anything_is_made(folder, monkeypatch, name, values, said):
+    monkeypatch.chdir(folder)
+    with pytest.raises(ReproError, match=re.escape(said)):
+        recipe.run_recipe(name, "smoke", values)
+    assert not (folder / "runs").exists()

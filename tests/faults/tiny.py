@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from repro.data import images, text
+from repro.data import cifar10, images, text
 from repro.presence import TABLE_201
 from repro.spaces.genotypes import PUBLISHED, to_json
 from repro.spaces.nas_bench import COLUMNS_201, MACRO_SPACE, SPACE_201, cell_201
@@ -113,7 +113,7 @@ def make_data(folder: Path, seed: int = 0) -> None:
     arrays = {f"x_{part}": dice.integers(0, 256, (n, 32, 32, 3), np.uint8) for part, n in sizes.items()}
     arrays |= {f"y_{part}": np.arange(n) % 10 for part, n in sizes.items()}
     folder.mkdir()
-    images._write(folder / "cifar10.npz", arrays)
+    cifar10.write(folder / "cifar10.npz", arrays)
     (folder / "ptb").mkdir()
     for file, lines in zip(text.SOURCES["ptb"].files, LINES, strict=True):
         (folder / file).write_text(f" {WORDS if not seed else ' '.join(reversed(WORDS.split()))} \n" * lines)

@@ -12,7 +12,7 @@ import torch
 from repro.darts import plain_networks
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.cnn.search_network import SearchNetwork
-from repro.data import images
+from repro.data import cifar10
 from repro.errors import ReproError
 from repro.originals import rnn
 from repro.originals.cnn import load_released, places, released_view
@@ -138,7 +138,7 @@ READERS = {
     "checkpoint": (lambda path: checkpoints.read(path), STATE),
     "recurrent weights": (rnn.read_model, "m.npz is refused: it .*; accepted are the authors' model"),
     "reference": (verify, "m.npz: it (is no .npz|is damaged, or no archive of numbers alone|has no 'config')"),
-    "images": (lambda path: images._read(path), "m.npz (lacks an array|cannot be read: it is damaged, or no archive)"),
+    "images": (lambda path: cifar10.read(path), "m.npz (lacks an array|cannot be read: it is damaged, or no archive)"),
 }
 
 

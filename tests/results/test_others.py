@@ -14,7 +14,7 @@ from repro.spos.choice_blocks import ChoiceNetwork, Layout
 def test_multiply_adds_of_all_recorded_networks_are_the_recorded_ones():
     with torch.device("meta"):
         cost = ChoiceNetwork(Layout()).costs()["multiply-adds"]
-    record = [row for row in others.rows("spos_search_record") if row["multiply_adds"]]
+    record = [row for row in others.csv_rows(others.FOLDER / "spos_search_record.csv") if row["multiply_adds"]]
     assert len(record) == 1270
     assert [cost(tuple(map(int, row["blocks"]))) for row in record] == [int(row["multiply_adds"]) for row in record]
 

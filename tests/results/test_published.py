@@ -73,7 +73,7 @@ def test_every_row_has_an_id_of_its_own():
 def test_a_text_quotes_the_tables():
     text = "{spos_bits.resnet18-2W2A.top1_percent} % at {spos_bits.resnet18-2W2A.bitops_G}, "
     text += "{darts_table1_cifar10.darts-2nd.test_error_percent} %"
-    assert published.quoted(text) == "65.6 % at 6.32, 2.76 %"
+    assert published.with_numbers(text) == "65.6 % at 6.32, 2.76 %"
 
 
 @pytest.mark.parametrize("name", [name for name in published.TABLES if name.startswith("spos")])

@@ -9,6 +9,7 @@ import sys
 import light
 import nbformat
 import pytest
+from finished import existing_runs
 from interruptions import interrupted
 
 from repro import recipe
@@ -17,7 +18,7 @@ from repro.configs.registry import find
 from repro.errors import ReproError
 from repro.experiments import toy
 from repro.report import report
-from repro.runs import failure, states
+from repro.runs import directory, failure, states
 from repro.runs import run as runs
 
 SEARCH = find("cifar10-search")
@@ -69,7 +70,7 @@ def test_a_recipe_that_fails_is_told_by_status_and_goes_on(folder, capsys, tmp_p
     arguments = ["cifar10-search", "dataset=cifar10"]
     assert recipe.main(arguments) == 1
     said = capsys.readouterr().err.removeprefix("repro: ").strip()
-    (run,) = runs.existing_runs()
+    (run,) = existing_runs()
     assert kept(run).startswith(f"{said}\n\nTraceback (most recent call last):\n")
     assert "in compute" in kept(run)
     assert main(["status"]) == 0
@@ -86,20 +87,20 @@ def test_what_lacks_runs_or_data_is_refused_before_it_begins_and_leaves_nothing(
     said = capsys.readouterr().err
     assert "cifar10-select/smoke is needed and not finished" in said
     assert f"CIFAR-10 is not in {tmp_path}" in said
-    assert not [*runs.existing_runs()]
+    assert not [*existing_runs()]
 
 
 def test_ctrl_c_is_no_failure(folder):
     with interrupted(toy, "descend", 1):
         recipe.run_recipe("bilevel-toy", "smoke", {"steps": "2"})
-    (run,) = runs.existing_runs()
+    (run,) = existing_runs()
     assert str(states.state(run)) == "stopped"
     assert not (run.path / "failure.txt").exists()
 
 
 def test_a_run_that_another_process_works_on_has_not_failed(folder, monkeypatch):
     run, lock = opened(), runs.lock
-    monkeypatch.setattr(runs, "lock", lambda path, wait: lock(path, wait=0))
+    monkeypatch.setattr(directory, "lock", lambda path, wait: lock(path, wait=0))
     with lock(run.path / ".lock", wait=0):
         assert recipe.main(["cifar10-search"]) == 1
     assert not (run.path / "failure.txt").exists()
@@ -164,7 +165,7 @@ def test_copies_have_the_states_of_what_they_are_copies_of(folder, tmp_path, mon
         with_notebook(run, executed)
         with run.session():
             run.log({"epoch": 0})
-    before = {run.name: str(states.state(run)) for run in runs.existing_runs()}
+    before = {run.name: str(states.state(run)) for run in existing_runs()}
     assert [state.split()[0] for state in before.values()] == ["failed", "failed", "stopped"]
     for order in (sorted, lambda names: sorted(names, reverse=True)):
         target = tmp_path / order.__name__
@@ -174,7 +175,7 @@ def test_copies_have_the_states_of_what_they_are_copies_of(folder, tmp_path, mon
                 shutil.copyfile(path / name, target / path.relative_to(folder) / name)
                 os.utime(target / path.relative_to(folder) / name, (time, time))
         monkeypatch.setenv("REPRO_RUNS", str(target))
-        assert {run.name: str(states.state(run)) for run in runs.existing_runs()} == before
+        assert {run.name: str(states.state(run)) for run in existing_runs()} == before
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\nTraceback", b"\xff\x00\n", b"\x1b[2Jx\n", b"x" * 10**5])
@@ -215,7 +216,7 @@ def test_every_end_of_a_notebook_is_kept(tmp_path, monkeypatch, capsys):
     light.notebook(tmp_path, monkeypatch, ENDS)
     assert main(["run", "cifar10-search", "--seeds", "0,1,2,3,4", "--jobs", "3"]) == 1
     summary = capsys.readouterr().err
-    found = {run.params.seed: (run, states.state(run)) for run in runs.existing_runs()}
+    found = {run.params.seed: (run, states.state(run)) for run in existing_runs()}
     lines = ["RuntimeError: planted", "the data are gone", ".ipynb failed: ZeroDivisionError: division by zero"]
     lines += ["the same command goes on from the last checkpoint", "call run.finish(...)"]
     for (run, state), expected in zip((found[seed] for seed in range(5)), lines, strict=True):

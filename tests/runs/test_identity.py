@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from finished import existing_runs
 
 from repro.configs import profiles
 from repro.configs.parameters import Parameters, parameter
@@ -14,7 +15,7 @@ from repro.configs.references import parse_reference, reference
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import ReproError
 from repro.execution import listing, runner
-from repro.results import compare, standing
+from repro.results import compare, protocol
 from repro.runs import identity, states
 from repro.runs import run as runs
 from repro.spaces.genotypes import PUBLISHED, to_json
@@ -100,7 +101,7 @@ def test_one_run_has_many_spellings():
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS.keys() - NEWER))
 def test_older_runs_are_read_and_are_those_asked_for(name, old):
     experiment = find(name)
-    held = runs.existing_runs(name)
+    held = existing_runs(name)
     assert held, "every experiment has an older run"
     for run in held:
         asked = runs.open_run(experiment, run.profile, run.params.values())
@@ -280,6 +281,6 @@ def test_a_value_whose_meaning_changed_is_read_as_what_it_was(old):
 
 def test_an_older_run_stands_in_tables_as_what_it_was(old):
     run = runs.read_run(old / "cifar10-joint" / "smoke,strategy=simultaneous")
-    assert standing.whole(runs.described(run.path))["strategy"] == "simultaneous-apart"
-    today = standing.stated(find("cifar10-joint"), "smoke", {"strategy": "simultaneous"})
-    assert standing.whole(today)["strategy"] == "simultaneous"
+    assert protocol.whole(runs.described(run.path))["strategy"] == "simultaneous-apart"
+    today = protocol.stated(find("cifar10-joint"), "smoke", {"strategy": "simultaneous"})
+    assert protocol.whole(today)["strategy"] == "simultaneous"

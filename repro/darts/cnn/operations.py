@@ -118,18 +118,6 @@ class Conv7x1(nn.Sequential):
         )
 
 
-def _max_pool(channels: int, stride: int, affine: bool) -> nn.Module:
-    return nn.MaxPool2d(3, stride, padding=1)
-
-
-def _avg_pool(channels: int, stride: int, affine: bool) -> nn.Module:
-    return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
-
-
-def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
-    return Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
-
-
 SEPARABLE = {
     "sep_conv_3x3": Separable(3, twice=True),
     "sep_conv_5x5": Separable(5, twice=True),
@@ -138,9 +126,9 @@ SEPARABLE = {
     "dil_conv_5x5": Separable(5, dilation=2),
 }
 OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
-    "max_pool_3x3": _max_pool,
-    "avg_pool_3x3": _avg_pool,
-    "skip_connect": _skip,
+    "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
+    "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
+    "skip_connect": lambda c, stride, affine: Identity() if stride == 1 else FactorizedReduce(c, c, affine),
     "conv_7x1_1x7": Conv7x1,
     **SEPARABLE,
 }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from repro.errors import ReproError, UsageError
+from repro.training.fit import Values
 
 CHECK = 50  # windows between two checks that the loss is finite, each of which waits for the device
 Window = tuple[Tensor, Tensor]  # tokens and the tokens after them, (T, B) each
@@ -81,12 +82,11 @@ def search_length(bptt: int, generator: torch.Generator) -> int:
     return bptt if torch.rand((), generator=generator).item() < 0.95 else max(1, bptt // 2)
 
 
-class WindowAverage:
+class WindowAverage(Values):
     """The mean loss of windows, summed on the device; every CHECK windows it is checked to be finite."""
 
     def __init__(self) -> None:
-        self.total: Tensor | float = 0.0
-        self.count = self.windows = 0
+        super().__init__(total=0.0, count=0, windows=0)
 
     def add(self, loss: Tensor, count: int) -> None:
         """Add the mean loss of `count` tokens; NotFinite if a check finds that the sum is not."""
@@ -102,14 +102,6 @@ class WindowAverage:
         if not math.isfinite(mean):
             raise NotFinite(f"the loss is {mean} after {self.windows} windows")
         return mean
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums in `state`."""
-        vars(self).update(state)
 
 
 def perplexity(loss: float) -> float:

@@ -14,7 +14,7 @@ from repro.configs.references import Reference
 from repro.configs.registry import EXPERIMENTS, find
 from repro.errors import UsageError
 from repro.report import report, run_report, sections, style, summary, tables
-from repro.results import compare, published, standing
+from repro.results import compare, protocol, published
 from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import states
 from repro.runs.run import open_run
@@ -80,7 +80,7 @@ def test_where_a_run_computes_makes_no_other_run():
 
 @pytest.mark.parametrize("table", ROWS)
 def test_no_two_rows_state_the_same_run_in_whatever_profile(table):
-    stated = {size: {standing.text_of(row.stated(size)): key for key, row in ROWS[table].items()} for size in SIZES}
+    stated = {size: {protocol.text_of(row.stated(size)): key for key, row in ROWS[table].items()} for size in SIZES}
     assert all(len(known) == len(ROWS[table]) for known in stated.values())
     for one, other in itertools.combinations(SIZES, 2):
         assert all(stated[one][text] == stated[other][text] for text in stated[one].keys() & stated[other].keys())
@@ -102,13 +102,13 @@ def some_runs(draw):
 @cache
 def texts(table, size):
     """What the rows of a table state in a profile."""
-    return {key: standing.text_of(row.stated(size)) for key, row in ROWS[table].items()}
+    return {key: protocol.text_of(row.stated(size)) for key, row in ROWS[table].items()}
 
 
 @given(some_runs())
 def test_a_run_answers_at_most_one_row_of_a_table_and_only_what_that_states(case):
     experiment, profile, overrides = case
-    text = standing.text_of(standing.stated(find(experiment), profile, overrides))
+    text = protocol.text_of(protocol.stated(find(experiment), profile, overrides))
     for table, rows in ROWS.items():
         mine = [key for key in rows if text in (texts(table, profile)[key], texts(table, "paper")[key])]
         assert len(mine) <= 1
@@ -196,8 +196,8 @@ def test_any_other_value_of_a_parameter_is_not_as_published(name):
             continue
         run = open_run(find(name), "paper", {field.name: value})
         may = not field.metadata["identifies"] or field.metadata["kind"] == "seed"
-        assert standing.as_published(run) is may or planned(name, field.name, value), (field.name, value)
-        assert (field.metadata["kind"] != "data") or not standing.comparable(run)
+        assert protocol.as_published(run) is may or planned(name, field.name, value), (field.name, value)
+        assert (field.metadata["kind"] != "data") or not protocol.comparable(run)
 
 
 def test_the_papers_arithmetic_is_as_published_whatever_the_default():
@@ -237,14 +237,14 @@ def another(parameters, name):
 
 def test_data_are_those_of_what_a_run_needs_where_it_has_none():
     run = open_run(find("spos-blocks"), "smoke", {})
-    assert not standing.comparable(run)
-    assert standing.data(run) == "digits"
-    assert standing.comparable(open_run(find("spos-blocks"), "paper", {}))
+    assert not protocol.comparable(run)
+    assert protocol.data(run) == "digits"
+    assert protocol.comparable(open_run(find("spos-blocks"), "paper", {}))
     part = open_run(find("cifar10-eval"), "paper", {"images": 5000, "genotype": "DARTS_V2"})
-    assert standing.data(part) == "cifar10, images=5000"
-    assert standing.mark(part) == "cifar10-eval: paper, images=5000, genotype=DARTS_V2 · cifar10, images=5000"
+    assert protocol.data(part) == "cifar10, images=5000"
+    assert protocol.mark(part) == "cifar10-eval: paper, images=5000, genotype=DARTS_V2 · cifar10, images=5000"
     toy = open_run(find("bilevel-toy"), "smoke", {})
-    assert (standing.as_published(toy), standing.comparable(toy), standing.mark(toy)) == (True, True, "")
+    assert (protocol.as_published(toy), protocol.comparable(toy), protocol.mark(toy)) == (True, True, "")
 
 
 def test_a_profile_of_any_name_is_marked_by_what_it_changes(monkeypatch):
@@ -324,7 +324,7 @@ def test_what_is_as_published_is_drawn_last_over_what_is_not(tmp_path):
     for profile, changes in (("paper", {}), ("paper", {"epochs": 2}), ("smoke", {})):
         finished("cifar10-progress", profile, **changes)
     order = []
-    sections.each("cifar10-progress", "smoke", lambda group, _: order.append(group.label()), tmp_path)
+    sections.each("cifar10-progress", "smoke", lambda group, _: order.append(protocol.label(group.first)), tmp_path)
     assert order == ["smoke", "paper, epochs=2", "paper"]
 
 
