@@ -172,7 +172,7 @@ WITHOUT = {
         for name in SPOS
         for of in ("folder", "classes")
     },
-    ("spos-latency", "rounds"): "multiply-adds are counted here, as often as one likes",
+    **{("spos-latency", name): "multiply-adds are counted here, not times" for name in ("rounds", "threads")},
 }
 BESIDE, WITHOUT = (
     {pair: value for pair, value in table.items() if pair[1] in PARAMETERS[pair[0]]} for table in (BESIDE, WITHOUT)

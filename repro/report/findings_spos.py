@@ -95,12 +95,21 @@ def _tau(value: float | None, within: float) -> str:
 
 
 def path_cost(run: Run) -> list[str]:
-    """Say how much more a step of the mixture takes than one along a path, and how that differs from path to path."""
+    """Say how much more a step of the mixture takes than one along a path, and how that differs from path to path.
+
+    Of two paths, too, where they were measured.
+    """
     result, rows = run.result, run.metrics()
+    two = [
+        f"Along two paths, a step takes {ratio:.2f} times the {what} of one along a single path."
+        for what, name in (("memory", "memory_ratio_two_paths"), ("time", "seconds_ratio_two_paths"))
+        if (ratio := result.get(name))
+    ]
     return [
         f"A step of the whole mixture takes {_times(result['memory_ratio'], _ratios(rows, 'bytes'))} the memory of a "
         "step along one path.",
         f"It takes {_times(result['seconds_ratio'], _ratios(rows, 'seconds'))} the time.",
+        *two,
         "Memory was counted, and another run gives the same; time was measured on this machine, whatever else it did.",
     ]
 
