@@ -13,14 +13,20 @@ from repro.settings import leads
 
 tqdm.set_lock(RLock())  # of this process: its own one would be shared by all, and is left behind where one is killed
 _bar: tqdm | None = None
+_ended: list[str] | None = None  # last states of the bars within `one_line`
 _said: set[str] = set()
+
+
+def in_notebook() -> bool:
+    """Whether IPython shows what is displayed here, as in a notebook."""
+    ipython = sys.modules.get("IPython")
+    return bool(ipython and ipython.get_ipython())
 
 
 def show(bundle: dict[str, str], **metadata: Any) -> None:
     """Show a value, given as MIME type -> content, in a notebook; elsewhere do nothing."""
-    ipython = sys.modules.get("IPython")
-    if ipython and ipython.get_ipython():
-        ipython.display.display(bundle, raw=True, metadata=metadata)
+    if in_notebook():
+        sys.modules["IPython"].display.display(bundle, raw=True, metadata=metadata)
 
 
 def note(text: str) -> None:
@@ -40,8 +46,8 @@ def note_once(text: str) -> None:
 def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
     """Show a bar of `total` epochs; `reach` moves it within an epoch. An outer bar stays as it is meanwhile."""
     global _bar
-    outer = _bar
-    interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5" if sys.stderr.isatty() else "10"))
+    outer, stream = _bar, sys.stdout if in_notebook() else sys.stderr  # a notebook shows stderr as if it were an error
+    interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5" if stream.isatty() else "10"))
     form = "{desc}: {percentage:3.0f}% |{bar:20}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}"
     with tqdm(
         total=total,
@@ -50,13 +56,29 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
         mininterval=interval,
         maxinterval=interval,
         bar_format=form,
-        file=sys.stderr,
+        file=stream,
         disable=not leads(),
+        leave=_ended is None,
     ) as _bar:
         try:
             yield _bar
         finally:
+            if _ended is not None:
+                _ended.append(str(_bar))
             _bar = outer
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """In a notebook, keep one line of all bars within: the last state of the last one, and how many were before it."""
+    global _ended
+    _ended = [] if in_notebook() and leads() else None
+    try:
+        yield
+    finally:
+        if _ended:
+            print(_ended[-1] + f"; {len(_ended) - 1} more before it" * (len(_ended) > 1))
+        _ended = None
 
 
 def reach(epochs: float) -> None:

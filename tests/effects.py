@@ -79,7 +79,7 @@ OTHER = {
         "networks": 3,
         "supernet": "run:spos-supernet/lr=0.01",
         "uniform": "run:spos-supernet/lr=0.01",
-        "least_fraction": 0.9,
+        "least_fraction": 0.95,
         "clip_each": False,
         "ends_bits": 8,
     },

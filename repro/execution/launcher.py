@@ -21,6 +21,7 @@ from repro.configs.parameters import Parameters
 from repro.configs.registry import find
 from repro.errors import AGAIN, ReproError, UsageError, is_memory, told
 from repro.files import own, read_json, read_text, write_json
+from repro.progress import one_line
 from repro.runs import failure, provenance
 from repro.runs.locks import lock
 from repro.runs.run import Run, open_run
@@ -40,7 +41,8 @@ def compute(run: Run) -> dict[str, Any]:
             print(f"read from {run.path}, nothing was computed")
         return result
     several = run.params.values().get("processes", 1) > 1 and not grouped()
-    return _together(run) if several else alone(run)
+    with one_line():
+        return _together(run) if several else alone(run)
 
 
 def _together(run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
 from repro.results import verdicts
 
 # Verdict -> marker, filled or not, colour: told apart without colour
@@ -35,8 +35,11 @@ def claims(rows: Sequence[dict[str, Any]]) -> Figure:
         _panel(axes, unit, part)
     figure.legend(handles=_handles(rows), loc="outside lower center", ncols=3)
     verdict = "; ".join(f"{row['line']} {row['verdict']}" for row in rows if row["effect"] is not None)
-    figure.set_label(f"Effects with 97 % intervals of the {len(rows)} lines of all claims: {verdict or 'none is run'}")
-    return figure
+    return describe(
+        figure,
+        f"Effects with 97 % intervals of {len(rows)} lines of claims: {verdict or 'none is run'}",
+        "Large mark: the effect, its shape the verdict; thick line: its 97 % interval; small points: the units.",
+    )
 
 
 def _panel(axes: Axes, unit: str, rows: Sequence[dict[str, Any]]) -> None:

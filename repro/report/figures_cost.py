@@ -4,14 +4,13 @@ Rows are those of `compare.compare`. Our own numbers stand in these pictures, as
 from the paper's protocol on its data: others cannot be compared.
 """
 
-import re
-
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repro.report.style import BLUE, GREEN, INK, ORANGE, styled
+from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, styled
+from repro.results import published
 
 MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
 STAR = {"marker": "*", "markersize": 15, "markeredgecolor": INK, "linestyle": "none", "capsize": 3}
@@ -43,8 +42,11 @@ def cost_against_error(rows: pd.DataFrame) -> Figure:
     axes.margins(x=0.16)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend([bar.lines[0] for bar in handles], labels, title="search by", loc="outside lower center", ncols=5)
-    figure.set_label(f"Test error against search cost: {len(paper)} published architectures and {len(own)} of our own")
-    return figure
+    return describe(
+        figure,
+        f"Test error against search cost: {len(paper)} published architectures and {len(own)} of our own",
+        "Bars: the standard deviation between trainings, where it is given; stars: our own, as published.",
+    )
 
 
 @styled
@@ -72,8 +74,11 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     axes.set(xlabel=label, ylabel="top-1 accuracy (%)")
     axes.margins(x=0.14, y=0.1)
     figure.legend(loc="outside lower center", ncols=5)
-    figure.set_label(f"Top-1 accuracy against {label}: {len(paper)} published networks and {len(own)} of our own")
-    return figure
+    return describe(
+        figure,
+        f"Top-1 accuracy against {label}: {len(paper)} published networks and {len(own)} of our own",
+        "Points: published networks; stars: our own, as published, with their standard deviation.",
+    )
 
 
 def _own(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -85,7 +90,6 @@ def _own(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def _label(axes: Axes, x: float, y: float, text: str, *, left: bool, lift: int = 0) -> None:
     """Write a text beside a point, `lift` points above its height."""
-    spaced = re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", text))
     place = {"xytext": (-8 if left else 8, lift), "textcoords": "offset points", "ha": "right" if left else "left"}
     box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
-    axes.annotate(spaced, (x, y), **place, va="center", fontsize=8, bbox=box, zorder=1.5)
+    axes.annotate(published.spaced(text), (x, y), **place, va="center", fontsize=8, bbox=box, zorder=1.5)

@@ -17,10 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from repro.report.graphs import operation_label
-from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.spaces.genotypes import CELL_SPACES
 
 NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
+CELLS = ({"color": BLUE, "linestyle": "-", "marker": "o"}, {"color": ORANGE, "linestyle": "--", "marker": "s"})
+FOUND = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("D", INK))  # of searched cells
 Softmax = Sequence[Sequence[float]]  # softmax(alpha): (edges, operations), edges by node, then by source
 
 
@@ -30,7 +32,7 @@ def bilevel_toy(trajectories: Sequence[Mapping[str, Any]]) -> Figure:
 
     trajectories: `xi`, `alpha` and `weight` (one value a step, the start first) and `fixed_point`, where alpha = w.
     """
-    figure = Figure(figsize=(6.4, 5))
+    figure = Figure(figsize=(5.6, 6))
     axes = figure.subplots()
     (left, right), (low, high) = (_limits([path[name] for path in trajectories]) for name in ("alpha", "weight"))
     alpha, weight = np.meshgrid(np.linspace(left, right, 101), np.linspace(low, high, 101))
@@ -52,12 +54,15 @@ def bilevel_toy(trajectories: Sequence[Mapping[str, Any]]) -> Figure:
     axes.grid(False)
     handles, labels = axes.get_legend_handles_labels()
     ring = Line2D([], [], marker="o", markersize=11, color=INK, fillstyle="none", markeredgewidth=2, linestyle="none")
-    figure.legend([*handles, ring], [*labels, "analytic fixed points"], loc="outside right upper")
+    figure.legend([*handles, ring], [*labels, "analytic fixed points"], loc="outside lower center", ncols=3)
     ends = ", ".join(
         f"({path['alpha'][-1]:.2f}, {path['weight'][-1]:.2f}) for xi = {path['xi']:g}" for path in trajectories
     )
-    figure.set_label(f"Descent in the plane of alpha and w from {start}: it ends at {ends}; the solution is (1, 1)")
-    return figure
+    return describe(
+        figure,
+        f"Descent in the plane of alpha and w from {start}: it ends at {ends}; the solution is (1, 1)",
+        "Thin grey lines: contours of the validation loss; marks on a path: some of its steps.",
+    )
 
 
 def _limits(paths: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -75,13 +80,14 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
     snapshots: `run`, `cost` and `value`, one row a snapshot, lower is better; cost and measure: the axes' labels.
     references: name -> value of other cells under the same training, as horizontal lines.
     """
-    figure = Figure(figsize=(7.4, 3.8))
+    figure = Figure(figsize=(6.2, 4.8))
     axes = figure.subplots()
     table = snapshots.pivot(index="cost", columns="run", values="value").sort_index()
     best = table.cummin()
     for number, run in enumerate(table):
         label = f"each of {table.shape[1]} runs, best so far" if number == 0 else None
         axes.plot(table.index, best[run], color=FAINT, linewidth=1, drawstyle="steps-post", label=label)
+        axes.plot(table.index, table[run], "s", color=ORANGE, markersize=4, alpha=0.5, zorder=3)
     lines = (("current cell", table, ORANGE, "--", "s"), ("best so far", best, BLUE, "-", "o"))
     for label, values, colour, line, marker in lines:
         axes.plot(
@@ -91,9 +97,12 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
         axes.axhline(value, color=INK, linewidth=1.1, linestyle=line, label=NAMES.get(name, name.replace("$", r"\$")))
     axes.set(xlabel=cost, ylabel=measure)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    figure.legend(loc="outside right upper")
-    figure.set_label(f"{measure} of the current cell over {cost}, with the best so far, of {table.shape[1]} searches")
-    return figure
+    figure.legend(loc="outside lower center", ncols=2)
+    return describe(
+        figure,
+        f"{measure} of the current cell over {cost}, with the best so far, of {table.shape[1]} searches",
+        "Small squares: the current cell of each search; horizontal lines: published cells under the same training.",
+    )
 
 
 @styled
@@ -123,8 +132,11 @@ def alpha_heatmap(softmax: Mapping[str, Softmax]) -> Figure:
         axes.tick_params(axis="y", rotation=0, length=0)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    figure.set_label(f"Heat map of softmax(alpha) for every edge and operation: {', '.join(softmax)} cell")
-    return figure
+    return describe(
+        figure,
+        f"Heat map of softmax(alpha) for every edge and operation: {', '.join(softmax)} cell",
+        "The darker, the more weight; a dot: the strongest operation of an edge other than zero.",
+    )
 
 
 @styled
@@ -156,12 +168,58 @@ def alpha_history(history: Sequence[Softmax], cell: str) -> Figure:
         _mark(axes, space.operations, first=place[1] == 0, last=place[0] == rows - 1)
     figure.colorbar(image, ax=panels, label=r"softmax$(\alpha)$", shrink=0.7, aspect=30)
     figure.suptitle(f"{cell} cell", fontsize=12)
-    panels[-1, columns // 2].set_xlabel("epochs of the search", fontsize=10)
-    figure.set_label(
+    panels[-1, columns // 2].set_xlabel("epoch of the search", fontsize=10)
+    return describe(
+        figure,
         f"Heat maps over {epochs} epochs, one for each of the {count} edges of the {cell} cell: "
-        "softmax(alpha) of every operation; dots follow the strongest"
+        "softmax(alpha) of every operation; dots follow the strongest",
+        "Columns: epochs; the darker, the more weight; a dot: the strongest operation of an edge other than zero.",
     )
-    return figure
+
+
+@styled
+def skips(counts: Mapping[str, pd.DataFrame]) -> Figure:
+    """Skip connections in the cell that would be derived after each epoch: a search that collapses fills with them.
+
+    counts: cell -> a row for each epoch, a column for each search.
+    """
+    figure = Figure(figsize=(5.6, 3.6))
+    axes = figure.subplots()
+    for (cell, values), look in zip(counts.items(), CELLS, strict=True):
+        seeds(axes, values, max(1, len(values) // 12), label=f"{cell} cell", **look)
+    top = max(values.max(axis=None) for values in counts.values())
+    axes.set(xlabel="epoch of the search", ylabel="skip connections", ylim=(-0.3, max(2, top) + 0.5))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    figure.legend(loc="outside lower center", ncols=2)
+    last = ", ".join(f"{values.iloc[-1].mean():.1f} in the {cell} cell" for cell, values in counts.items())
+    runs = next(iter(counts.values())).shape[1]
+    return describe(figure, f"Skip connections of the derived cell, epoch by epoch; at last {last}", told(runs))
+
+
+@styled
+def random_cells(random: Sequence[float], searched: Mapping[str, Sequence[float]], measure: str) -> Figure:
+    """Histogram of random cells, with those that searches found on it: every cell under the same training.
+
+    random, searched: `measure` of every cell, lower is better.
+    """
+    figure = Figure(figsize=(5.6, 3.8))
+    axes = figure.subplots()
+    axes.hist(random, bins="auto", color=FAINT, label=f"{len(random)} random cells")
+    axes.plot(random, [-0.06 * axes.get_ylim()[1]] * len(random), "|", color=INK, markersize=8)
+    top = axes.get_ylim()[1]
+    for place, ((name, values), (marker, colour)) in enumerate(zip(searched.items(), itertools.cycle(FOUND))):
+        height = top * (1.08 + 0.1 * place)
+        axes.plot(values, [height] * len(values), marker, color=colour, label=f"{name}: {len(values)}")
+        axes.plot(np.mean(values), height, "|", color=colour, markersize=18, markeredgewidth=2)
+    axes.set(xlabel=measure, ylabel="random cells")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside lower center", ncols=2)
+    means = ", ".join(f"{name} {np.mean(values):.1f}" for name, values in {"random": random, **searched}.items())
+    marks = (
+        "Strokes below: each random cell; points above: each searched cell; upright strokes through them: their mean."
+    )
+    return describe(figure, f"{measure} of {len(random)} random cells and of searched ones; means: {means}", marks)
 
 
 def _mark(axes: Axes, operations: Sequence[str], *, first: bool, last: bool) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, styled
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, styled
 
 SERIES = {"implicit": (BLUE, "-", "o"), "unrolled": (ORANGE, "--", "s")}
 LEVELS = {"first order": (INK, ":"), "one step": (GREEN, "-.")}
@@ -34,12 +34,13 @@ def truth(rows: pd.DataFrame) -> Figure:
         axes.set(title=problem, xlabel="terms or steps K", xscale="log", yscale="log")
         said.append(f"{problem}: {', '.join(f'{name} {error:.2g}' for name, error in errors.items())}")
     panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.set_label(
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return describe(
+        figure,
         "Relative error of architecture gradients at the minimum of the training loss, against the exact gradient of "
-        f"the converged problem. {'; '.join(said)}"
+        f"the converged problem. {'; '.join(said)}",
+        f"Points: a number of terms or steps; horizontal lines: what has none. Errors below {LEAST:g} are drawn there.",
     )
-    return figure
 
 
 @styled
@@ -57,9 +58,9 @@ def descent(rows: pd.DataFrame, methods: Sequence[str]) -> Figure:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=0)
     panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.set_label(f"Relative error of {', '.join(methods)} after steps of gradient descent on w")
-    return figure
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    words = f"Relative error of {', '.join(methods)} after steps of gradient descent on w"
+    return describe(figure, words, f"A panel for each problem. Errors below {LEAST:g} are drawn there.")
 
 
 @styled
@@ -81,13 +82,11 @@ def differences(looks: pd.DataFrame) -> Figure:
         _at_the_papers(axes)
         axes.set(xlabel="eps", ylabel=words, xscale="log")
     panels[1].set_yscale("log")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     middle = looks.groupby(["precision", "eps"])["cosine"].median()
     said = "; ".join(f"{precision}, eps {eps:g}: {value:.3f}" for (precision, eps), value in middle.items())
-    figure.set_label(
-        f"Eq. 8 against the exact derivative; median cosine: {said}. The grey line is the paper's eps, 0.01"
-    )
-    return figure
+    marks = "Faint points: single looks; lines: their medians; upright grey line: the paper's eps, 0.01."
+    return describe(figure, f"Eq. 8 against the exact derivative; median cosine: {said}", marks)
 
 
 @styled
@@ -108,10 +107,12 @@ def along(looks: Sequence[Mapping[str, Any]]) -> Figure:
     left.set(xlabel="step of the search", ylabel="cosine with the exact gradient")
     right.plot(steps, [look["share"] for look in looks], "-o", color=GREEN)
     right.set(xlabel="step of the search", ylabel="second term over the first", ylim=(0, None))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     ends = ", ".join(f"{name} {looks[-1]['gradients'][name]['cosine']:.3f}" for name in shown)
-    figure.set_label(f"Cosine of gradients with the exact one of one step along a search; at the last look: {ends}")
-    return figure
+    words = f"Cosine of gradients with the exact one of one step along a search; at the last look: {ends}"
+    return describe(
+        figure, words, "Points: looks at one search; the colour tells the kind of gradient, the shape which."
+    )
 
 
 def _at_the_papers(axes: Axes) -> None:

@@ -1,5 +1,6 @@
 """The figures of SPOS (Sect. 4): a search as it goes on, accuracy against cost, and the agreement of two rankings."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, styled
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
+from repro.results import intervals
 
 # Line of each search: told apart without colour
 SEARCHES = {"evolution": (BLUE, "-", "o"), "random search": (ORANGE, "--", "s")}
@@ -19,7 +21,7 @@ def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
 
     searches: a key of SEARCHES -> rows with `accuracy` (percent, inherited weights).
     """
-    figure = Figure(figsize=(6.4, 4))
+    figure = Figure(figsize=(5.6, 4.2))
     axes = figure.subplots()
     for name, rows in searches.items():
         colour, line, marker = SEARCHES[name]
@@ -30,12 +32,10 @@ def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
             label=f"{name}, best so far",
         )  # fmt: skip
     axes.set(xlabel="candidates evaluated", ylabel="held-out accuracy (%)")
-    figure.legend(loc="outside upper center", ncols=2)
-    figure.set_label(
-        "Accuracy of every candidate in order: "
-        + ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
-    )
-    return figure
+    figure.legend(loc="outside lower center", ncols=2)
+    best = ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
+    marks = "Points: the candidates of each search, in the colour of its line, in the order of evaluation."
+    return describe(figure, f"Accuracy of every candidate in order: {best}", marks)
 
 
 # Panels of SPOS's Figures 2 and 3: title -> search -> its name, colour and line
@@ -48,28 +48,27 @@ ITERATION = 50  # candidates of the paper's, by which the record of others is cu
 
 @styled
 def iterations(rows: pd.DataFrame, others: Sequence[float]) -> Figure:
-    """SPOS Figures 2 and 3: the best candidate so far over the iterations, mean and range over the supernets' seeds.
+    """SPOS Figures 2 and 3: the best candidate so far over the iterations, of the supernets of several seeds.
 
     rows: `search`, `run`, `iteration` and `accuracy` (percent); others: accuracies (percent) of an evolution on
     ImageNet, candidate by candidate, as a dotted line with an axis of its own.
     """
-    figure = Figure(figsize=(7.6, 3.8))
+    figure = Figure(figsize=(7.6, 4.4))
     best = np.maximum.accumulate(others)[ITERATION - 1 :: ITERATION]
     for axes, (title, searches) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
         for name, (label, colour, line) in searches.items():
-            seeds = rows[rows["search"] == name].pivot(index="iteration", columns="run", values="accuracy")
-            axes.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0)
-            axes.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=line, marker="o", ms=3, label=label)
+            values = rows[rows["search"] == name].pivot(index="iteration", columns="run", values="accuracy")
+            seeds(axes, values, color=colour, linestyle=line, marker="o", label=label)
         beside = axes.twinx()
-        beside.plot(np.arange(len(best)), best, color=INK, linestyle=":", linewidth=1.2)
+        beside.plot(np.arange(1, len(best) + 1), best, color=INK, linestyle=":", linewidth=1.2)
         beside.set_ylabel("others, on ImageNet (%), dotted")
         axes.set(title=title, xlabel="iteration", ylabel="best held-out accuracy (%)")
-        axes.legend(loc="upper left")
-    figure.set_label(
-        f"Best accuracy so far over {rows['iteration'].max() + 1} iterations, mean and range over "
-        f"{rows['run'].nunique()} supernets: both samplings of paths, and evolution against random search"
+    figure.legend(loc="outside lower center", ncols=2)
+    words = (
+        f"Best accuracy so far over {rows['iteration'].max() + 1} iterations of {rows['run'].nunique()} supernets: "
+        "both samplings of paths, and evolution against random search"
     )
-    return figure
+    return describe(figure, words, f"{told(rows['run'].nunique())} Dotted: others, on ImageNet, on the right axis.")
 
 
 @styled
@@ -80,7 +79,7 @@ def cost_against_accuracy(
 
     searches: as in `search_progress`, with a column `cost`; `unit` divides it, `label` names it; limit in that unit.
     """
-    figure = Figure(figsize=(6.4, 4))
+    figure = Figure(figsize=(5.6, 4.2))
     axes = figure.subplots()
     for name, rows in searches.items():
         colour, _, marker = SEARCHES[name]
@@ -93,9 +92,12 @@ def cost_against_accuracy(
     if limit:
         axes.axvline(limit, color=INK, linewidth=1.1, linestyle=":", label=f"limit, {limit:g}")
     axes.set(xlabel=label, ylabel="held-out accuracy (%)")
-    figure.legend(loc="outside upper center", ncols=4, columnspacing=1.2, handletextpad=0.5)
-    figure.set_label(f"Accuracy of {len(every)} candidates against {label}, with the Pareto front of {len(front)}")
-    return figure
+    figure.legend(loc="outside lower center", ncols=2)
+    return describe(
+        figure,
+        f"Accuracy of {len(every)} candidates against {label}, with the Pareto front of {len(front)}",
+        "Points: candidates; steps: the best accuracy at or below each cost.",
+    )
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
@@ -128,8 +130,8 @@ def networks(drawn: Mapping[str, Mapping[str, Sequence[str]]]) -> Figure:
         axes.set_title(name, loc="left", fontsize=8)
     handles = [Patch(facecolor=colour, edgecolor=INK, hatch=hatch) for colour, hatch in styles.values()]
     figure.legend(handles, [fill.replace("_", " ") for fill in styles], loc="outside lower center", ncols=len(styles))
-    figure.set_label("Published networks, layer by layer: " + ", ".join(drawn))
-    return figure
+    words = "Published networks, layer by layer: " + ", ".join(drawn)
+    return describe(figure, words, "A bar: a layer; its height: its channels, as a share of the usual number.")
 
 
 @styled
@@ -139,23 +141,49 @@ def rankings(networks: pd.DataFrame, tau: float | None, of_cost: float | None) -
     networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties;
     of_cost: that of multiply-adds with the accuracy from scratch, which a supernet has to beat.
     """
-    figure = Figure(figsize=(5.2, 4.4))
+    figure = Figure(figsize=(5.6, 4.6))
     axes = figure.subplots()
     axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color=BLUE, edgecolor=INK, linewidths=0.5)
     if len(networks) > 1 and networks["stand_alone"].nunique() > 1:
         slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
         ends = np.array([networks["stand_alone"].min(), networks["stand_alone"].max()])
         axes.plot(ends, start + slope * ends, color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
+    between = intervals.kendall(networks["stand_alone"], networks["inherited"])
     agreement, cost = ("undefined" if value is None else f"{value:.2f}" for value in (tau, of_cost))
+    agreement += f" [{between.low:.2f}, {between.high:.2f}]" if between else ""
     axes.set(
         xlabel="accuracy trained from scratch (%)", ylabel="accuracy with inherited weights (%)",
         title=rf"Kendall's $\tau$ = {agreement}, {len(networks)} networks; cost alone: {cost}",
     )  # fmt: skip
-    figure.set_label(
+    axes.title.set_fontsize(10)
+    return describe(
+        figure,
         f"Accuracy with inherited weights against that from scratch; Kendall's tau is {agreement}, "
-        f"that of multiply-adds alone {cost}"
+        f"that of multiply-adds alone {cost}",
+        "Points: networks; dashed: the straight line of least squares; in brackets: the 97 % interval over networks.",
     )
-    return figure
+
+
+@styled
+def taus(found: pd.DataFrame) -> Figure:
+    """Kendall's tau of several supernets: each as a point, their mean with its 97 % interval.
+
+    found: a row for each supernet, a column for each ranking, named for people.
+    """
+    figure = Figure(figsize=(5.8, 1.2 + 0.5 * found.shape[1]))
+    axes = figure.subplots()
+    said = []
+    for place, name in enumerate(found):
+        values = found[name].dropna()
+        mean, low, high, _ = intervals.one_sample(values)
+        axes.plot(values, [place] * len(values), "o", color=FAINT, markersize=5)
+        axes.hlines(place, low, high, color=BLUE, linewidth=2)
+        axes.plot(mean, place, "o", color=BLUE, markersize=7)
+        said.append(f"{name} {mean:.2f} [{low:.2f}, {high:.2f}]")
+    axes.set(xlabel=r"Kendall's $\tau$", ylim=(found.shape[1] - 0.5, -0.5))
+    axes.set_yticks(range(found.shape[1]), [textwrap.fill(name, 26) for name in found], fontsize=9)
+    marks = f"Grey points: each of {len(found)} supernets; blue: their mean and its 97 % interval."
+    return describe(figure, f"Kendall's tau of {len(found)} supernets: {'; '.join(said)}", marks)
 
 
 @styled
@@ -173,9 +201,9 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     top = 1.05 * networks[["measured", "summed"]].max(axis=None)
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
     axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))
-    figure.legend(loc="outside upper center", ncols=2)
-    figure.set_label(
+    figure.legend(loc="outside lower center", ncols=2)
+    words = (
         f"Latency as the sum of blocks against that of the whole: {len(drawn)} random networks, {error:.1f} % away on "
         f"average, and {len(named)} published ones"
     )
-    return figure
+    return describe(figure, words, "Points: networks; dashed: where the sum is the whole.")

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, GREEN, INK, ORANGE, styled
+from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.results.others import Curve
 
 # Lines and markers differ too: told apart without colour
@@ -20,28 +20,24 @@ LINES = ("-", "--", "-.", ":")
 def curves(metrics: pd.DataFrame) -> Figure:
     """Loss, error and perplexity over the epochs: a panel for each measure that has a column `<part>_<measure>`.
 
-    Where `run` tells several runs apart, their mean, and from the lowest to the highest a band.
+    Where `run` tells several runs apart, as `style.seeds` draws them.
     """
     measures = [measure for measure in UNITS if any(f"{part}_{measure}" in metrics for part in PARTS)]
-    figure = Figure(figsize=(4 * len(measures), 3.2))
-    runs = metrics["run"].nunique() if "run" in metrics else 1
+    figure = Figure(figsize=(0.6 + 3.2 * len(measures), 3.6))
+    metrics = metrics if "run" in metrics else metrics.assign(run=0)
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for part, (name, colour, line, marker) in PARTS.items():
             if (column := f"{part}_{measure}") in metrics:
-                values = metrics.groupby("epoch")[column].agg(["mean", "min", "max"])
-                axes.plot(
-                    values.index + 1, values["mean"], color=colour, linestyle=line, marker=marker, markersize=4.5,
-                    markevery=max(1, len(values) // 12), label=name,
-                )  # fmt: skip
-                if runs > 1:
-                    axes.fill_between(values.index + 1, values["min"], values["max"], color=colour, alpha=0.2, lw=0)
+                values = metrics.pivot(index="epoch", columns="run", values=column)
+                look = {"color": colour, "linestyle": line, "marker": marker, "label": name}
+                seeds(axes, values, max(1, len(values) // 12), **look)
         top = metrics[[f"{part}_{measure}" for part in PARTS if f"{part}_{measure}" in metrics]].max().max()
-        axes.set(xlabel="epochs", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
+        axes.set(xlabel="epoch", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    axes.legend()
-    band = f", mean of {runs} runs with a band from the lowest to the highest" if runs > 1 else ""
-    figure.set_label(f"Curves of {' and '.join(measures)} over {metrics['epoch'].max() + 1} epochs{band}")
-    return figure
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    runs = metrics["run"].nunique()
+    words = f"Curves of {' and '.join(measures)} over {metrics['epoch'].max() + 1} epochs, {runs} run{'s' * (runs > 1)}"
+    return describe(figure, words, told(runs))
 
 
 @styled
@@ -54,10 +50,10 @@ def errors(curves: Sequence[Curve], title: str) -> Figure:
         style = {"color": ORANGE, "marker": "o", "zorder": 3} if curve.ours else {"color": INK, "linewidth": 1.4}
         axes.plot(epochs, curve.errors, linestyle=LINES[place % len(LINES)], label=curve.name, **style)
     axes.set(xlabel="epoch", ylabel="training error (%)", title=title, xscale="log", yscale="log")
-    figure.legend(loc="outside upper center", ncols=1)
+    figure.legend(loc="outside lower center", ncols=1)
     ends = "; ".join(f"{curve.name}: {curve.errors[-1]:.1f} % after {len(curve.errors)}" for curve in curves)
-    figure.set_label(f"{title}: training error over the epochs. {ends}")
-    return figure
+    marks = f"Both axes are logarithmic; black: others; orange, with points: ours. {ends}."
+    return describe(figure, f"{title}: training error over the epochs", marks)
 
 
 @styled
@@ -94,7 +90,7 @@ def _in_turn(panels: Mapping[str, pd.DataFrame], turn: str, middle: str) -> Figu
 
     panels: measure with its unit -> a row for each turn, a column for each kind; middle: mean or median.
     """
-    figure, said = Figure(figsize=(max(6.0, 4.4 * len(panels)), 3.8)), []
+    figure, said = Figure(figsize=(0.6 + max(5.0, 3.2 * len(panels)), 3.8)), []
     for axes, (measure, rows) in zip(figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True):
         for (kind, values), (marker, colour) in zip(rows.items(), KINDS, strict=False):
             axes.plot(range(1, len(values) + 1), values, marker, color=colour, label=kind)
@@ -102,6 +98,5 @@ def _in_turn(panels: Mapping[str, pd.DataFrame], turn: str, middle: str) -> Figu
             said.append(f"{measure}, {kind}: {middle} {values.agg(middle):.3g}")
         axes.set(xlabel=turn, ylabel=measure, ylim=(0, 1.05 * rows.max(axis=None)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    figure.set_label("; ".join(said))
-    return figure
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return describe(figure, "; ".join(said), f"Points: each {turn}; dashed: the {middle} of each kind.")

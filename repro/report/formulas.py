@@ -13,7 +13,7 @@ FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)|\$\$(?P<display>.+?)\$\$|(?<![\\$\w])\$(?=\S)(?P<inline>[^$\n]+?)(?<=\S)\$(?![\w$])",
     re.DOTALL,
 )
-POINTS = 12.5
+POINTS, LARGE = 12.5, 16  # within a line, and on one of its own
 
 
 def drawn(text: str) -> str:
@@ -29,7 +29,9 @@ def _drawn(match: re.Match) -> str:
         return match["code"]
     source = " ".join((match["display"] or match["inline"]).split())
     try:
-        depth, picture = _picture(source)
+        depth, picture = _picture(
+            *((source.replace(r"\frac", r"\dfrac"), LARGE) if match["display"] else (source, POINTS))
+        )
     except (ValueError, RuntimeError, RecursionError):  # no formula, or one that cannot be drawn
         return html.escape(match[0])
     image = (
@@ -39,12 +41,12 @@ def _drawn(match: re.Match) -> str:
     return f'<span class="formula">{image}</span>' if match["display"] else image
 
 
-def _picture(source: str) -> tuple[float, bytes]:
+def _picture(source: str, points: float) -> tuple[float, bytes]:
     """Return the depth below the line, in points, and the SVG of a formula."""
     buffer = io.BytesIO()
     with rc_context():
         rcdefaults()
         rcParams.update({"svg.hashsalt": "repro", "mathtext.fontset": "stix"})
-        size = FontProperties(size=POINTS)
+        size = FontProperties(size=points)
         depth = mathtext.math_to_image(f"${source}$", buffer, dpi=72, format="svg", prop=size)
     return depth, re.sub(rb"<metadata>.*?</metadata>", b"", buffer.getvalue(), flags=re.DOTALL)

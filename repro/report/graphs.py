@@ -39,6 +39,12 @@ FAMILIES = {
     "identity": ("#555555", "dotted"),
 }
 
+# What is said below the drawing of a cell: recurrent, convolutional
+EDGES = (
+    "Solid: relu; dashed: tanh and sigmoid; dotted: identity; thin grey: what the cell's output is the mean of.",
+    "Solid: convolutions; dashed: poolings; dotted: skip connections; thin grey: what the cell's output joins.",
+)
+
 
 def operation_label(op: str) -> str:
     """Return an operation's name for people: "sep conv 3×3"."""
@@ -128,7 +134,10 @@ def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequenc
     """
     for cell, source in cell_graphs(genotype).items():
         style.show({"text/markdown": f"{cell} cell"})
-        style.save_graph(source, stem.with_name(f"{stem.name}-{cell}"), run, formats, described(genotype, cell))
+        place = stem.with_name(f"{stem.name}-{cell}")
+        style.save_graph(
+            source, place, run, formats, described(genotype, cell), EDGES[isinstance(genotype, ConvGenotype)]
+        )
 
 
 def described(genotype: Genotype, cell: str) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from repro.configs.registry import find
-from repro.report import sections_claims, style, tables, typeset
+from repro.report import sections_claims, style, summary, tables, typeset
 from repro.report.typeset import verbatim
 from repro.results import claim_rows, claims, compare, protocol, published
-from repro.results.columns import heading
 from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs import provenance
@@ -37,7 +36,7 @@ def beside_paper(run: Run) -> pd.DataFrame:
     paper = next((row for row in rows if row["id"] == key), {})
     ours = compare.ours(table, Group((run,)), paper, ROWS[table].get(key))
     frame = compare.as_frame([*rows, {"id": key, "architecture": f"this run ({run.name})", **ours}])
-    return tables.comparison(table, frame).drop(columns=[tables.RUNS, tables.SOURCE])
+    return tables.comparison(table, frame)
 
 
 def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:
@@ -47,25 +46,22 @@ def of_claims(run: Run, asked: Sequence[str]) -> pd.DataFrame:
         {
             "line": [f"{row['line']}: {row['effect of']}" for row in lines],
             "verdict": [row["verdict"] for row in lines],
-            "effect, with its 97 % interval": [sections_claims.effect(row) for row in lines],
+            "effect [97 % interval]": [sections_claims.effect(row) for row in lines],
             "units": [row["n"] for row in lines],
         }
     )
 
 
 def in_words(run: Run) -> pd.DataFrame:
-    """Return what the paper claims and paid, and the run's headline numbers and time."""
-    experiment, seconds = find(run.experiment), provenance.seconds(run.path)
-    numbers = {name: value for name, value in (run.result or {}).items() if isinstance(value, int | float)}
-    words = [f"{heading(name)}: {_short(value)}" for name, value in numbers.items()]
-    device = provenance.device(run.path) or "CPU"
-    return pd.DataFrame(
-        {
-            "": ["result", "cost"],
-            "in the paper": [published.with_numbers(experiment.claim), experiment.cost],
-            f"this run ({protocol.label(run)})": ["; ".join(words) or "see above", f"{duration(seconds)} on {device}"],
-        }
-    )
+    """Return what the paper claims and paid and, below it, what the run found and took: not all is of one kind."""
+    experiment, device = find(run.experiment), provenance.device(run.path) or "CPU"
+    lines = {
+        "the paper says": published.with_numbers(experiment.claim),
+        "which cost": experiment.cost,
+        f"this run ({protocol.label(run)}) found": summary.found(Group((run,))),
+        "which took": f"{duration(provenance.seconds(run.path))} on {device}",
+    }
+    return pd.DataFrame({"beside the paper": list(lines), "": list(lines.values())})
 
 
 def sources(run: Run) -> pd.DataFrame:
@@ -80,7 +76,3 @@ def sources(run: Run) -> pd.DataFrame:
         began = session["start"][:19].replace("T", " ")
         lines[f"session {place}"] = f"{session['command']}, from {began} UTC, {duration(session['seconds'])}"
     return pd.DataFrame({"provenance": list(lines), "": list(lines.values())})
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

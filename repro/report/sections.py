@@ -16,8 +16,11 @@ from repro.errors import ReproError, is_number, line
 from repro.report import figures_darts, figures_spos, figures_training, film, graphs, style, tables, truth, typeset
 from repro.report.typeset import verbatim
 from repro.results import compare, others, protocol, published
+from repro.results.arms import Runs, units
+from repro.results.claims_darts import ERROR, FIRST, RANDOM, SECOND, TRAININGS
 from repro.results.columns import heading
 from repro.results.compare import Group
+from repro.results.lines import SIZES
 from repro.results.rows import Counterpart
 from repro.runs import provenance
 from repro.runs.run import Run
@@ -31,15 +34,16 @@ Draw = Callable[[Group, Path], None]  # a group, and the place of its files, wit
 FIGURE_3 = {"cifar10-progress": ("left", "valid_error"), "ptb-progress": ("right", "valid_perplexity")}
 
 
-def each(experiment: str, profile: str, draw: Draw, folder: Path) -> None:
+def each(experiment: str, profile: str, draw: Draw, folder: Path, apart: bool = True) -> None:
     """Caption and draw every group of finished runs, into files in `folder`; then say what is not finished.
 
     A run that cannot be drawn is named, with the reason, and the rest is drawn.
     Runs as published come last, and larger profiles after smaller ones: of a file that all write, theirs is kept.
+    apart: as in `compare.groups`.
     """
     sizes = [*profiles.PROFILES]
     groups = sorted(
-        compare.groups(experiment),
+        compare.groups(experiment, apart),
         key=lambda each: (protocol.as_published(each.first), sizes.index(each.first.profile)),
     )
     for group in groups:
@@ -165,7 +169,7 @@ def progress(group: Group, stem: Path) -> None:
     side, measure = FIGURE_3[group.first.experiment]
     judged = pd.DataFrame(group.first.load("snapshots.json")).rename(columns={"epoch": "cost", measure: "value"})
     figure = figures_darts.progress(
-        judged, group.first.result["references"], cost="search epochs", measure=heading(measure)
+        judged, group.first.result["references"], cost="epoch of the search", measure=heading(measure)
     )
     style.save(figure, stem.with_name(f"figure3_{side}"), group.first)
 
@@ -182,6 +186,49 @@ def candidates(group: Group, stem: Path) -> None:
     style.save(figures_spos.search_progress(found), stem, group.first)
 
 
+def skips(group: Group, stem: Path) -> None:
+    """Draw how many skip connections the derived cells have, epoch by epoch."""
+    cells = {place: [row["genotype"] for row in rows(run)] for place, run in enumerate(group.runs)}
+    counts = {
+        name: pd.DataFrame({run: [_skips(each[name]) for each in epochs] for run, epochs in cells.items()})
+        for name in ("normal", "reduce")
+    }
+    style.save(figures_darts.skips(counts), stem.with_name(f"{stem.name}-skips"), group.first)
+
+
+def _skips(edges: list[list[Any]]) -> int:
+    return sum(op == "skip_connect" for op, _ in edges)
+
+
+def random_cells(group: Group, stem: Path) -> None:
+    """Draw random cells, and the cells of searches that were trained alike on them."""
+    run, selection = group.first, group.first.experiment.replace("random", "select")
+    own, entry = run.params.values(), next(name for name in run.result if name.startswith("valid_"))
+    values = lambda alike: [value for run in alike.runs for value in run.load("result.json", values=list)["values"]]
+    searched = {
+        f"searched, {protocol.label(other.first)}": values(other)
+        for other in compare.groups(selection)
+        if other.first.profile == run.profile
+        and all(own.get(name, value) == value for name, value in other.first.params.values().items() if name != "seed")
+    }
+    style.save(figures_darts.random_cells(values(group), searched, heading(entry)), stem, run)
+
+
+def random_cells_of_claims(folder: Path) -> None:
+    """Draw, for each size of the claims, the test errors of random and searched cells: means of a cell's trainings."""
+    arms = {"random": RANDOM, "first order": FIRST, "second order": SECOND}
+    for size in SIZES:
+        runs = Runs(size.name)
+        found = {
+            name: [sum(each) / len(each) for each in units(runs, arm, ERROR, TRAININGS).values() if each]
+            for name, arm in arms.items()
+        }
+        if random := found.pop("random"):
+            searched = {name: values for name, values in found.items() if values}
+            figure = figures_darts.random_cells(random, searched, f"test error (%), {size.name}")
+            style.save(figure, folder / f"random_cells-{size.name}", None)  # its axis says the size
+
+
 def published_networks(*spaces: str) -> dict[str, dict[str, list[str]]]:
     """Return what the networks that SPOS published of these spaces choose, layer by layer, by name."""
     held = [(name, SPACES[space], found.gene) for name, (space, found) in PUBLISHED.items() if space in spaces]
@@ -195,11 +242,16 @@ def iterations(group: Group, stem: Path) -> None:
 
 
 def rankings(group: Group, stem: Path) -> None:
-    """Draw the agreement of two rankings."""
-    networks, run = pd.DataFrame(group.first.load("networks.json")), group.first
-    style.save(
-        figures_spos.rankings(networks, run.result["kendall_tau"], run.result.get("kendall_tau_cost")), stem, run
+    """Draw the agreement of two rankings, of the first supernet and, where there are several, tau of each."""
+    run, names = (
+        group.first,
+        ("kendall_tau", "kendall_tau_cost", "kendall_tau_equal_cost", "kendall_tau_not_recomputed"),
     )
+    if len(group.runs) > 1:
+        found = pd.DataFrame({heading(name): group.numbers(name) for name in names})
+        style.save(figures_spos.taus(found), stem.with_name(f"{stem.name}-tau"), run)
+    networks, tau, of_cost = pd.DataFrame(run.load("networks.json")), *map(run.result.get, names[:2])
+    style.save(figures_spos.rankings(networks, tau, of_cost), stem, run)
 
 
 def true_accuracies(group: Group, stem: Path) -> None:
@@ -226,17 +278,10 @@ def one_path(group: Group, stem: Path) -> None:
 
 
 def beside_others(folder: Path) -> None:
-    """Show training errors at the papers' size beside those of others, as far as our runs go, as curves and numbers."""
+    """Show training errors at the papers' size beside those of others, as far as our runs go."""
     for anchor in others.ANCHORS:
         curves = anchor.curves()
         style.save(figures_training.errors(curves, anchor.title), folder / "others" / anchor.file, None)
-        epochs = sorted({1, 2, 5, 10, 25, 50, 100, 200, 600, *(len(curve.errors) for curve in curves)})
-        cells = [
-            {"training error (%) after": curve.name}
-            | {f"epoch {epoch}": curve.errors[epoch - 1] if epoch <= len(curve.errors) else None for epoch in epochs}
-            for curve in curves
-        ]
-        typeset.show(pd.DataFrame(cells))
         if not any(curve.ours for curve in curves):
             say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
 
@@ -244,10 +289,11 @@ def beside_others(folder: Path) -> None:
 def table(name: str, profile: str, folder: Path) -> None:
     """Show a published table beside our own runs, and write it as CSV, Markdown and LaTeX into `folder`."""
     numbers = compare.compare(name, profile)
-    cells = tables.comparison(name, numbers)
+    cells, work = tables.comparison(name, numbers), tables.work(name, numbers)
     typeset.show(cells, kinds=[tables.kind(row) for row in numbers.to_dict("records")])
-    typeset.write(numbers, cells, folder / name)
+    typeset.write(numbers, cells, folder / name, work=work)
     say(f"{published.remark(name)} As files: {files(name)}.".strip())
+    typeset.show(work, folded="How each number was made, and the commands that make those missing")
 
 
 def files(name: str) -> str:

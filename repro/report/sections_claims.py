@@ -1,6 +1,5 @@
 """The claims in the report: the verdicts as a table and as a figure, shown in a notebook and kept."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from repro.report import figures_claims, sections, style, typeset
-from repro.report.typeset import Code
+from repro.report.typeset import NOTHING, Code
 from repro.results import claims, verdicts
 from repro.results.claim_rows import number, rows, scales
 from repro.results.verdicts import Answer
@@ -17,41 +16,60 @@ NAME = "claims"  # of the table's and the figure's files
 
 
 def show(folder: Path) -> None:
-    """Show every claim with the verdict of its largest finished size; write table and figure into `folder`."""
+    """Show what the runs say of the claims, what holds first; write table and figure into `folder`."""
     found = claims.headlines()
-    lines = rows(found)
+    every = rows(found)
+    lines = sorted(every, key=lambda line: verdicts.WORDS.index(line["verdict"]))
+    begun = [line for line in lines if line["verdict"] != verdicts.NOT_RUN]
     sections.say(sentence(found))
-    style.save(figures_claims.claims(lines), folder / NAME, None)  # each row bears its size
-    cells = table(lines)
-    typeset.show(cells, kinds=["missing" if line["effect"] is None else "ours" for line in lines])
-    typeset.write(numbers(lines), cells, folder / "tables" / NAME)
+    cells, behind = table(begun), work(lines)
+    if begun:
+        typeset.show(cells)
+    if judged := [line for line in lines if line["effect"] is not None]:
+        style.save(figures_claims.claims(judged), folder / NAME, None)  # each row bears its size
+    typeset.write(numbers(every), cells, folder / "tables" / NAME, work=behind)
     sections.say(" ".join([*scales(found), f"As files: {sections.files(NAME)}."]))
+    typeset.show(behind, folded="Bounds, units and spreads of every line, and the commands that make those missing")
 
 
 def sentence(answers: Sequence[Answer]) -> str:
-    """Say how many claims got which verdict."""
-    counts = Counter(answer.word for answer in answers)
-    words = ", ".join(f"**{counts[word]}** {word}" for word in verdicts.WORDS if counts[word])
-    return f"Of {len(answers)} claims: {words}."
+    """Say how many claims got which verdict, and which ones."""
+    named = {word: [answer.claim.id for answer in answers if answer.word == word] for word in verdicts.WORDS}
+    words = [
+        f"**{len(ids)}** {word}" + ("" if word == verdicts.NOT_RUN else f" ({', '.join(ids)})")
+        for word, ids in named.items()
+        if ids
+    ]
+    return f"Of {len(answers)} claims: {', '.join(words)}."
 
 
 def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return the rows as cells: what a line says, its verdict, and the numbers behind that."""
+    """Return the rows for publication: what is claimed, what was found, and what the paper has."""
+    cells = [
+        {
+            "claim": f"{row['line']}: {row['in our words']} ({row['paper']}, {row['place']})",
+            "here [97 % interval]": effect(row, marked=False),
+            "paper": number(row["effect in the paper"]),
+            "verdict": _sized(row["verdict"], row),
+            "effect": row["effect of"],
+        }
+        for row in lines
+    ]
+    return pd.DataFrame(cells, columns=["claim", "here [97 % interval]", "paper", "verdict", "effect"], dtype=object)
+
+
+def work(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows for work: what decides a line, how far it is, and what makes the rest."""
     cells = [
         {
             "line": f"{row['line']}: {row['effect of']}",
-            "claim": f"{row['in our words']} ({row['paper']}, {row['place']})",
-            "verdict": row["verdict"],
-            "size": row["size"] if row["verdict"] != verdicts.NOT_RUN else None,
-            "effect, with its 97 % interval": effect(row),
-            ("bounds", "L"): f"{row['L']:g}",
-            ("bounds", "U"): None if row["U"] is None else f"{row['U']:g}",
-            ("units", "n"): f"{row['n']} ({row['published']} published)" if row["published"] else row["n"],
-            ("units", "at the looks"): row["looks"],
-            ("units", "m"): row["m"],
-            ("spread between", "units"): number(row["spread between units"]),
-            ("spread between", "trainings"): number(row["spread between trainings"]),
-            "in the paper": number(row["effect in the paper"]),
+            "verdict": _sized(row["verdict"], row),
+            "bounds L, U": f"{row['L']:g}, " + (NOTHING if row["U"] is None else f"{row['U']:g}"),
+            "units (of them published); at the looks": f"{row['n']} ({row['published'] or 0}); {row['looks']}",
+            "trainings of a unit": row["m"],
+            "spread between units, trainings": ", ".join(
+                number(row[f"spread between {what}"]) or NOTHING for what in ("units", "trainings")
+            ),
             "Holm's p": number(row["Holm's p"]),
             "command, or what is missing": [row["reason"]] * bool(row["reason"])
             + [Code(row["command"])] * bool(row["command"]),
@@ -61,12 +79,16 @@ def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(cells, dtype=object)
 
 
-def effect(row: dict[str, Any]) -> str | None:
+def _sized(word: str, row: dict[str, Any]) -> str:
+    return word if row["verdict"] == verdicts.NOT_RUN or row["size"] == "paper" else f"{word} ({row['size']})"
+
+
+def effect(row: dict[str, Any], marked: bool = True) -> str | None:
     """Return an effect with its interval and unit, and the size that it is of unless that is the paper's."""
     if row["effect"] is None:
         return None
     effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
-    mark = [] if row["size"] == "paper" else [row["size"]]
+    mark = [] if row["size"] == "paper" or not marked else [row["size"]]
     return f"{effect} [{low}, {high}] ({', '.join([row['unit'], *mark])})"
 
 

@@ -18,19 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from repro.files import make_folder, write_bytes
 from repro.progress import note, show
 from repro.results import protocol
+from repro.results.intervals import one_sample
 from repro.runs.run import Run
 
 INK, FAINT = "#333333", "#b5b5b5"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by whoever sees no red or green
 FONT = "Helvetica,Arial,DejaVu Sans,sans-serif"  # of graphs
 LETTERS = 16  # of a mark, in an inch
+FEWEST = 3  # runs of which an interval of the mean is drawn: that of two is 21 standard errors wide to each side
 STYLE = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("notebook"),
@@ -62,6 +66,7 @@ NO_DATES = {
     "png": {"Software": None},
 }
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
+NETWORK = "Green: input; blue: layers; red: reductions; orange: heads. Arrows: what reads what."
 # In a process of its own, as `dot` is: its C library may write warnings to the terminal
 PYGRAPHVIZ = """
 import sys, pygraphviz
@@ -79,6 +84,42 @@ def defaults() -> Iterator[None]:
         yield
 
 
+def describe(figure: Figure, words: str, marks: str) -> Figure:
+    """Return a figure that says in `words` what it shows, for those who cannot see it; below it stand its `marks`.
+
+    marks: what each point, line and colour is that its legend does not explain.
+    """
+    figure.set_label(words)
+    figure.marks = marks
+    return figure
+
+
+def seeds(axes: Axes, values: pd.DataFrame, every: int = 1, **look: Any) -> None:
+    """Draw several runs of one kind over the epochs: their mean, each as points and, from three on, an interval.
+
+    values: a row for each epoch, counted from 0, a column for each run; every: epochs from one mark to the next; look:
+    of the line of the means.
+    """
+    epochs, mean = values.index + 1, values.mean(axis=1)
+    several = {} if values.shape[1] == 1 else {"marker": ""}
+    (line,) = axes.plot(epochs, mean, markersize=4.5, markevery=every, **look | several)
+    points = {**look, "linestyle": "", "alpha": 0.6, "label": None}
+    for run in values if several else ():
+        axes.plot(epochs, values[run], markersize=3.5, markevery=every, **points)
+    if values.shape[1] >= FEWEST:
+        whole = values.dropna()
+        _, low, high, _ = zip(*map(one_sample, whole.to_numpy()), strict=True)
+        axes.fill_between(whole.index + 1, low, high, color=line.get_color(), alpha=0.15, lw=0)
+
+
+def told(runs: int) -> str:
+    """Say what `seeds` draws of so many runs."""
+    if runs == 1:
+        return "Points: the epochs of one run."
+    interval = "bands: its 97 % interval" if runs >= FEWEST else f"no interval, which takes {FEWEST} runs"
+    return f"Lines: the mean of {runs} runs; points: each run; {interval}."
+
+
 def save(figure: Figure, stem: Path, run: Run | None) -> None:
     """Write `stem`.svg, `stem`.pdf and `stem`.png, each whole or not at all; show the figure in a notebook.
 
@@ -86,10 +127,8 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
     The figure's label is its alternative text.
     """
     make_folder(stem.parent)
-    if share := mark_figure(figure, run):
-        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-        figure.set_label(marked_words(figure.get_label(), run))
-    _lay_out(figure)
+    lay_out(figure, mark_figure(figure, run))
+    figure.set_label(marked_words(figure.get_label(), run))
     for extension, metadata in NO_DATES.items():
         buffer = io.BytesIO()
         title = {"Title": figure.get_label()} if figure.get_label() and extension != "png" else {}
@@ -99,15 +138,23 @@ def save(figure: Figure, stem: Path, run: Run | None) -> None:
         write_bytes(stem.with_name(f"{stem.name}.{extension}"), picture)
     facts = {"width": round(figure.get_figwidth() * PIXELS_PER_INCH), "alt": figure.get_label()}
     show({"image/png": b64encode(picture).decode()}, **{"image/png": facts})
+    if marks := getattr(figure, "marks", ""):
+        show({"text/markdown": marks})
 
 
-def _lay_out(figure: Figure) -> None:
-    """Place the axes once, to six digits: the last ones that the solver finds are not the same each time."""
+def lay_out(figure: Figure, share: float) -> None:
+    """Place the axes once, to six digits: the last ones that the solver finds are not the same each time.
+
+    share: of the height, at the bottom, which is kept free of axes and legends.
+    """
+    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
     with defaults():
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
         axes.set_position([round(number, 6) for number in axes.get_position(original=True).bounds])
+    for legend in figure.legends:  # only now, since the layout makes room for legends that have no place of their own
+        legend.set_bbox_to_anchor((0, share, 1, 1 - share))
 
 
 def _few_colours(png: io.BytesIO) -> bytes:
@@ -159,11 +206,16 @@ def mark_figure(figure: Figure, run: Run | None) -> float:
 
 
 def save_graph(
-    source: str, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",), alt: str = "Graph of the network"
+    source: str,
+    stem: Path,
+    run: Run | None,
+    formats: Sequence[str] = ("svg",),
+    alt: str = "Graph of the network",
+    marks: str = NETWORK,
 ) -> None:
     """Draw DOT text into `stem`.svg (or pdf, png); show it in a notebook, with `alt` in words, or say why not.
 
-    run: as in `save`.
+    run: as in `save`; marks: as in `describe`.
     """
     paths, reason = render(marked_graph(source, run), stem, formats)
     if reason:
@@ -173,6 +225,7 @@ def save_graph(
             {"image/svg+xml": paths[0].read_text(encoding="utf-8")},
             **{"image/svg+xml": {"alt": marked_words(alt, run)}},
         )
+        show({"text/markdown": marks})
 
 
 def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:

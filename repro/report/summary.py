@@ -1,16 +1,19 @@
 """The first table of the report: every figure and table of both papers, and how far it has been reproduced here."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS
+from repro.errors import FOREIGN, is_number
 from repro.report import tables
 from repro.report.typeset import Link
 from repro.results import compare, protocol, published
-from repro.results.columns import Column
+from repro.results.columns import COLUMNS, Column, heading
+from repro.results.compare import Group
 from repro.results.rows import ROWS
 from repro.runs.states import state, survey
 
@@ -53,6 +56,29 @@ ITEMS = (
 )
 
 
+def found(group: Group) -> str:
+    """Say in words what runs found, of the first where they cannot be averaged: what the summary says of a figure."""
+    run, result = group.first, group.first.result or {}
+    if run.experiment == "bilevel-toy":
+        ends = [f"({end['alpha']:.2f}, {end['weight']:.2f}) with xi = {end['xi']:g}" for end in result["ends"]]
+        return f"descent ends at {', '.join(ends)}"
+    if run.experiment.endswith("-progress"):
+        snapshots = pd.DataFrame(run.load("snapshots.json"))
+        measure = next(name for name in snapshots if name.startswith("valid_"))
+        median = snapshots.groupby("epoch")[measure].median()
+        said = [f"{median[epoch]:.1f} after epoch {epoch}" for epoch in (median.index[0], median.index[-1])]
+        return f"median {heading(measure)}: {', '.join(said)}"
+    if "values" in result and "seeds" in result:
+        return f"the best of {len(result['values'])} cells: {_said(result, [*result][:1])}"
+    named = [name for name in result if name in COLUMNS][:2]
+    return _said({name: group.numbers(name).mean() for name in named}, named) or "see the notebook"
+
+
+def _said(result: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return numbers of a result with their headings."""
+    return "; ".join(f"{heading(name)}: {result[name]:.3g}" for name in names if is_number(result[name]))
+
+
 def rows(profile: str) -> list[dict[str, Any]]:
     """Return for each item what the paper has, what was run here, and what is missing in `profile`."""
     return [_of_table(item, profile) if item.table else _of_figure(item, profile) for item in ITEMS]
@@ -60,7 +86,7 @@ def rows(profile: str) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows as cells."""
-    names = ("figure or table", "in the paper", "here", "runs", "not finished")
+    names = ("figure or table", "here", "in the paper", "runs", "not finished")
     return pd.DataFrame([{name: row[name] for name in names} for row in found], dtype=object)
 
 
@@ -86,12 +112,26 @@ def _of_figure(item: Item, profile: str) -> dict[str, Any]:
     return {
         "figure or table": item.link,
         "in the paper": published.with_numbers(experiment.claim) if experiment else None,
-        "here": "shown below" if groups else None,
+        "here": _found(item.experiments[-1]) if item.experiments else None,
         "runs": _number_of_runs(counts),
         "not finished": states or (None if counts[profile] else f"no {profile} run"),
         "profiles": set(counts),
         "complete": any(protocol.as_published(group.first) for group in groups),
     }
+
+
+def _found(experiment: str) -> str | None:
+    """Say what the runs of the largest profile found, with their mark; nothing where there are none."""
+    sizes = [*profiles.PROFILES]
+    for group in sorted(compare.groups(experiment, False), key=lambda each: -sizes.index(each.first.profile)):
+        try:
+            run = group.first
+            size = ", ".join(filter(None, [run.profile, protocol.data(run)]))
+            mark = "" if protocol.as_published(run) else f" ({size})"
+            return found(group) + mark
+        except FOREIGN:
+            continue  # its section says what its files lack
+    return None
 
 
 def _of_table(item: Item, profile: str) -> dict[str, Any]:
@@ -116,7 +156,7 @@ def _of_table(item: Item, profile: str) -> dict[str, Any]:
 
 def _quoted(line: dict[str, Any], column: Column) -> str:
     """Return the paper's number, and of which architecture it is."""
-    return f"{tables.paper(line, column)} ({line['architecture']})"
+    return f"{tables.paper(line, column)} ({published.spaced(line['architecture'])})"
 
 
 def _has_all_seeds(table: str, line: dict[str, Any]) -> bool:

@@ -1,7 +1,6 @@
-"""The tables of the report, cell by cell: what stands beside what, with how many decimals, and with which mark.
+"""The tables of the report: for publication what stands beside what, for work what was run and what is missing.
 
-A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so, and so does
-one of the paper's that was not checked against it.
+A number of ours that was not made by the paper's protocol on the paper's data carries a mark that says so.
 """
 
 from collections.abc import Mapping
@@ -15,44 +14,41 @@ from repro.configs.registry import EXPERIMENTS
 from repro.report.typeset import Code, Link, number
 from repro.results import published
 from repro.results.columns import COLUMNS, Column
-
-RUNS, SOURCE = "runs", "executed notebook, or the command that makes it"
-QUOTED = "quoted by the paper, not run here"
+from repro.runs.states import duration
 
 
 def comparison(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a published table beside ours, from the numbers of `compare.compare`.
+    """Return a published table for publication, from the numbers of `compare.compare`: ours, theirs, how far apart.
 
-    First what the table is about, then how our number was made, then all else that the paper gives.
+    Ours is the mean of its runs with their standard deviation; the interval of the difference is that of this mean.
     """
     rows, first = frame.to_dict("records"), subject(table)
-    cells: dict[Any, list] = {"architecture": [_name(row) for row in rows]}
-    cells |= _measure(rows, first, about=True)
-    source = {SOURCE: [_source(row) for row in rows]}
-    if ran := frame["runs"].notna().any():
-        cells |= {RUNS: [_runs(row) for row in rows]}
-        cells |= {name: [row[name] for row in rows] for name in ("profile", "data", "epochs")}
-        cells |= {"time": [_time(row) for row in rows], **source}
-    for column in published.columns(table):
-        if column.name not in (first.name, "std"):
-            cells |= _measure(rows, column)
-    cells |= {} if ran else source
-    if any(row.get("note") for row in rows):
-        cells["note"] = [row.get("note") for row in rows]
+    printed, names = [paper(row, first) for row in rows], [_name(row) for row in rows]
+    if not frame["runs"].notna().any():
+        return pd.DataFrame({"architecture": names, f"{first.heading}, paper": printed}, dtype=object)
+    shared = _shared_mark(rows)
+    cells = {
+        "architecture": names,
+        f"{first.heading}, here{shared or ''}": [here(row, first, marked=shared is None) for row in rows],
+        "paper": printed,
+        "difference [97 % interval]": [_difference(row, first) for row in rows],
+    }
     return pd.DataFrame(cells, dtype=object)
 
 
-def _measure(rows: list[dict[str, Any]], column: Column, about: bool = False) -> dict[Any, list]:
-    """Return one measure's columns, where there is something in them: the paper's numbers, and ours.
-
-    about: whether it is what the table is about, so that deviations and differences are shown.
-    """
-    printed = [paper(row, column, about) for row in rows]
-    own = [here(row, column, about) for row in rows]
-    if not any(own):
-        return {column.heading: printed} if any(printed) else {}
-    columns = {(column.heading, "paper"): printed, (column.heading, f"here{_head(rows)}"): own}
-    return columns | ({(column.heading, "difference"): [_difference(row, column) for row in rows]} if about else {})
+def work(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return for every row that runs re-create how its number was made and its other measures, or what makes it."""
+    rows = [row for row in frame.to_dict("records") if kind(row) != "quoted"]
+    cells = {
+        "architecture": [_name(row) for row in rows],
+        "runs": [_links(row) for row in rows],
+        "how they were made": [_made(row) for row in rows],
+        "other measures, here (in the paper)": [_others(row, table) for row in rows],
+        "state, and the command that makes it": [
+            [f"{row['state']}:", Code(row["command"])] if _given(row.get("command")) else None for row in rows
+        ],
+    }
+    return pd.DataFrame(cells, dtype=object)
 
 
 def kind(row: dict[str, Any]) -> str:
@@ -71,10 +67,10 @@ def mark(row: dict[str, Any]) -> str:
     return f" ({', '.join([row['profile'].split(',')[0], *changed, *data])})"
 
 
-def _head(rows: list[dict[str, Any]]) -> str:
-    """Return the mark of a column of ours: that of all its numbers, or that some have one."""
+def _shared_mark(rows: list[dict[str, Any]]) -> str | None:
+    """Return the mark that all numbers of ours have, None where they have different ones."""
     marks = {mark(row) for row in rows if kind(row) == "ours"}
-    return "" if marks <= {""} else marks.pop() if len(marks) == 1 else ", as published where no mark is"
+    return marks.pop() if len(marks) == 1 else None
 
 
 def subject(table: str) -> Column:
@@ -88,8 +84,8 @@ def _given(value: Any) -> bool:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Return the row's name, spaced."""
-    return row["architecture"].replace("_", " ").replace("+", " + ").replace("(", " (").replace("  ", " ")
+    """Return the row's name, a published one spaced."""
+    return published.spaced(row["architecture"]) if _given(row.get("id")) else row["architecture"]
 
 
 def paper(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
@@ -107,41 +103,52 @@ def _value(value: Any, column: Column, std: Any) -> str | None:
     return f"{text}\u00a0±\u00a0{number(std, column.decimals)}" if _given(std) else text
 
 
-def here(row: dict[str, Any], column: Column, deviation: bool = True) -> str | None:
+def here(row: dict[str, Any], column: Column, deviation: bool = True, marked: bool = True) -> str | None:
     """Return our number with its deviation and its marks: the second one where steps did not compute in float32."""
     value = _value(row.get(f"{column.name} here"), column, row.get("std here") if deviation else None)
     if value is None:
         return None
     precision = f", {row['precision']}" if _given(row.get("precision")) else ""
-    return value + (f" ({row['device']})" if column.name == "search_gpu_days" else mark(row)) + precision
+    return value + (mark(row) if marked else "") + precision
 
 
 def _difference(row: dict[str, Any], column: Column) -> str | None:
+    """Return our number less the paper's, with the interval where several runs give one, or why there is none."""
     if not _given(row.get("runs")):
         return None
     if not _given(row.get("difference")):
         return None if row["as_published"] else "other protocol" if row["comparable"] else "other data"
-    return f"{row['difference']:+.{column.decimals}f}".replace("-", "−")
+    ends = [row[f"difference {end}"] for end in ("low", "high") if _given(row.get(f"difference {end}"))]
+    value, *ends = (f"{each:+.{column.decimals}f}".replace("-", "−") for each in [row["difference"], *ends])
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
-def _runs(row: dict[str, Any]) -> Any:
-    """Return how many runs a row is of, with a mark where some of them are published ones."""
-    if not _given(row.get("published")) or row["published"] == 0:
-        return row["runs"]
+def _links(row: dict[str, Any]) -> Any:
+    """Return how many runs a row is of, with links to their notebooks and a mark where some are published ones."""
+    if not _given(row.get("runs")):
+        return None
+    links = [Link(f"run {place}", page) for place, page in enumerate(row["pages"], start=1) if page]
     some = "" if row["published"] == row["runs"] else f"{row['published']:g} "
-    return f"{row['runs']:g} ({some}published)"
+    return [f"{row['runs']:g}:", *links, *([f"({some}published)"] if row["published"] else [])]
 
 
-def _time(row: dict[str, Any]) -> str | None:
-    return f"{number(row['hours'], 1)} {row['device']} h".replace(" ", "\u00a0") if _given(row.get("hours")) else None
+def _made(row: dict[str, Any]) -> str | None:
+    """Return profile, data, epochs and time of a row's runs."""
+    if not _given(row.get("runs")):
+        return None
+    epochs = f"{row['epochs']:g} epochs" if _given(row.get("epochs")) else ""
+    time = f"{duration(3600 * row['hours'])} on {row['device']}"
+    return ", ".join(filter(None, [row["profile"], row["data"], epochs, row["precision"], time]))
 
 
-def _source(row: dict[str, Any]) -> Any:
-    if kind(row) == "quoted":
-        return QUOTED
-    pages = row["pages"] if kind(row) == "ours" else []
-    links = [Link(f"run {place}", page) for place, page in enumerate(pages, start=1) if page]
-    return links + ([f"{row['state']}:", Code(row["command"])] if _given(row.get("command")) else []) or None
+def _others(row: dict[str, Any], table: str) -> str | None:
+    """Return what a table holds of a row beside what it is about: ours, and in brackets the paper's."""
+    said = []
+    for column in published.columns(table):
+        if column.name not in (subject(table).name, "std"):
+            ours, theirs = here(row, column, False, marked=False), paper(row, column, False)
+            said += [f"{column.heading}: {ours or '–'} ({theirs or '–'})"] * bool(ours or theirs)
+    return "; ".join(said) or None
 
 
 def by_layer(latency: Mapping[str, Any]) -> pd.DataFrame:

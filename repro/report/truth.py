@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from repro.report.style import BLUE, FAINT, INK, ORANGE, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
 from repro.results import compare
 from repro.runs.run import Run
 
@@ -55,7 +55,7 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
 
     space: what accuracies (percent) of the space stand as lines, by their names.
     """
-    figure = Figure(figsize=(7.2, 4.4))
+    figure = Figure(figsize=(6.2, 4.8))
     axes = figure.subplots()
     methods = [*dict.fromkeys(course.method for course in found)]
     looks = zip(sns.color_palette("colorblind", len(methods)), cycle(("-", "--", "-.", ":")), cycle("osD^vP"))
@@ -77,11 +77,11 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
         axes.axhline(accuracy, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
         axes.annotate(f"{name}, {accuracy:.2f} %", (1, accuracy), xycoords=("axes fraction", "data"), ha="right",
                       va="bottom", fontsize=9)  # fmt: skip
-    axes.set(xlabel="epochs of the search", ylabel="true accuracy of the current cell (%)")
-    figure.legend(loc="outside upper center", ncols=3)
+    axes.set(xlabel="epoch of the search", ylabel="true accuracy of the current cell (%)")
+    figure.legend(loc="outside lower center", ncols=2)
     ends = ", ".join(f"{each.method}, seed {each.seed}: {each.accuracies[-1]:.2f} %" for each in found)
-    figure.set_label(f"True accuracy of the current cell over the epochs; at the end {ends}")
-    return figure
+    words = f"True accuracy of the current cell over the epochs; at the end {ends}"
+    return describe(figure, words, "A line: one search, a colour for each method; dotted: accuracies of the space.")
 
 
 @styled
@@ -97,18 +97,17 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
         "discrete_error": "validation error (%)",
     }
     panels = {name: label for name, label in panels.items() if name in table}
-    figure = Figure(figsize=(3.7 * len(panels), 3.4))
+    figure = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8))
     for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         epochs = table["epoch"] + 1
         if name == "discrete_error":
             axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
         line = "--" if name == "discrete_error" else "-"
         axes.plot(epochs, table[name], color=ORANGE, linestyle=line, marker="s", markersize=4, label="derived alone")
-        if name == "discrete_error":
-            axes.legend()
         if name == "alpha_eigenvalue" and stopped is not None:
             axes.axvline(stopped, color=FAINT, linewidth=1.4)
-        axes.set(xlabel="epochs of the search", ylabel=label)
+        axes.set(xlabel="epoch of the search", ylabel=label)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     last = ", ".join(f"{label} {table[name].iloc[-1]:.3g}" for name, label in panels.items())
-    figure.set_label(f"Diagnosis over {len(table)} epochs; after the last: {last}")
-    return figure
+    marks = "Points: epochs of one search; upright grey line: where the search should have ended."
+    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", marks)

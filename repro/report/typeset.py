@@ -1,25 +1,25 @@
 """Tables for people, all from one frame of cells: HTML for pages and notebooks, Markdown, LaTeX (booktabs).
 
-A cell is a text, a number, `Code`, a `Link`, a list of these, or nothing (None, NaN). A column is named by a text, or
-by a pair: the heading that it shares with its neighbours, and its own. The first column names the rows.
+A cell is a text, a number, `Code`, a `Link`, a list of these, or nothing (None, NaN). The first column names the rows.
+Texts stand left and numbers right, in a notebook too, whose own style would have all of them right.
 """
 
 import html
 import re
-from collections.abc import Callable, Hashable, Sequence
-from itertools import groupby, zip_longest
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from repro.errors import is_number
 from repro.files import make_folder, write_bytes
 from repro.report import style
 from repro.results.columns import heading
 
 NOTHING = "–"
 LINES = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what ends a line
-LONG = 28  # characters of a cell that needs a wide column
 
 
 class Code(str):
@@ -94,41 +94,32 @@ def cell(value: Any, form: str, decimals: int = 2) -> str:
 
 
 def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
-    """Return the frame with every cell and heading written in a form; paired headings become one."""
+    """Return the frame with every cell and heading written in a form."""
     cells = frame.astype(object).map(lambda value: cell(value, form, decimals))
-    return cells.set_axis([FORMATS[form].text(_heading(column)) for column in frame], axis=1)
+    return cells.set_axis([FORMATS[form].text(str(column)) for column in frame], axis=1)
 
 
-def _heading(column: Hashable) -> str:
-    return ", ".join(filter(None, column)) if isinstance(column, tuple) else str(column)
+def sides(frame: pd.DataFrame) -> list[str]:
+    """Return where the cells of each column stand: `right` if all that there are are numbers, else `left`."""
+    given = [[value for value in frame[column] if cell(value, "plain") != NOTHING] for column in frame]
+    return ["right" if values and all(map(is_number, values)) else "left" for values in given]
 
 
 def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
     """Return the frame as an HTML table in a box that scrolls; `kinds`: the class of each row, if they have one."""
+    table, places = (
+        written(frame, "html", decimals),
+        [f'class={side} style="text-align:{side}"' for side in sides(frame)],
+    )
+    head = "".join(f"<th scope=col {place}>{name}</th>" for name, place in zip(table, places, strict=True))
     rows = []
-    for (first, *others), kind in zip_longest(written(frame, "html", decimals).itertuples(index=False), kinds):
+    for (first, *others), kind in zip_longest(table.itertuples(index=False), kinds):
         first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
-        cells = [f"<td{' class=long' if len(text) > LONG else ''}>{text}</td>" for text in others]
+        cells = [f"<td {place}>{text}</td>" for text, place in zip(others, places[1:], strict=True)]
         start = f'<tr class="{kind}">' if kind else "<tr>"
-        rows.append(f'{start}<th scope="row">{first}</th>{"".join(cells)}</tr>')
+        rows.append(f'{start}<th scope=row style="text-align:left">{first}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
-    return f'<div class="table"><table>\n<thead>{_head(frame)}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
-def _head(frame: pd.DataFrame) -> str:
-    """Return the headings: one row or, where neighbours share one, two."""
-    columns = list(frame)
-    if not any(isinstance(column, tuple) for column in columns):
-        return f"<tr>{''.join(f'<th scope=col>{html.escape(str(column))}</th>' for column in columns)}</tr>"
-    upper, lower = "", ""
-    for shared, own in groupby(columns, lambda column: column[0] if isinstance(column, tuple) else (column,)):
-        own = list(own)
-        if isinstance(shared, tuple):
-            upper += f"<th scope=col rowspan=2>{html.escape(shared[0])}</th>"
-        else:
-            upper += f"<th scope=colgroup colspan={len(own)}>{html.escape(shared)}</th>"
-            lower += "".join(f"<th scope=col>{html.escape(column[1])}</th>" for column in own)
-    return f"<tr>{upper}</tr><tr>{lower}</tr>"
+    return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
 def to_markdown(frame: pd.DataFrame, decimals: int = 2, above: str = "") -> str:
@@ -157,22 +148,35 @@ def _places(pages: Any, above: str) -> str | None:
 
 def to_latex(frame: pd.DataFrame) -> str:
     """Return the frame as a tabular in LaTeX; it needs the package booktabs."""
-    cells = written(frame, "latex")
-    return cells.style.hide(axis="index").to_latex(hrules=True, column_format="l" * len(cells.columns))
+    columns = "".join(side[0] for side in sides(frame))
+    return written(frame, "latex").style.hide(axis="index").to_latex(hrules=True, column_format=columns)
 
 
-def show(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> None:
-    """Show a frame in a notebook, without its index, its columns named for people; `kinds` as in `to_html`."""
-    frame = frame.rename(columns=lambda column: heading(column) if isinstance(column, str) else column)
-    style.show({"text/html": to_html(frame, decimals, kinds), "text/plain": to_markdown(frame, decimals)})
+def show(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = (), folded: str = "") -> None:
+    """Show a frame in a notebook, without its index, its columns named for people; `kinds` as in `to_html`.
+
+    A column `epoch`, counted from 0 as in metrics.jsonl, is shown from 1, as figures count.
+    folded: the line under which it is folded away, for those who ask.
+    """
+    frame = frame.assign(epoch=frame["epoch"] + 1) if "epoch" in frame else frame
+    frame = frame.rename(columns=heading)
+    table = to_html(frame, decimals, kinds)
+    page = f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table
+    style.show({"text/html": page, "text/plain": to_markdown(frame, decimals)})
 
 
-def write(numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../") -> None:
-    """Write `numbers` as `stem`.csv, and `cells` as `stem`.md and `stem`.tex; `above`: see `to_markdown`."""
+def write(
+    numbers: pd.DataFrame, cells: pd.DataFrame, stem: Path, above: str = "../", work: pd.DataFrame | None = None
+) -> None:
+    """Write `numbers` as `stem`.csv, and `cells` as `stem`.md and `stem`.tex; `above`: see `to_markdown`.
+
+    work: a second table for `stem`.md.
+    """
     make_folder(stem.parent)
     if "pages" in numbers:
         numbers = numbers.assign(pages=[_places(pages, above) for pages in numbers["pages"]])
         numbers = numbers.rename(columns={"pages": "notebooks"})
+    tables = [to_markdown(each, above=above) for each in (cells, work) if each is not None]
     write_bytes(stem.with_name(f"{stem.name}.csv"), numbers.to_csv(index=False).encode())
-    write_bytes(stem.with_name(f"{stem.name}.md"), to_markdown(cells, above=above).encode())
+    write_bytes(stem.with_name(f"{stem.name}.md"), "\n".join(tables).encode())
     write_bytes(stem.with_name(f"{stem.name}.tex"), to_latex(cells).encode())

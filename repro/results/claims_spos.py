@@ -81,7 +81,7 @@ def _unbuilt(id: str, effect: str, lacks: str, measures: tuple[Measure, ...], **
 
 CHANNELS_ON_FOUND = {"architecture": channels_of(ON_FOUND), **ON_FOUND}
 BLOCKS = {"shuffle 3x3": 0.9, "shuffle 5x5": 0.8, "shuffle 7x7": 0.7, "xception": 0.8}
-RESCALED = "no run rescales a uniform network to the found one's cost: will read test_accuracy of spos-retrain"
+RESCALED = "no run rescales a uniform network to the found one's cost: will read the test accuracy of spos-retrain"
 
 SPOS = (
     Claim("S1", "SPOS", "Sect. 4", "inherited weights rank networks", (

@@ -17,16 +17,17 @@ import pandas as pd
 from repro.configs.registry import find
 from repro.errors import ReproError, is_number
 from repro.results import protocol, published
+from repro.results.intervals import one_sample
 from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import provenance
-from repro.runs.identity import as_text
+from repro.runs.identity import as_text, unseeded
 from repro.runs.run import Run, held_identity, shown_run
 from repro.runs.snapshot import once
 from repro.runs.states import state, survey
 
 # Columns that a row has beside the paper's own, whether it was run here or not
 FACTS = ("id", "std", "runs", "profile", "data", "comparable", "as_published", "epochs", "hours", "device", "pages")
-FACTS += ("published", "state", "command")
+FACTS += ("published", "state", "command", "difference low", "difference high")
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,22 @@ def of_experiment(experiment: str) -> list[Run]:
 
 
 @once
-def groups(experiment: str) -> list[Group]:
-    """Return the finished runs of an experiment, those together that differ only in their seed."""
+def groups(experiment: str, apart: bool = True) -> list[Group]:
+    """Return the finished runs of an experiment, those together that differ only in their seed.
+
+    apart: whether those are apart that differ in the seeds of the runs that they need.
+    """
     found: dict[str, list[Run]] = {}
     for run in of_experiment(experiment):
         if run.result is not None:
-            held = json.loads(held_identity(run.path))
-            held["parameters"].pop("seed", None)
-            found.setdefault(as_text(held), []).append(run)
+            found.setdefault(_but_seed(run, apart), []).append(run)
     return [Group(tuple(sorted(alike, key=lambda run: getattr(run.params, "seed", 0)))) for alike in found.values()]
+
+
+def _but_seed(run: Run, apart: bool) -> str:
+    """Return what a run is, but for its own seed or, unless they are `apart`, those of its needs too."""
+    held = json.loads(held_identity(run.path))
+    return as_text({**held, "parameters": {**held["parameters"], "seed": None}} if apart else unseeded(held))
 
 
 def flaw(run: Run) -> str:
@@ -142,9 +150,10 @@ def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpa
     held = {column: entry for column, entry in measures.items() if column in columns}
     means = {column: group.numbers(entry).mean() for column, entry in held.items() if entry in run.result}
     first, as_published = next(iter(held)), protocol.as_published(run)
+    paper_value = paper[first] if row and as_published else None
     return {f"{column} here": value for column, value in means.items()} | {
         "std here": group.numbers(held[first]).std() if len(group.runs) > 1 else None,
-        "difference": means[first] - paper[first] if row and as_published else None,
+        **_difference(group.numbers(held[first]), paper_value),
         "search_gpu_days here": search_days(run),
         "runs": len(group.runs),
         "published": sum(run.published for run in group.runs),
@@ -158,6 +167,14 @@ def ours(table: str, group: Group, paper: Mapping[str, Any] = {}, row: Counterpa
         "precision": provenance.precision(*(each.path for each in group.runs)),
         "pages": group.pages,
     }
+
+
+def _difference(ours: pd.Series, paper: float | None) -> dict[str, float | None]:
+    """Return the mean of ours less the paper's and, of several runs, its 97 % interval (Student's t)."""
+    if paper is None:
+        return {"difference": None}
+    _, low, high, _ = one_sample(ours - paper) if len(ours) > 1 else (None,) * 4
+    return {"difference": ours.mean() - paper, "difference low": low, "difference high": high}
 
 
 def _missing(row: Counterpart, begun: list[Run], profile: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ comes with each is the two-sided one of the effect being `null`. scipy is import
 which prints verdicts starts at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import comb, inf, log
 from typing import NamedTuple
@@ -74,11 +74,28 @@ def draw_weights(count: int) -> np.ndarray:
     return np.array([comb(count - place, CHOICE - 1) for place in range(1, count + 1)]) / comb(count, CHOICE)
 
 
-def jackknife(held_out: Sequence[float], test: Sequence[float]) -> np.ndarray:
-    """Return the N >= 5 jackknife values (pseudo-values) of `best_of_four`: their mean is the estimate itself."""
-    count, whole = len(test), best_of_four(held_out, test)
-    without = [best_of_four(np.delete(held_out, i), np.delete(test, i)) for i in range(count)]
+def jackknife(
+    first: Sequence[float],
+    second: Sequence[float],
+    statistic: Callable[[Sequence[float], Sequence[float]], float] = best_of_four,
+) -> np.ndarray:
+    """Return the N jackknife values (pseudo-values) of a statistic of N pairs, N >= 5: their mean estimates it.
+
+    Of `best_of_four` (held-out errors, then test errors) it is the estimate itself.
+    """
+    count, whole = len(second), statistic(first, second)
+    without = [statistic(np.delete(first, i), np.delete(second, i)) for i in range(count)]
     return count * whole - (count - 1) * np.array(without)
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> Estimate | None:
+    """Estimate Kendall's tau of N >= 5 networks, by the jackknife; None of fewer, or where a ranking is all ties."""
+    from repro.spaces.nas_bench import kendall_tau
+
+    pairs = [np.asarray(values, float) for values in (first, second)]
+    if len(pairs[0]) < 5 or any(len(set(values)) < 3 for values in pairs):
+        return None
+    return one_sample(jackknife(*pairs, kendall_tau))
 
 
 def variance_ratio(arms: Sequence[np.ndarray], null: float = 0.0) -> Estimate:

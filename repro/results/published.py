@@ -70,6 +70,11 @@ def csv_rows(path: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
+def spaced(architecture: str) -> str:
+    """Return the name of a published row with spaces where people expect them."""
+    return re.sub(r" *\+ *", " + ", re.sub(r" *\(", " (", architecture.replace("_", " ")))
+
+
 def with_numbers(text: str) -> str:
     """Return a text with the published numbers that it names, as `{spos_blocks.found-blocks.top1_percent}`."""
 

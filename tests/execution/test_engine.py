@@ -56,6 +56,27 @@ def test_the_kernel_imports_its_starters_package_first_wherever_it_is_started(fo
     assert f"first {ROOT}, safe 1" in (folder / "executed.ipynb").read_text()
 
 
+def test_all_bars_of_a_cell_leave_one_line_and_not_as_an_error(folder):
+    source = folder / "notebooks" / TOY
+    change(source, lambda notebook: notebook.cells.__setitem__(slice(4, None), [nbformat.v4.new_code_cell(BARS)]))
+    engine.execute(source, folder / "executed.ipynb", {}, {})
+    (output,) = nbformat.read(folder / "executed.ipynb", as_version=4).cells[-1].outputs
+    assert output.name == "stdout"
+    said, line = output.text.splitlines()
+    assert said == "before"
+    assert line.startswith("cell-2: 100%")
+    assert line.endswith("valid_error=2; 2 more before it")
+
+
+BARS = """
+from repro import progress
+print("before")
+with progress.one_line():
+    for number in range(3):
+        with progress.bar(f"cell-{number}", 0, 2) as bar:
+            bar.update(2)
+            bar.set_postfix(valid_error=number)
+"""
 PATH = "import sys\n\nprint(f'first {sys.path[0]}, safe {sys.flags.safe_path:d}')"
 
 

@@ -30,7 +30,7 @@ while others() < 2 and time.monotonic() < end:
 print('hello')
 print('\\rsmoke:  50%|##', end='', file=sys.stderr)
 print('\\rsmoke: 100%|####', file=sys.stderr)
-run.finish({'valid_error': float(others()), 'run': os.environ['REPRO_RUN'], 'seed': seed})
+run.finish({'valid_error': float(others()), 'run': os.environ['REPRO_RUN'], 'seed': run.params.seed})
 """
 
 
@@ -172,7 +172,7 @@ def test_lines_come_whole_and_bars_are_states():
 # ---- Ctrl-C
 
 BUSY = """
-if seed == 2:
+if run.params.seed == 2:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 with run.session():
     (run.path / 'began').write_text(str(os.getpid()))

@@ -1,15 +1,19 @@
 """Figures: what stands in them is the data, and the same data give the same bytes."""
 
+import re
 from base64 import b64decode
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from repro.report import figures_cost, figures_darts, figures_training, style
+from repro.report import figures_cost, figures_darts, figures_spos, figures_training, style
 from repro.report.graphs import operation_label
 from repro.results import published
+from repro.results.others import Curve
+from repro.settings import PACKAGE
 from repro.spaces.genotypes import CELL_SPACES, CONVOLUTIONAL, RECURRENT, RECURRENT_OPERATIONS, SEARCH_OPERATIONS
 
 TRAJECTORIES = [
@@ -130,13 +134,34 @@ def test_every_edge_has_its_panel_and_its_strongest_operation():
     assert dots.get_ydata().tolist() == expected
 
 
-def test_several_runs_give_their_mean_and_a_band():
-    both = pd.concat([METRICS.assign(run=0), METRICS.assign(run=1, train_loss=METRICS.train_loss + 2)])
-    figure = figures_training.curves(both)
+def test_several_runs_are_points_about_their_mean_and_from_three_on_have_an_interval():
+    runs = [METRICS.assign(run=run, train_loss=METRICS.train_loss + 2 * run) for run in range(3)]
+    figure = figures_training.curves(pd.concat(runs[:2]))
     assert lines(figure.axes[0])["training"].tolist() == [[1, 4], [2, 3], [3, 2]]
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert {tuple(point) for point in band.tolist()} >= {(1, 3), (1, 5), (3, 1), (3, 3)}
-    assert "mean of 2 runs" in figure.get_label()
+    points = [line.get_ydata().tolist() for line in figure.axes[0].lines if line.get_linestyle() == "None"]
+    assert points[:2] == [[3, 2, 1], [5, 4, 3]]
+    assert not figure.axes[0].collections
+    assert "2 runs" in figure.marks
+    assert "no interval" in figure.marks
+    figure = figures_training.curves(pd.concat(runs))
+    low, high = np.sort(figure.axes[0].collections[0].get_paths()[0].vertices[:, 1])[[0, -1]]
+    half = stats.t.ppf(0.985, 2) * 2 / 3**0.5
+    assert (low, high) == pytest.approx((3 - half, 5 + half))
+    assert "97 % interval" in figure.marks
+
+
+def test_random_cells_are_a_histogram_with_every_searched_one_on_it():
+    figure = figures_darts.random_cells([4.0, 5, 5, 6], {"first order": [3.5, 4.5]}, "test error (%), desk")
+    (axes,) = figure.axes
+    assert sum(bar.get_height() for bar in axes.patches) == 4
+    assert lines(axes)["first order: 2"][:, 0].tolist() == [3.5, 4.5]
+    assert "random 5.0, first order 4.0" in figure.get_label()
+
+
+def test_skip_connections_are_counted_from_epoch_one():
+    counts = {cell: pd.DataFrame({0: [0, 1, 4], 1: [0, 3, 4]}) for cell in ("normal", "reduce")}
+    (axes,) = figures_darts.skips(counts).axes
+    assert lines(axes)["normal cell"].tolist() == [[1, 0], [2, 2], [3, 4]]
 
 
 def test_only_what_is_as_published_stands_beside_the_papers_rows():
@@ -170,6 +195,12 @@ def figures():
     yield figures_training.one_path(TURNS)
     snapshots = pd.DataFrame({"run": [0, 0], "cost": [1, 2], "value": [4.0, 5]})
     yield figures_darts.progress(snapshots, {}, cost="epochs", measure="error (%)")
+    yield figures_darts.random_cells([4.0, 5, 5, 6], {"searched": [3.5]}, "error (%)")
+    yield figures_darts.skips({cell: pd.DataFrame({0: [0, 1], 1: [1, 1]}) for cell in ("normal", "reduce")})
+    yield figures_spos.taus(pd.DataFrame({"Kendall tau": [0.5, 0.6]}))
+    yield figures_spos.rankings(pd.DataFrame({"inherited": [1.0, 2, 3], "stand_alone": [10.0, 30, 20]}), 0.3, 0.5)
+    yield figures_spos.search_progress({"evolution": pd.DataFrame({"accuracy": [1.0, 2]})})
+    yield figures_training.errors([Curve("others", (30.0, 20.0))], "A search")
 
 
 def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
@@ -185,8 +216,26 @@ def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
     assert lines(two)["whole mixture"].tolist() == lines(memory)["whole mixture"].tolist()
 
 
-def test_every_figure_says_in_words_what_it_shows():
-    assert all(len(figure.get_label()) > 30 for figure in figures())
+def test_every_figure_says_in_words_what_it_shows_and_what_its_marks_are():
+    for figure in figures():
+        assert len(figure.get_label()) > 30
+        assert len(figure.marks) >= 30
+        dashed = any(line.get_linestyle() == "--" and line.get_label().startswith("_") for line in figure.axes[0].lines)
+        assert not dashed or "dashed" in figure.marks, figure.marks
+
+
+def test_no_figure_is_without_words_for_its_marks_or_has_its_legend_elsewhere():
+    """Of those too that are not drawn above."""
+    for path in (PACKAGE / "report").glob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"outside (upper|right|left)|axes\.legend\(", text), path
+        assert path.name == "style.py" or "set_label(" not in text, f"{path.name}: style.describe says marks as well"
+
+
+def test_legends_stand_below():
+    for figure in figures():
+        assert all(axes.get_legend() is None for axes in figure.axes)
+        assert all(legend._loc == 8 for legend in figure.legends)  # lower center
 
 
 def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
@@ -198,7 +247,8 @@ def test_a_figure_is_shown_only_in_a_notebook(tmp_path, monkeypatch):
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
     style.save(figures_training.curves(METRICS), tmp_path / "a", None)
-    ((bundle, options),) = shown
+    (bundle, options), (below, _) = shown
+    assert below == {"text/markdown": "Points: the epochs of one run."}
     assert b64decode(bundle["image/png"]) == (tmp_path / "a.png").read_bytes()
-    assert options["metadata"]["image/png"]["width"] == 720
+    assert options["metadata"]["image/png"]["width"] == 630
     assert "Curves of loss and error over 3 epochs" in options["metadata"]["image/png"]["alt"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.report import figures_spos, graphs, sections, style, tables
-from repro.results import others
+from repro.results import intervals, others
 
 ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
 SEARCHES = {"evolution": ROWS, "random search": ROWS.iloc[::-1].reset_index(drop=True)}
@@ -60,14 +60,14 @@ ITERATIONS = pd.DataFrame(
 )
 
 
-def test_iterations_are_means_and_ranges_over_the_supernets_beside_the_record_of_others():
+def test_iterations_are_means_over_the_supernets_with_each_as_points_beside_the_record_of_others():
     figure = figures_spos.iterations(ITERATIONS, others.evolution())
     sampling, search, *beside = figure.axes
-    assert steps(sampling)["uniform over the cost"].tolist() == [[0, 54], [1, 55], [2, 56]]
-    assert steps(sampling)["over paths"].tolist() == [[0, 53], [1, 54], [2, 55]]
-    assert steps(search)["random search"].tolist() == [[0, 52], [1, 53], [2, 54]]
-    band = search.collections[0].get_paths()[0].vertices
-    assert (band[:, 1].min(), band[:, 1].max()) == (52, 58)
+    assert steps(sampling)["uniform over the cost"].tolist() == [[1, 54], [2, 55], [3, 56]]
+    assert steps(sampling)["over paths"].tolist() == [[1, 53], [2, 54], [3, 55]]
+    assert steps(search)["random search"].tolist() == [[1, 52], [2, 53], [3, 54]]
+    points = [line.get_ydata().tolist() for line in search.lines if line.get_linestyle() == "None"]
+    assert (min(map(min, points)), max(map(max, points))) == (50, 58)
     for axes in beside:
         (line,) = axes.lines
         assert len(line.get_ydata()) == 21  # 50 candidates and 20 times 50 more
@@ -91,9 +91,21 @@ def test_rankings_name_tau_even_where_there_is_none():
     (axes,) = figures_spos.rankings(networks, 1 / 3, 0.5).axes
     assert axes.collections[0].get_offsets().tolist() == [[10, 1], [30, 2], [20, 3]]
     assert "0.33, 3 networks; cost alone: 0.50" in axes.get_title()
+    more = pd.DataFrame({"inherited": [1.0, 2, 3, 4, 5, 6], "stand_alone": [10.0, 30, 20, 40, 60, 50]})
+    between = intervals.kendall(more["stand_alone"], more["inherited"])
+    assert between.low < 11 / 15 < between.high
+    (axes,) = figures_spos.rankings(more, 11 / 15, 0.5).axes
+    assert f"0.73 [{between.low:.2f}, {between.high:.2f}], 6 networks" in axes.get_title()
     ties = figures_spos.rankings(networks.assign(stand_alone=1.0), None, None).axes[0]
     assert "undefined" in ties.get_title()
     assert not ties.lines
+
+
+def test_taus_of_several_supernets_are_points_with_their_interval():
+    figure = figures_spos.taus(pd.DataFrame({"Kendall tau": [0.5, 0.6, 0.7], "of cost": [0.1, 0.2, None]}))
+    points = [line.get_xdata().tolist() for line in figure.axes[0].lines]
+    assert points == [[0.5, 0.6, 0.7], [pytest.approx(0.6)], [0.1, 0.2], [pytest.approx(0.15)]]
+    assert "Kendall tau 0.60 [" in figure.get_label()
 
 
 def test_the_same_data_give_the_same_bytes(same_bytes):

@@ -125,7 +125,8 @@ def test_saving_draws_every_cell_and_shows_it_in_a_notebook(tmp_path, monkeypatc
     assert not shown
     monkeypatch.setattr(IPython, "get_ipython", lambda: True)
     graphs.save_cells(PUBLISHED["DARTS_V2"], tmp_path / "cell", None)
-    assert [bundle.get("text/markdown") for bundle in shown] == ["normal cell", None, "reduce cell", None]
+    below = graphs.EDGES[True]
+    assert [bundle.get("text/markdown") for bundle in shown] == ["normal cell", None, below, "reduce cell", None, below]
     assert shown[1]["image/svg+xml"] == (tmp_path / "cell-normal.svg").read_text()
 
 

@@ -40,17 +40,20 @@ def test_every_form_of_a_figure_has_the_mark(smoke, published, tmp_path):
     assert f"Made by {WORDS}" in (tmp_path / "smoke.svg").read_text()  # in its title
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(len([*test_figures.figures()])))
 def test_a_mark_covers_nothing(number, smoke):
     figure = list(test_figures.figures())[number]
     share = style.mark_figure(figure, smoke)
-    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    style.lay_out(figure, share)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     (mark,) = [text for text in figure.texts if text.get_text() == WORDS]
     assert mark.get_window_extent().y0 >= 0
     assert mark.get_window_extent().x0 >= 0
     top = mark.get_window_extent().y1
+    legends = [legend.get_window_extent(canvas.get_renderer()) for legend in figure.legends]
+    top = max([top, *(box.y1 for box in legends)])
+    assert all(box.y0 > mark.get_window_extent().y1 for box in legends)
     assert all(axes.get_tightbbox(canvas.get_renderer()).y0 > top for axes in figure.axes)
 
 

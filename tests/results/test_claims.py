@@ -418,9 +418,9 @@ def test_tables_and_figure_hold_every_line_and_the_mark_of_its_size(tmp_path):
     assert (row["verdict"], row["size"], row["n"], row["looks"]) == ("holds", "short", "3", "3, then 14")
     assert [float(value) for value in row["units"].split(";")] == pytest.approx([1.0, 0.9, 1.1])
     assert float(row["effect"]) == pytest.approx(1.0)
-    (told,) = [line for line in (tmp_path / "tables" / "claims.md").read_text().splitlines() if "| D2a:" in line]
-    assert "1.00 [0.67, 1.33] (points of error, short)" in told
-    assert "`repro run --claim D2a --profile short`" in told
+    told, work = [line for line in (tmp_path / "tables" / "claims.md").read_text().splitlines() if "| D2a:" in line]
+    assert "| 1.00 [0.67, 1.33] (points of error) | 0.24 | holds (short) | first order minus" in told
+    assert "`repro run --claim D2a --profile short`" in work
     assert (tmp_path / "tables" / "claims.tex").read_text().startswith("\\begin{tabular}")
     figure = figures_claims.claims(rows(answers))
     assert "D2a holds" in figure.get_label()
@@ -436,4 +436,4 @@ def test_the_paper_bears_no_mark_and_says_how_its_bounds_differ():
     assert (row["L"], row["U"]) == (0, pytest.approx(0.1))
     text = "\n".join(listing_claims.claims([answer]))
     assert "At paper, bounds of errors on CIFAR-10 are 0.2 times those written down" in text
-    assert sections_claims.sentence([answer]) == "Of 1 claims: **1** holds."
+    assert sections_claims.sentence([answer]) == "Of 1 claims: **1** holds (D2)."

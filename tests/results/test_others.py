@@ -41,4 +41,4 @@ def test_a_run_of_the_paper_s_size_stands_beside_them_while_it_is_under_way(tmp_
     assert not any(curve.ours for curve in theirs)
     figure = figures_training.errors([*theirs, ours], "title")
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines][-1] == [57.5]
-    assert f"{started.name}: 57.5 % after 1" in figure.get_label()
+    assert f"{started.name}: 57.5 % after 1" in figure.marks

@@ -199,15 +199,15 @@ def test_the_report_is_made_again_of_a_failure(folder):
 # ---- in kernels
 
 ENDS = """
-if seed == 0:
+if run.params.seed == 0:
     with run.session():
         raise RuntimeError('planted')
-if seed == 1:
+if run.params.seed == 1:
     with run.session():
         raise ReproError('the data are gone')
-if seed == 2:
+if run.params.seed == 2:
     1 / 0
-if seed == 3:
+if run.params.seed == 3:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
