@@ -166,6 +166,7 @@ REFUSED = {
 SPOS = ("spos-supernet", "spos-retrain", "spos-cost")
 # Where no other value can have an effect here
 WITHOUT = {
+    ("hypergradient-truth", "repeats"): "it says how often a gradient is timed",
     **{(name, "precision"): "a CPU computes in float32, whatever is asked" for name in EXPERIMENTS},
     **{
         (name, of): "a folder holds ImageNet: 1000 classes of 224 pixels are too much for a test"

@@ -96,7 +96,7 @@ def test_whatever_is_wrong_in_what_is_drawn_is_named_and_the_rest_is_drawn(
         overview = compare.overview().set_index("run")["state"]
         sections.each(experiment, "smoke", draw, folder / "together")
         alone = [Group((each,)) for each in compare.of_experiment(experiment) if each.result]
-        monkeypatch.setattr(compare, "groups", lambda _: alone)
+        monkeypatch.setattr(compare, "groups", lambda *_: alone)
         sections.each(experiment, "smoke", draw, folder / "alone")
     assert [*(folder / "together").rglob("*.*")] or [*folder.glob("figure*")]
     reasons = dict(re.findall(r"^(\S+) cannot be shown: (.+)$", foreign.said(shown), re.MULTILINE))
