@@ -139,7 +139,7 @@ assert recipe.main(["cifar10-search", *TINY]) == 0
 cells = [c for c in json.loads(Path("notebooks/90_report.ipynb").read_text())["cells"] if c["cell_type"] == "code"]
 places = [place for place, cell in enumerate(cells) if cell["id"] == "alpha-entropy"]
 names = {}
-for place in (0, 1, *places):  # parameters, imports, the new cell
+for place in (0, 1, 2, *places):  # the package is there, parameters, imports, the new cell
     exec("".join(cells[place]["source"]), names)
 assert len(places) == 1
 assert [path.suffix for path in sorted(Path("report/entropy").iterdir())] == [".pdf", ".png", ".svg"]

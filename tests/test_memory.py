@@ -23,7 +23,7 @@ def layers(channels):
         yield operations.operation(name, channels, 2)
     edges = MixedEdges(channels, 2, 2)
     yield lambda x: torch.cat(BatchedEdges(edges)(x, torch.full((2, 8), 1 / 8)), 1)
-    yield quantise.QuantisedBlock(channels, 2 * channels, 2, [(2, 2)], [channels], True)
+    yield quantise.QuantisedBlock(channels, 2 * channels, 2, [(2, 2)], [channels], True, False)
     for block in MACRO_BLOCKS.values():
         yield macro.InvertedResidual(block, channels, 2 * channels, 2, True)
     for name in choice_blocks.BLOCKS:

@@ -11,8 +11,6 @@ from repro.configs.record import Experiment, Hours
 class HypergradientTruth(Parameters):
     """Problems so small that w*(alpha) and its derivative can be had: every gradient beside the exact one."""
 
-    seed: int = parameter(0, "seed of the network's initialisation", low=0, kind="seed")
-    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
     terms_seen: tuple[int, ...] = parameter(
         (1, 2, 3, 5, 20, 100), "terms of the Neumann series and virtual steps that are compared", low=1, high=1000
     )
@@ -23,6 +21,8 @@ class HypergradientTruth(Parameters):
     )
     hidden: int = parameter(8, "hidden units of the small network", low=1, high=32)
     repeats: int = parameter(20, "times that each gradient of the small network is taken, to time it", low=1)
+    seed: int = parameter(0, "seed of the network's initialisation", low=0, kind="seed")
+    threads: int = parameter(0, "CPU threads; 0: one for each core", identifies=False, low=0, high=1024)
 
 
 @dataclass(frozen=True)

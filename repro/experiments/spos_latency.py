@@ -23,7 +23,6 @@ from repro.spaces.space import Cost, Space
 from repro.spos import latency
 from repro.spos.network import SinglePath
 from repro.training import devices
-from repro.training.acceleration import autocast
 from repro.training.setup import Setup, start
 
 ALIKE = ("space", "blocks", "depth", "width", "dataset", "classes", "pixels")  # in a table and the supernet it is for
@@ -41,7 +40,7 @@ def measure(params: SposLatency, run: Run) -> dict[str, Any]:
     x = setup.laid_out(lambda images: images)(_images(networks[""], params.batch, device))
     rng = np.random.default_rng(mixed_seed(params.seed, "networks"))
     paths = {name: [()] for name in networks} | {"": [networks[""].space.random(rng) for _ in range(params.networks)]}
-    with progress.bar("latency", 0, params.rounds) as bar, autocast(setup.bf16, device):
+    with progress.bar("latency", 0, params.rounds) as bar, setup.autocast():
         found = latency.measure(networks, paths, x, params.rounds, lambda: bar.update(1))
     of = {**here(device), "batch": params.batch, **{name: getattr(supernet, name) for name in ALIKE}}
     tables = {"cost": found[""].cost.to_json(), "spread": found[""].spread.to_json()}

@@ -32,7 +32,8 @@ def search(run: Run) -> list[str]:
     best, smallest = max(middle, key=middle.__getitem__), min(precise)
     shares = [look["share"] for look in looks]
     return [
-        f"{len(looks)} looks, at steps {looks[0]['step']} to {looks[-1]['step']}. In float32, as the search computes, "
+        f"The search was looked at {len(looks)} times, at steps {looks[0]['step']} to {looks[-1]['step']}. In "
+        f"float32, as the search computes, "
         f"Eq. 8 had the highest median cosine with the exact derivative, {middle[best]:.3f}, at eps = {best:g}"
         + (f"; at the paper's 0.01 it was {middle[0.01]:.3f}." if 0.01 in middle and best != 0.01 else "."),
         f"At eps = {smallest:g} the median was {middle[smallest]:.3f} in float32, {precise[smallest]:.3f} in float64: "

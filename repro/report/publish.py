@@ -17,10 +17,11 @@ import nbformat
 
 from repro.configs.profiles import profile
 from repro.configs.registry import find
-from repro.data import datasets, text
+from repro.data import datasets, images, text
 from repro.errors import ReproError, UsageError, line
 from repro.execution import engine
 from repro.files import as_json, make_folder, read_bytes, sha256, write_bytes
+from repro.presence import COPIES
 from repro.report import pages
 from repro.results import compare, protocol
 from repro.runs import failure, provenance
@@ -142,7 +143,12 @@ def check_data(run: Run) -> None:
 
 @cache
 def _checksums(name: str) -> Mapping[str, str]:
-    """Return the checksums of the data set that provenance calls so, or of which it names a file, or of that file."""
+    """Return the checksums of the data set that provenance calls so, or of which it names a file, or of that file.
+
+    A copy whose difference from the released data is known passes, since it is said with every run on it.
+    """
+    if name == "cifar10" and (held := images.load_images(name).checksum) in COPIES:
+        return {name: held}
     known, file = {"pydoc_data.topics": "english"}.get(name, name.split("/")[0]), data_folder() / name
     if known not in datasets.DATASETS:
         return {name: sha256(file)} if file.is_file() else {}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from repro.configs.registry import find
+from repro.presence import COPIES
 from repro.report import sections_claims, style, summary, tables, typeset
 from repro.report.typeset import verbatim
 from repro.results import claim_rows, claims, compare, protocol, published
@@ -70,7 +71,8 @@ def sources(run: Run) -> pd.DataFrame:
     commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
     commits += filter(None, [facts.get("refused")])
     lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
-    lines |= {f"data: {name}": checksum for name, checksum in facts.get("data", {}).items()}
+    for name, checksum in facts.get("data", {}).items():
+        lines[f"data: {name}"] = f"{checksum}, of which {COPIES[checksum]}" if checksum in COPIES else checksum
     lines["versions"] = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     for place, session in enumerate(facts.get("sessions", []), start=1):
         began = session["start"][:19].replace("T", " ")

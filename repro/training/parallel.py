@@ -243,9 +243,12 @@ def gathered(values: Sequence[T]) -> list[T]:
     padded[: len(message)] = message
     parts = [torch.empty_like(padded, device=_place()) for _ in lengths]
     distributed.all_gather(parts, padded.to(_place()))
-    # whoever sent them, nothing in them is executed, as a pickle's would be
-    held = [io.BytesIO(part[:length].cpu().numpy()) for part, length in zip(parts, lengths, strict=True)]
-    return [value for each in held for value in torch.load(each, map_location="cpu", weights_only=True)]
+    return [value for part, length in zip(parts, lengths, strict=True) for value in _read(part[:length])]
+
+
+def _read(message: Tensor) -> list[Any]:
+    """Return what a process told; whoever it was, nothing in it is executed, as a pickle's would be."""
+    return torch.load(io.BytesIO(message.cpu().numpy()), map_location="cpu", weights_only=True)
 
 
 def _place() -> str:

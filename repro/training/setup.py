@@ -3,6 +3,8 @@
 It puts together what `devices`, `acceleration`, `cuda_graph` and `parallel` do one by one.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import nn
 
@@ -37,6 +39,10 @@ class Setup:
         self.bf16 = precision == "bf16"
         parallel.synchronise(network, differentiable_twice=differentiable_twice)
         acceleration.compile_network(getattr(params, "compile", "off"), network, self.device)
+
+    def autocast(self) -> AbstractContextManager:
+        """Return a context in which the network computes as its steps do."""
+        return acceleration.autocast(self.bf16, self.device)
 
     def laid_out(self, prepare: Prepare) -> Prepare:
         """Return what prepares images in the memory layout of the network."""

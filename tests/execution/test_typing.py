@@ -46,7 +46,7 @@ def finished(**overrides):
         ("run wikitext2-eval genotype=DARTS_V2_RNN corpus=wikitext-2", 1, "wiki.train.tokens does not exist"),
         ("run cifar10-eval genotype=DARTS_V2 weights=/no/such.pt", 1, "weights=/no/such.pt does not exist"),
         ("run cifar10-eval", 1, "is needed and not finished"),
-        ("run cifar10-eval genotype=DARTS_V2 images=64", 2, "batch=96, but 64 images train"),
+        ("run cifar10-eval genotype=DARTS_V2 images=30", 2, "batch=32, but 30 images train"),
         ("run cifar10-search images=60", 2, "batch=32, but 30 images train"),
         ("run spos-correlation benchmark=nas-bench-macro --with-needs", 1, "NAS-Bench-Macro needs"),
     ],

@@ -367,7 +367,7 @@ def test_ones_own_finished_run_takes_the_place_of_a_published_one(elsewhere):
 def test_tables_mark_them(elsewhere):
     own(7.0, seed=2)
     table = compare.compare("darts_table1_cifar10", "short")
-    cells = tables.comparison("darts_table1_cifar10", table)
+    cells = tables.work("darts_table1_cifar10", table)
     assert [each for each in cells["runs"] if isinstance(each, str)] == ["3 (2 published)"]
     (row,) = table[table["runs"] == 3].to_dict("records")
     assert row["search_gpu_days here"] >= 0
