@@ -32,7 +32,7 @@ DARTS_EVOLUTION = Experiment(
     claim="not in the papers: do weights trained as a mixture rank cells, and is alpha's cell their best?",
     cost="not stated",
     hours=(Hours(1.0, "assumed", f"{NOT_STATED} one hour", 0.75),),
-    smoke_seconds=6,
+    smoke_seconds=7,
     parameters=DartsEvolution,
     sizes={
         "smoke": {"threads": 1, "bn_images": 256, "generations": 3, "population": 8, "parents": 3, "mutation": 3}

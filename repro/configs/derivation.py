@@ -27,6 +27,7 @@ DERIVATION = Experiment(
     claim="not in the papers: does an operation's worth show in the loss without it, and not in its alpha?",
     cost="not stated",
     hours=(Hours(1.0, "assumed", f"{NOT_STATED} one hour", 1.69),),
+    smoke_seconds=7,
     parameters=Derivation,
     sizes={
         "smoke": {"threads": 1, "tune_steps": 5},

@@ -45,7 +45,7 @@ TRUTH = Experiment(
     claim="one step of w stands for w*(alpha); nothing is said of how far that is from the truth",
     cost="not in the paper",
     hours=(Hours(0.02, "assumed", "a minute on a CPU; counted as 72 seconds"),),
-    smoke_seconds=8,
+    smoke_seconds=9,
     parameters=HypergradientTruth,
     sizes={
         "smoke": {"threads": 1, "repeats": 5, "terms_seen": (1, 2, 5, 20), "after": (0, 10, 100), "hidden": 4},
@@ -64,7 +64,7 @@ LOOK = Experiment(
     hours=(
         Hours(40.0, "assumed", "a second-order search, and for every 50th step some 40 gradients; counted as 40", 1.93),
     ),
-    smoke_seconds=15,
+    smoke_seconds=20,
     parameters=HypergradientSearch,
     sizes={
         "smoke": {**TINY, "epochs": 1, "look_every": 15, "eps_seen": (1e-6, 1e-2, 1.0), "terms_seen": (3,)},

@@ -113,7 +113,7 @@ NB201_SEARCH = Experiment(
         *(Hours(8.3, "assumed", AS_SECOND, 1.69, {"order": order}) for order in ("exact", "implicit", "unrolled")),
         Hours(3.0, "published", AS_DARTS, 1.69),
     ),
-    smoke_seconds=19,
+    smoke_seconds=9,
     parameters=CellSearch,
     sizes={
         "smoke": {**SMALL, "images": 640, "batch": 32, "epochs": 6, "alpha_lr": 0.03},
@@ -132,6 +132,7 @@ NB201_PATHS = Experiment(
     claim="not in the papers: do inherited weights rank the cells of a space whose truth is known?",
     cost="not stated",
     hours=(Hours(8.0, "assumed", "not stated; counted as 8", 1.69),),
+    smoke_seconds=10,
     parameters=CellPaths,
     sizes={
         "smoke": {**SMALL, "batch": 64, "lr": 0.1, "epochs": 16, "valid_images": 300, "bn_images": 256}

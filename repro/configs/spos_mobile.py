@@ -50,6 +50,7 @@ LATENCY = Experiment(
     claim="latency of a batch of 32 on a Titan XP limits five searches; how it was had of a path is not said",
     cost="minutes",
     hours=(Hours(0.2, "assumed", "20 rounds of 141 blocks and 25 networks; counted as 12 minutes"),),
+    smoke_seconds=6,
     parameters=SposLatency,
     sizes={
         "smoke": {"threads": 1, "layout": "digits", "batch": 4, "rounds": 5, "networks": 8},
@@ -67,6 +68,7 @@ MOBILE = Experiment(
     claim="one supernet serves ten searches; each network found is more accurate than the one whose cost limited it",
     cost="less than 1 GPU day",
     hours=(Hours(DAY, "assumed", AS_BLOCKS),),
+    smoke_seconds=12,
     parameters=SposMobile,
     sizes={
         "smoke": {**TINY, "mult_adds": 0.22},

@@ -173,6 +173,7 @@ EVOLUTION = Experiment(
     "where the cost is sampled first; random search stays below evolution",
     cost="not stated",
     hours=(Hours(9 * DAY, "assumed", f"{NOT_STATED} 9 of spos-blocks"),),
+    smoke_seconds=12,
     parameters=SposEvolution,
     sizes={
         "smoke": {**TINY, "generations": 3, "population": 8, "mutation": 3, "crossover": 3, "mult_adds": 0.15}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from repro.errors import is_number
 from repro.files import make_folder, write_bytes
@@ -158,7 +159,8 @@ def show(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = (), fold
     A column `epoch`, counted from 0 as in metrics.jsonl, is shown from 1, as figures count.
     folded: the line under which it is folded away, for those who ask.
     """
-    frame = frame.assign(epoch=frame["epoch"] + 1) if "epoch" in frame else frame
+    if "epoch" in frame and is_numeric_dtype(frame["epoch"]):
+        frame = frame.assign(epoch=frame["epoch"] + 1)
     frame = frame.rename(columns=heading)
     table = to_html(frame, decimals, kinds)
     page = f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table

@@ -24,7 +24,7 @@ from repro.cli import main
 from repro.configs.registry import find
 from repro.darts.discretise import conv_genotype, recurrent_genotype
 from repro.execution.notebooks import compute
-from repro.report import formulas, pages, report
+from repro.report import formulas, pages, report, typeset
 from repro.results.columns import COLUMNS
 from repro.results.rows import ROWS
 from repro.runs.run import open_run
@@ -495,3 +495,13 @@ def test_links_of_an_executed_notebook_lead_to_the_repository_s_files_from_where
     assert inside.source == f"{here} c [d](https://arxiv.org) [e](#f)"
     (outside,) = pages.moved(notebook, tmp_path).cells
     assert outside.source == "a b c [d](https://arxiv.org) [e](#f)"
+
+
+def test_epochs_are_counted_from_1_where_they_are_numbers(monkeypatch):
+    shown = []
+    monkeypatch.setattr(typeset.style, "show", lambda bundle, **_: shown.append(bundle["text/plain"]))
+    typeset.show(pd.DataFrame({"epoch": [0, 1], "loss": [2.5, 1.5]}))
+    typeset.show(pd.DataFrame({"epoch": ["last", "best"], "loss": [2.5, 1.5]}))
+    counted, named = ([line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:]] for text in shown)
+    assert counted == ["1", "2"]
+    assert named == ["last", "best"]
