@@ -134,8 +134,13 @@ def check(run: Run) -> None:
 
 
 def check_data(run: Run) -> None:
-    """Raise ReproError if data of a run are not those of the data folder, which are checked as they are loaded."""
+    """Raise ReproError if data of a run are not those of the data folder, which are checked as they are loaded.
+
+    A copy whose difference from the released data is known passes, since it is said with every run on it.
+    """
     for name, checksum in provenance.read(run.path).get("data", {}).items():
+        if checksum in COPIES and images.load_images(name).checksum == checksum:
+            continue
         if (here := _checksums(name).get(name)) != checksum:
             told = f"here it is {here}" if here else "here there is none"
             raise ReproError(f"its {name} is not that of the data folder: the checksum was {checksum}, {told}")
@@ -143,12 +148,7 @@ def check_data(run: Run) -> None:
 
 @cache
 def _checksums(name: str) -> Mapping[str, str]:
-    """Return the checksums of the data set that provenance calls so, or of which it names a file, or of that file.
-
-    A copy whose difference from the released data is known passes, since it is said with every run on it.
-    """
-    if name == "cifar10" and (held := images.load_images(name).checksum) in COPIES:
-        return {name: held}
+    """Return the checksums of the data set that provenance calls so, or of which it names a file, or of that file."""
     known, file = {"pydoc_data.topics": "english"}.get(name, name.split("/")[0]), data_folder() / name
     if known not in datasets.DATASETS:
         return {name: sha256(file)} if file.is_file() else {}
