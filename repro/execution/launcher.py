@@ -77,7 +77,8 @@ def _ends(run: Run, folder: Path) -> list[int | None]:
             ends = [process.exitcode for process in processes]
             if any(ends) or None not in ends:
                 return ends
-            left = [process.sentinel for process in processes if process.is_alive()]
+            # by what was seen above: of none, if the last one ended since, `wait` would wait in vain
+            left = [process.sentinel for process, end in zip(processes, ends, strict=True) if end is None]
             if wait(left, PATIENCE):
                 continue
             written = max(path.stat().st_mtime for path in (run.path, *run.path.rglob("*")) if path.exists())
