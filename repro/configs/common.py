@@ -91,6 +91,18 @@ class SmallImageTraining(SmallImages, Trained):
 
 
 @dataclass(frozen=True)
+class Evolution(Parameters):
+    """What every evolution over paths has (SPOS Algorithm 1); `spos.evolution.Settings` says the same to the search."""
+
+    generations: int = parameter(20, "generations of a search", low=1)
+    population: int = parameter(50, "candidates in a generation", low=1)
+    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
+    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
+    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
+    mutation_probability: float = parameter(0.1, "of a new choice at each place of a mutant", above=0, high=1)
+
+
+@dataclass(frozen=True)
 class Diagnosed(Seeded):
     """What a search can be looked at for, after every epoch; it stays the same search (Zela et al., ICLR 2020)."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from repro.configs.common import Seeded
+from repro.configs.common import Evolution, Seeded
 from repro.configs.parameters import parameter
 from repro.configs.record import NOT_STATED, Experiment, Hours
 from repro.configs.references import Reference
@@ -10,18 +10,12 @@ from repro.configs.spos_search import CANDIDATES
 
 
 @dataclass(frozen=True)
-class DartsEvolution(Seeded):
+class DartsEvolution(Seeded, Evolution):
     """Evolution over the cells of a finished search in NAS-Bench-201's space, beside its largest alphas."""
 
     search: Reference = parameter("run:nb201-search", "the finished search whose weights cells inherit")
     judged_images: int = parameter(5_000, "images that trained alpha by which cells are judged; 0: all", low=0)
     bn_images: int = parameter(20_000, "images that trained w which give a cell its BatchNorm statistics", low=2)
-    generations: int = parameter(20, "generations of a search", low=1)
-    population: int = parameter(50, "candidates in a generation", low=1)
-    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
-    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
-    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
-    mutation_probability: float = parameter(0.1, "of a new choice at each place of a mutant", above=0, high=1)
     ranked: int = parameter(1_000, "random cells whose ranking is held against the table", low=2)
 
 

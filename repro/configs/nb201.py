@@ -8,6 +8,7 @@ from repro.configs.common import (
     TERMS,
     Diagnosed,
     Divided,
+    Evolution,
     Order,
     Precision,
     SmallImages,
@@ -62,7 +63,7 @@ class CellSearch(CellNetworks, SmallImageTraining, Divided, Diagnosed):
 
 
 @dataclass(frozen=True)
-class CellPaths(CellNetworks, Trained):
+class CellPaths(CellNetworks, Trained, Evolution):
     """SPOS in NAS-Bench-201's space: uniform paths, then evolution and random search over the shared weights."""
 
     sampling: Literal["uniform", "fair"] = parameter(
@@ -79,12 +80,6 @@ class CellPaths(CellNetworks, Trained):
     )
     bn_images: int = parameter(20_000, "training images that give a candidate its BatchNorm statistics", low=2)
     search_every: int = parameter(10, "epochs between searches over the weights so far; the last has one too", low=1)
-    generations: int = parameter(20, "generations of a search", low=1)
-    population: int = parameter(50, "candidates in a generation", low=1)
-    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
-    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
-    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
-    mutation_probability: float = parameter(0.1, "of a new choice at each place of a mutant", above=0, high=1)
     ranked: int = parameter(1_000, "random cells whose ranking is held against the table after the last epoch", low=2)
 
 

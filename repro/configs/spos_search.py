@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from repro.configs.common import Trained
+from repro.configs.common import Evolution, Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, PATH, Experiment, Hours
 from repro.configs.references import Reference, Source
@@ -28,7 +28,7 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class PathSearch(SinglePathNetworks):
+class PathSearch(SinglePathNetworks, Evolution):
     """SPOS Sect. 3, Algorithm 1: evolution over the paths of a trained supernet, within hard limits."""
 
     supernet: Reference = parameter(
@@ -37,11 +37,6 @@ class PathSearch(SinglePathNetworks):
     bn_images: int = parameter(
         20_000, "training images that give a candidate its BatchNorm statistics", low=2, formerly="recalibration"
     )
-    generations: int = parameter(20, "generations", low=1)
-    population: int = parameter(50, "candidates in a generation", low=1)
-    parents: int = parameter(10, "best candidates of all so far that have children", low=1)
-    mutation: int = parameter(25, "mutants in a generation; 0: none", low=0)
-    crossover: int = parameter(25, "crossings in a generation; the rest is drawn at random; 0: none", low=0)
     mutation_probability: float = parameter(
         0.1, "of a new choice at each place of a mutant", above=0, high=1, formerly="probability"
     )

@@ -17,11 +17,11 @@ from repro.experiments.nb201_search import build_network
 from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_data import logged, supernet_split
-from repro.experiments.spos_search import explore
+from repro.experiments.spos_search import explore, settings_of
 from repro.runs.run import Run
 from repro.spaces.nas_bench import Table, kendall_tau
 from repro.spaces.space import PathSampler
-from repro.spos.evolution import Evaluate, Settings
+from repro.spos.evolution import Evaluate
 from repro.spos.path_training import PathJudge, PathTraining, path_training
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch, fit
@@ -52,7 +52,8 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
         row = {"lr": training.rate(epoch.index * len(stream)), **train_epoch(training, stream.batches, augment, epoch)}
         last = epoch.index + 1 == params.epochs
         due = last or (epoch.index + 1) % params.search_every == 0
-        return row | (searched(params, run, table, score, epoch.index) if due else {})
+        seed, suffix = mixed_seed(params.seed, "evolution", epoch.index), f"_{epoch.index + 1}"
+        return row | (searched(params, run, table, score, seed, suffix) if due else {})
 
     fit(run, training.parts() | stream.parts, params.epochs, train_once)
     found = {name: value for name, value in run.metrics()[-1].items() if name not in NOT_FOUND}
@@ -62,15 +63,18 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
 NOT_FOUND = ("epoch", "lr", "train_loss", "train_error", "seconds")  # of a row
 
 
-def searched(params: CellPaths, run: Run, table: Table | None, score: Evaluate, epoch: int) -> dict[str, Any]:
-    """Return what evolution, and random search over as many cells, find with the weights after an epoch."""
-    settings = Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
-    seed, row = mixed_seed(params.seed, "evolution", epoch), {}
-    for name, changed in {"": settings, "random_": replace(settings, parents=0)}.items():
-        part = run.child(f"{name or 'evolution_'}{epoch + 1}")
-        state = explore(part, score.network.space, score, seed, changed, [], {})
+def searched(
+    params: CellPaths | DartsEvolution, run: Run, table: Table | None, score: Evaluate, seed: int, suffix: str = ""
+) -> dict[str, Any]:
+    """Return what evolution, and random search over as many cells, find with the weights as they are.
+
+    The parts of `run` that hold every candidate are named evolution and random, with `suffix`.
+    """
+    settings, row = settings_of(params), {}
+    for prefix, part, changed in (("", "evolution", settings), ("random_", "random", replace(settings, parents=0))):
+        state = explore(run.child(f"{part}{suffix}"), score.network.space, score, seed, changed, [], {})
         (best,) = state.best(1)
-        row |= {f"{name}accuracy": state.scores[best], **facts(table, best, name)}
+        row |= {f"{prefix}accuracy": state.scores[best], **facts(table, best, prefix)}
     return row
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from repro import progress
+from repro.configs.common import Evolution
 from repro.configs.spos_networks import SposSupernet
 from repro.configs.spos_search import LIMITS, PathSearch, SposSearch
 from repro.data.seeds import mixed_seed
@@ -60,7 +61,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     }
 
 
-def settings_of(params: PathSearch) -> Settings:
+def settings_of(params: Evolution) -> Settings:
     """Return the numbers of the search that parameters name."""
     return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
