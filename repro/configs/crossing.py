@@ -1,10 +1,11 @@
-"""From one paper to the other: SPOS's evolution over the weights that a search of DARTS has trained as a mixture."""
+"""From one paper to the other: evolution over the weights of a mixture, and uniform paths through recurrent cells."""
 
 from dataclasses import dataclass
 
 from repro.configs.common import Evolution, Seeded
+from repro.configs.language_search import MILD, TINY, TextTraining
 from repro.configs.parameters import parameter
-from repro.configs.record import NOT_STATED, Experiment, Hours
+from repro.configs.record import NOT_STATED, RECURRENT_CELL, Experiment, Hours
 from repro.configs.references import Reference
 from repro.configs.spos_search import CANDIDATES
 
@@ -35,4 +36,38 @@ DARTS_EVOLUTION = Experiment(
     },
     notebook="45_darts_evolution.ipynb",
     recipe="darts_evolution:evolve",
+)
+
+
+@dataclass(frozen=True)
+class PtbPaths(TextTraining, Evolution):
+    """SPOS on language: uniform paths through recurrent cells, then evolution over the shared weights."""
+
+    epochs: int = parameter(50, "passes over the training text", low=1)
+    batch: int = parameter(256, "streams read side by side", low=2)
+    hidden_size: int = parameter(300, "width of embedding and hidden state", low=1)
+    nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
+    weight_decay: float = parameter(5e-7, "weight decay of w; 0: none", low=0)
+    judged_words: int = parameter(0, "words of the validation text by which cells are judged; 0: all", low=0)
+
+
+PTB_PATHS = Experiment(
+    name="ptb-paths",
+    title="Uniform paths through recurrent cells",
+    section="SPOS Sect. 3 on DARTS Sect. 3.1.2",
+    claim="not in the papers: SPOS's authors ask for language tasks; can evolution choose recurrent cells?",
+    cost="not stated",
+    hours=(Hours(6.0, "assumed", f"{NOT_STATED} a search of DARTS, 6 hours", 4.81),),
+    smoke_seconds=10,
+    parameters=PtbPaths,
+    sizes={
+        "smoke": {**TINY, **MILD, "nodes": 4, "epochs": 3, "judged_words": 5_000, "generations": 3, "population": 8}
+        | {"parents": 3, "mutation": 3, "crossover": 3},
+        "desk": {"threads": 1, "hidden_size": 64, "epochs": 3, "judged_words": 20_000, **CANDIDATES},
+        "short": {"epochs": 20},
+    },
+    notebook="46_ptb_paths.ipynb",
+    recipe="ptb_paths:search_paths",
+    searches=True,
+    gives=RECURRENT_CELL,
 )

@@ -1,6 +1,5 @@
 """SPOS in NAS-Bench-201's space: a supernet of all cells, searched as it trains, and its ranking against the truth."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from repro.experiments.nb201_search import build_network
 from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.experiments.spos_correlation import draw
 from repro.experiments.spos_data import logged, supernet_split
-from repro.experiments.spos_search import explore, settings_of
+from repro.experiments.spos_search import explore_both, settings_of
 from repro.runs.run import Run
 from repro.spaces.nas_bench import Table, kendall_tau
 from repro.spaces.space import PathSampler
@@ -70,9 +69,8 @@ def searched(
 
     The parts of `run` that hold every candidate are named evolution and random, with `suffix`.
     """
-    settings, row = settings_of(params), {}
-    for prefix, part, changed in (("", "evolution", settings), ("random_", "random", replace(settings, parents=0))):
-        state = explore(run.child(f"{part}{suffix}"), score.network.space, score, seed, changed, [], {})
+    found, row = explore_both(run, score.network.space, score, seed, settings_of(params), suffix=suffix), {}
+    for prefix, state in zip(("", "random_"), found.values(), strict=True):
         (best,) = state.best(1)
         row |= {f"{prefix}accuracy": state.scores[best], **facts(table, best, prefix)}
     return row

@@ -67,15 +67,19 @@ def preparation(network: SinglePath, data: ImageSource) -> Prepare:
     return (lambda images: bgr_255(images.to(data.device))) if network.bgr else data.normalise
 
 
-def logged(run: Run, score: Evaluate, facts: Mapping[str, Callable[[Gene], float]]) -> Evaluate:
-    """Return `score` with a memory in metrics.jsonl: a row for each gene with its accuracy and `facts`, once."""
+def logged(
+    run: Run, score: Evaluate, facts: Mapping[str, Callable[[Gene], float]], measure: str = "accuracy"
+) -> Evaluate:
+    """Return `score` with a memory in metrics.jsonl: a row for each gene with its score, as `measure`, and `facts`."""
     rows = run.metrics()
     run.restart(rows)  # whole lines only
-    if not all(isinstance(row.get("gene"), list) and isinstance(row.get("accuracy"), int | float) for row in rows):
-        raise ReproError(f"{run.path / 'metrics.jsonl'} is damaged: it has a line without gene and accuracy; delete it")
-    known = {tuple(row["gene"]): row["accuracy"] for row in rows}
+    if not all(isinstance(row.get("gene"), list) and isinstance(row.get(measure), int | float) for row in rows):
+        raise ReproError(
+            f"{run.path / 'metrics.jsonl'} is damaged: it has a line without gene and {measure}; delete it"
+        )
+    known = {tuple(row["gene"]): row[measure] for row in rows}
 
-    def record(gene: Gene, accuracy: float) -> None:
-        run.log({"gene": gene, "accuracy": accuracy, **{name: fact(gene) for name, fact in facts.items()}})
+    def record(gene: Gene, value: float) -> None:
+        run.log({"gene": gene, measure: value, **{name: fact(gene) for name, fact in facts.items()}})
 
     return remembered(score, known, record)

@@ -1,7 +1,8 @@
 """Evolution and random search over the paths of a trained supernet (SPOS Sect. 3, Algorithm 1; Sect. 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,7 @@ def search_paths(params: SposSearch, run: Run) -> dict[str, Any]:
     budgets, table = limits(params, costs, latency), truth(supernet)
     score = judge(supernet, run, network, load(supernet, run), params.bn_images)
     run.record(data=table.checksums if table else {})
-    seed, explored = mixed_seed(params.seed, "evolution"), {}
-    for name, changed in {"evolution": settings, "random": replace(settings, parents=0)}.items():
-        explored[name] = explore(run.child(name), network.space, score, seed, changed, budgets, costs)
+    explored = explore_both(run, network.space, score, mixed_seed(params.seed, "evolution"), settings, budgets, costs)
     best = {name: state.best(1)[0] for name, state in explored.items()}
     run.save("found.json", {"space": {k: supernet.values()[k] for k in ("space", "blocks", "depth")}, **best})
     evolved, drawn = (state.scores[best[name]] for name, state in explored.items())
@@ -66,17 +65,29 @@ def settings_of(params: Evolution) -> Settings:
     return Settings(**{name: getattr(params, name) for name in Settings.__dataclass_fields__ if name != "tries"})
 
 
+def explore_both(
+    run: Run, space: Space, score: Evaluate, seed: int, settings: Settings, *more: Any, suffix: str = ""
+) -> dict[str, SearchState]:
+    """Search by `evolution`, and at `random` over as many networks, in parts of `run` of these names with `suffix`."""
+    both = {"evolution": settings, "random": replace(settings, parents=0)}
+    return {name: explore(run.child(name + suffix), space, score, seed, how, *more) for name, how in both.items()}
+
+
 def explore(
     run: Run,
     space: Space,
     score: Evaluate,
     seed: int,
     settings: Settings,
-    budgets: list[Budget],
-    costs: Mapping[str, Cost],
+    budgets: Sequence[Budget] = (),
+    costs: Mapping[str, Cost] = MappingProxyType({}),
+    measure: str = "accuracy",
 ) -> SearchState:
-    """Search in `run`, one row of metrics for each candidate; what the rows know is not evaluated again."""
-    remembers = logged(run, score, costs)
+    """Search in `run`, one row of metrics for each candidate; what the rows know is not evaluated again.
+
+    measure: what its rows call the score.
+    """
+    remembers = logged(run, score, costs, measure)
     with progress.bar(run.path.name, 0, settings.generations * settings.population) as bar:
 
         def follow(gene: Gene) -> float:

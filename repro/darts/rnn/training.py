@@ -120,22 +120,29 @@ def train_epoch(training: CellTrainer, train: Tensor, valid: Tensor, lengths: Le
     bptt = training.descent.bptt
 
     def once() -> dict[str, Any]:
-        training.network.train()
-        windows, average = Windows(train, lengths, bptt), WindowAverage()
-        state = Values(hidden=training.network.initial(train.shape[1]))
         averaging = training.trigger is not None
-        for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
-            training.optimizer.param_groups[0]["lr"] = training.lr * length / bptt
-            batch = window(train, start, length)
-            loss, state.hidden = training.descent.step(training.network, training.optimizer, batch, state.hidden)
-            average.add(loss, batch[0].numel())
+        train_loss = descend(training, train, lengths, epoch)
         forward = partial(training.functional, training.averaged(), training.network.alphas)
         valid_loss = evaluate(training.network, valid, bptt, forward, epoch)
         training.validated(valid_loss, epoch.index)
-        row = {"train_perplexity": perplexity(average.loss()), "valid_perplexity": perplexity(valid_loss)}
+        row = {"train_perplexity": perplexity(train_loss), "valid_perplexity": perplexity(valid_loss)}
         return {**row, "best_valid_perplexity": perplexity(training.best["loss"]), "averaging": averaging}
 
     return retried(training, training.lr, epoch, once)
+
+
+def descend(training: CellTrainer, train: Tensor, lengths: Lengths, epoch: Epoch) -> float:
+    """Train on the streams `train` (rows, B) once; return the mean loss, NotFinite if it is not."""
+    network, bptt = training.network, training.descent.bptt
+    network.train()
+    windows, average = Windows(train, lengths, bptt), WindowAverage()
+    state = Values(hidden=network.initial(train.shape[1]))
+    for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
+        training.optimizer.param_groups[0]["lr"] = training.lr * length / bptt
+        batch = window(train, start, length)
+        loss, state.hidden = training.descent.step(network, training.optimizer, batch, state.hidden)
+        average.add(loss, batch[0].numel())
+    return average.loss()
 
 
 @torch.no_grad()
