@@ -46,6 +46,7 @@ SIZES = {
     "derivation": {"tune_steps": 1, "judged_images": 8},
     "darts-evolution": {"judged_images": 8, "bn_images": 8, "generations": 2, "population": 4, "parents": 2}
     | {"mutation": 1, "crossover": 1, "ranked": 3},
+    "ptb-paths": {**TEXT, "nodes": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1},
     "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
     "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
 }
@@ -66,7 +67,7 @@ OTHER = {
     **{"space": "macro", "blocks": "shuffle_3x3", "depth": 34, "width": 0.5, "iterations": 4, "dropout": 0.6},
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
     **{"eigenvalue": "power", "gap": True, "temperature": 0.1, "search_every": 1, "ranked": 4},
-    **{"tune_steps": 2, "judged_images": 4},
+    **{"tune_steps": 2, "judged_images": 4, "judged_words": 30},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 0.02},
     **{"latency_table": "run:spos-latency/batch=2", "layout": "cifar10"},

@@ -68,6 +68,7 @@ SIZES = {
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
     "darts-evolution": {"ranked": 4},
+    "ptb-paths": {**TEXT, "nodes": 3, "generations": 2, "population": 4},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": SEARCH,
 }

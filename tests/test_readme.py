@@ -65,6 +65,7 @@ SMALL = {
     "nb201-paths": {**FEW_IMAGES, **FEW_CANDIDATES, "images": 200, "valid_images": 100, "ranked": 3},
     "derivation": {"tune_steps": 1, "judged_images": 16},
     "darts-evolution": {**FEW_CANDIDATES, "judged_images": 16, "ranked": 3},
+    "ptb-paths": {**FEW_WORDS, "generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": FEW_IMAGES,
 }

@@ -27,6 +27,7 @@ BEFORE_TRAINING = {
     "cifar10-eval": (CELL, 3),
     "cifar10-random": ({"samples": 1}, 5),
     "ptb-search": ({}, 2),
+    "ptb-paths": ({}, 3),
     "ptb-eval": ({"genotype": "DARTS_V2_RNN"}, 2),
     "ptb-random": ({"samples": 1}, 3),
     "spos-supernet": (SUPERNET, 6),

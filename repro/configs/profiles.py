@@ -101,10 +101,11 @@ def _every_experiment(
     yield "spos-mobile", within_latency("mb3_5x5"), (0,)
     yield "spos-retrain", found_within({}), (0,)
     yield "nb201-search", {}, first
-    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", "darts-evolution", *HYPERGRADIENT))
+    yield from ((name, {}, (0,)) for name in ("nb201-paths", "derivation", *CROSSING, *HYPERGRADIENT))
 
 
 HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
+CROSSING = ("darts-evolution", "ptb-paths")
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
 SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
@@ -163,7 +164,7 @@ PAPER: tuple[Planned, ...] = (
     ("nb201-paths", {"sampling": "fair", **FAIR["paper"]}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
     *(("darts-evolution", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
-    *((name, {}, tuple(range(3))) for name in HYPERGRADIENT),
+    *((name, {}, tuple(range(3))) for name in ("ptb-paths", *HYPERGRADIENT)),
 )
 
 

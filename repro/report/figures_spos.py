@@ -13,29 +13,37 @@ from repro.results import intervals
 
 # Line of each search: told apart without colour
 SEARCHES = {"evolution": (BLUE, "-", "o"), "random search": (ORANGE, "--", "s")}
+# What rows call a candidate's score, higher is better -> how it is drawn: its words, its unit, and the number shown
+SCORES = {
+    "accuracy": ("held-out accuracy", " %", lambda scores: scores),
+    "log_likelihood": ("validation perplexity", "", lambda scores: np.exp(-scores)),
+}
 
 
 @styled
 def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
-    """Accuracy of every candidate, in the order of evaluation, and the best so far.
+    """Score of every candidate, in the order of evaluation, and the best so far.
 
-    searches: a key of SEARCHES -> rows with `accuracy` (percent, inherited weights).
+    searches: a key of SEARCHES -> rows with a key of SCORES (accuracy in percent, or the log-likelihood of a word in
+    nats, drawn as perplexity; inherited weights).
     """
     figure = Figure(figsize=(5.6, 4.2))
-    axes = figure.subplots()
+    axes, best = figure.subplots(), []
     for name, rows in searches.items():
         colour, line, marker = SEARCHES[name]
-        order = np.arange(1, len(rows) + 1)
-        axes.scatter(order, rows["accuracy"], s=12, marker=marker, color=colour, alpha=0.35, linewidths=0)
+        measure = next(measure for measure in SCORES if measure in rows)
+        (words, unit, shown), order = SCORES[measure], np.arange(1, len(rows) + 1)
+        axes.scatter(order, shown(rows[measure]), s=12, marker=marker, color=colour, alpha=0.35, linewidths=0)
         axes.plot(
-            order, rows["accuracy"].cummax(), color=colour, linestyle=line, linewidth=2, drawstyle="steps-post",
+            order, shown(rows[measure].cummax()), color=colour, linestyle=line, linewidth=2, drawstyle="steps-post",
             label=f"{name}, best so far",
         )  # fmt: skip
-    axes.set(xlabel="candidates evaluated", ylabel="held-out accuracy (%)")
+        best.append(f"the best of {name} is {shown(rows[measure].max()):.1f}{unit}")
+    axes.set(xlabel="candidates evaluated", ylabel=f"{words} ({unit.strip()})" if unit else words)
     figure.legend(loc="outside lower center", ncols=2)
-    best = ", ".join(f"the best of {name} is {rows['accuracy'].max():.1f} %" for name, rows in searches.items())
     marks = "Points: the candidates of each search, in the colour of its line, in the order of evaluation."
-    return describe(figure, f"Accuracy of every candidate in order: {best}", marks)
+    said = f"{words[0].upper()}{words[1:]} of every candidate in order: {', '.join(best)}"
+    return describe(figure, said, marks)
 
 
 # Panels of SPOS's Figures 2 and 3: title -> search -> its name, colour and line

@@ -64,7 +64,7 @@ def text_search(run: Run) -> list[str]:
     last = run.metrics()[-1]
     return [
         f"After the last epoch the search network's validation perplexity is "
-        f"{_perplexity(run, last['valid_perplexity'])}; this is the text that trained alpha.",
+        f"{perplexity(run, last['valid_perplexity'])}; this is the text that trained alpha.",
         _sureness(last["softmax_alpha"], "recurrent"),
         ANOTHER_SEARCH,
     ]
@@ -124,7 +124,7 @@ def text_cell(run: Run) -> list[str]:
     began = result.get("averaging_began")
     averaged = "did not begin within this run" if began is None else f"began after epoch {began}"
     return [
-        f"The test perplexity is {_perplexity(run, result['test_perplexity'], 'test')}, with {_size(result)}.",
+        f"The test perplexity is {perplexity(run, result['test_perplexity'], 'test')}, with {_size(result)}.",
         f"The best validation was in epoch {result['best_epoch'] + 1} of {run.params.epochs}; averaging {averaged}."
         if "best_epoch" in result
         else "The weights were given, and nothing was trained.",
@@ -165,7 +165,7 @@ def _size(result: dict[str, Any]) -> str:
 def _measured(run: Run, value: float) -> str:
     """Return error or perplexity of a short training in words, with its interval."""
     if hasattr(run.params, "corpus"):
-        return f"perplexity of {_perplexity(run, value)}"
+        return f"perplexity of {perplexity(run, value)}"
     return f"error of {_error(value, _judged_images(run.params))}"
 
 
@@ -190,7 +190,7 @@ def _sureness(softmax: Sequence[Sequence[float]], cell: str) -> str:
     )
 
 
-def _perplexity(run: Run, value: float, part: str = "valid") -> str:
+def perplexity(run: Run, value: float, part: str = "valid") -> str:
     """Return a perplexity in words beside that of word frequencies; "at chance" where it may be no better."""
     try:
         words, loss, error = _by_frequency(run, part)
@@ -207,9 +207,9 @@ def _by_frequency(run: Run, part: str) -> tuple[int, float, float]:
 
     The error stands in for that of a network's loss, whose spread over words is about the same.
     """
-    corpus = load_corpus(run.params.corpus).head(run.params.tokens)
+    corpus, judged = load_corpus(run.params.corpus).head(run.params.tokens), getattr(run.params, "judged_words", 0)
     counts = 1.0 + torch.bincount(corpus.train, minlength=corpus.vocabulary_size)
-    losses = -(counts / counts.sum()).log()[getattr(corpus, part)].double()
+    losses = -(counts / counts.sum()).log()[getattr(corpus, part)[: judged or None]].double()
     return len(losses), losses.mean().item(), losses.std().item() / len(losses) ** 0.5
 
 

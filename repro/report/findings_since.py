@@ -1,8 +1,9 @@
 """What the notebooks on what came since the papers say of their runs, of each run's numbers alone."""
 
-from math import sqrt
+from math import exp, sqrt
 
 from repro.report import narration
+from repro.report.findings_darts import perplexity
 from repro.runs.run import Run, find_needed
 
 FOUND_BY = {"": "evolution", "random_": "random search", "argmax_": "the largest alphas"}  # prefix of results -> method
@@ -26,3 +27,17 @@ def darts_evolution(run: Run) -> list[str]:
             f"{within:.2f} in 95 %. The number of weights alone gives {result['kendall_tau_cost']:.2f}."
         )
     return [*found, "One search: another seed trains other weights."]
+
+
+def ptb_paths(run: Run) -> list[str]:
+    """Say what evolution and random search found among recurrent cells, and how far candidates are apart."""
+    result = run.result
+    best, worst = (exp(-pick(row["log_likelihood"] for row in run.child("random").metrics())) for pick in (max, min))
+    return [
+        f"With inherited weights evolution's cell has a validation perplexity of "
+        f"{perplexity(run, result['valid_perplexity'])}.",
+        f"The best of as many random cells has {result['random_valid_perplexity']:.1f}, the worst {worst:.1f}: "
+        f"choosing among them is worth {100 * (worst / best - 1):.0f} %.",
+        "Weights that all cells share fit none of them: only training from scratch tells how good the cell is.",
+        "One supernet: another seed trains other weights.",
+    ]

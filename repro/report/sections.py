@@ -28,7 +28,8 @@ from repro.runs.states import duration, state, survey
 from repro.spaces.genotypes import from_json
 from repro.spaces.path_spaces import PUBLISHED, SPACES
 
-MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy")  # how names of numbers end in metrics.jsonl
+# How names of numbers end in metrics.jsonl
+MEASURED = ("epoch", "_loss", "_error", "_perplexity", "accuracy", "_likelihood")
 Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
 # Experiment -> the half of Figure 3 that it is, and the entry of snapshots.json that it shows
 FIGURE_3 = {"cifar10-progress": ("left", "valid_error"), "ptb-progress": ("right", "valid_perplexity")}

@@ -3,8 +3,11 @@
 None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
 """
 
+from math import log
+
 from repro.configs.nb201 import ANNEALED, FAIR, LOOKS_AT
 from repro.results.arms import Arm, Measure
+from repro.results.claims_darts import PTB, PTB_FIRST, cell
 from repro.results.claims_spos import SUPERNETS, TRUE, reading, tau
 from repro.results.lines import Claim, Line
 
@@ -47,6 +50,10 @@ def evolved(reads: Measure) -> Arm:
 TAU = tau("kendall_tau")
 FAIRLY = Arm("supernet", "nb201-paths", {"sampling": "fair"}, own=True, at=FAIR, reads=TAU)
 OVER_ARGMAX = Measure(TRUE, lambda result: result["true_accuracy"] - result["argmax_true_accuracy"])
+INHERITED = Measure(
+    PTB[0].unit, lambda result: 100 * log(result["random_valid_perplexity"] / result["valid_perplexity"])
+)
+RECURRENT = Arm("supernet", "ptb-paths", own=True, reads=INHERITED)
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
 WHERE = "NAS-Bench-201, Sect. 4"
 ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
@@ -104,5 +111,10 @@ SINCE = (
               **ONE),
         _line("F12b", "tau of the mixture's weights with the true accuracy, 1,000 cells", evolved(TAU), **ONE,
               upper=0.2),
+    )),
+    Claim("F13", "since", "SPOS Sect. 3 on DARTS Sect. 3.1.2", "single paths and evolution find recurrent cells", (
+        _line("F13a", "random search minus evolution, validation perplexity as inherited", RECURRENT, **ONE),
+        Line("F13b", "DARTS's first order minus evolution, trained alike", "Welch", LOOKS, PTB,
+             (PTB_FIRST, cell("run:ptb-paths", experiment="ptb-eval"))),
     )),
 )  # fmt: skip

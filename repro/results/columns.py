@@ -49,6 +49,7 @@ COLUMNS = {
         Column("train_perplexity", "training perplexity"),
         Column("valid_error", "validation error", "%"),
         Column("valid_perplexity", "validation perplexity"),
+        Column("random_valid_perplexity", "validation perplexity of random search"),
         Column("test_error", "test error", "%"),
         Column("test_perplexity", "test perplexity"),
         Column("test_accuracy", "test accuracy", "%"),

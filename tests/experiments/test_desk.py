@@ -45,7 +45,7 @@ FIRST_WAVE = (
     "D5a",
     "D9",
     *(f"F{n}{line}" for n in (1, 2, 3) for line in "abc"),
-    *("F4a", "F4b", "F5", "F6a", "F6b", "F7a", "F7b", "F8a", "F8b", "F9", "F10", "F11", "F12a", "F12b"),
+    *("F4a", "F4b", "F5", "F6a", "F6b", "F7a", "F7b", "F8a", "F8b", "F9", "F10", "F11", "F12a", "F12b", "F13a"),
 )
 
 

@@ -78,6 +78,8 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
     "darts-evolution": {**CPU, "generations": "2", "population": "4", "parents": "2", "mutation": "2", "ranked": "2"}
     | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
+    "ptb-paths": {**TEXT, "epochs": "3", "nodes": "2", "generations": "2", "population": "4", "parents": "2"}
+    | {"mutation": "2", "crossover": "1"},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 

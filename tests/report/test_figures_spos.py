@@ -27,6 +27,13 @@ def test_progress_shows_every_candidate_and_the_best_so_far():
     assert [len(dots.get_offsets()) for dots in axes.collections] == [4, 4]
 
 
+def test_log_likelihoods_are_drawn_as_perplexities_of_which_the_lowest_is_best():
+    rows = pd.DataFrame({"log_likelihood": -np.log([300, 320, 200])})
+    (axes,) = figures_spos.search_progress({"evolution": rows}).axes
+    assert steps(axes)["evolution, best so far"] == pytest.approx(np.array([[1, 300], [2, 300], [3, 200]]))
+    assert axes.get_ylabel() == "validation perplexity"
+
+
 def test_cost_is_shown_in_its_unit_with_front_and_limit():
     figure = figures_spos.cost_against_accuracy(SEARCHES, "multiply-adds", unit=1e6, label="multiply-adds (M)", limit=5)
     (axes,) = figure.axes

@@ -72,6 +72,8 @@ PLANNED = {
     "F11": ("one sample", [(3, 6)], 1, 0, 0.01, False),
     "F12a": ("one sample", [(3, 6)], 1, 0, 0.5, False),
     "F12b": ("one sample", [(3, 6)], 1, 0, 0.2, False),
+    "F13a": ("one sample", [(3, 6)], 1, 0, 0.5, False),
+    "F13b": ("Welch", [(3, 6)], 1, 0, 0.5, False),
     "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
     "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }

@@ -30,6 +30,7 @@ NEWER = {
     "nb201-search",
     "nb201-paths",
     "darts-evolution",
+    "ptb-paths",
     "derivation",
     "hypergradient-truth",
     "hypergradient-search",

@@ -20,6 +20,7 @@ TRAINING = {"images": 48, "batch": 10, "channels": 2, "drop_path_rate": 0.3, "ge
 PICTURES = {"images": 40, "batch": 8, "channels": 2, "drop_path_rate": 0.3, "warmup": 1.5, "genotype": "DARTS_V2"}
 PICTURES |= {"size": 32, "resize": 36, "epochs": 2}
 TEXT = {"tokens": 600, "bptt": 10, "hidden_size": 8, "batch": 8}
+FEW = {"generations": 1, "population": 2, "parents": 1, "mutation": 1, "crossover": 0}
 PATHS = {"images": 200, "batch": 20, "width": 0.5, "iterations": 17}
 SUPERNET = {**PATHS, "valid_images": 50, "bn_images": 40, "evaluated_paths": 1}
 ON_PICTURES = {"dataset": "imagenet", "classes": 8, "batch": 32, "iterations": 7}
@@ -33,6 +34,7 @@ KINDS = {
     "evaluation": ("cifar10-eval", TRAINING),
     "evaluation on pictures": ("imagenet-eval", {**PICTURES, "workers": 1}),
     "language search": ("ptb-search", {**TEXT, "nodes": 2}),
+    "recurrent supernet": ("ptb-paths", {**TEXT, "nodes": 2, **FEW}),
     "language model": ("ptb-eval", {**TEXT, "genotype": "DARTS_V2_RNN", "lr": 40.0, "epochs": 5}),
     "supernet": ("spos-supernet", SUPERNET),
     "retraining": ("spos-retrain", {**PATHS, "architecture": "xception"}),
