@@ -66,6 +66,8 @@ SMALL = {
     "derivation": {"tune_steps": 1, "judged_images": 16},
     "darts-evolution": {**FEW_CANDIDATES, "judged_images": 16, "ranked": 3},
     "ptb-paths": {**FEW_WORDS, "generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1},
+    "hardware-front": {**FEW_IMAGES, **{name: FEW_CANDIDATES[name] for name in FEW_CANDIDATES if name != "bn_images"}}
+    | {"images": 200, "weights": (0.0, 1.0), "limits": (0.7, 1.0), "rounds": 2, "networks": 2},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": FEW_IMAGES,
 }

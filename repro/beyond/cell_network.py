@@ -116,7 +116,7 @@ class CellNetwork(nn.Module):
     space: the genes that `forward` takes; with none it computes the mixture.
     """
 
-    space, STAGES = SPACE_201, 3
+    space, STAGES, bgr = SPACE_201, 3, False
 
     def __init__(self, channels: int = 16, classes: int = 10, cells: int = 5, in_channels: int = 3) -> None:
         super().__init__()
@@ -159,6 +159,10 @@ class CellNetwork(nn.Module):
             x = self.reductions[stage - 1](x) if stage else x
             for cell in cells:
                 x = cell(x, choices)
+        return self.head(x)
+
+    def head(self, x: Tensor) -> Tensor:
+        """Map (N, 4C, H / 4, W / 4) to logits (N, classes)."""
         return self.classifier(self.last(x).relu().mean(dim=(2, 3)))
 
     def path(self, gene: Gene) -> Iterator[tuple[nn.Parameter, Region]]:

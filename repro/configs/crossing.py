@@ -63,7 +63,7 @@ PTB_PATHS = Experiment(
     sizes={
         "smoke": {**TINY, **MILD, "nodes": 4, "epochs": 3, "judged_words": 5_000, "generations": 3, "population": 8}
         | {"parents": 3, "mutation": 3, "crossover": 3},
-        "desk": {"threads": 1, "hidden_size": 64, "epochs": 3, "judged_words": 20_000, **CANDIDATES},
+        "desk": {"threads": 1, "hidden_size": 64, "batch": 64, "epochs": 8, "judged_words": 20_000, **CANDIDATES},
         "short": {"epochs": 20},
     },
     notebook="46_ptb_paths.ipynb",

@@ -63,5 +63,6 @@ PLAN: tuple[Planned, ...] = (
     *(("nb201-search", {"order": order}, tuple(range(3))) for order in ("implicit", "unrolled")),
     *(("derivation", {"search": f"run:nb201-search/order=1,seed={seed}"}, (0,)) for seed in range(3)),
     *(("darts-evolution", {"search": f"run:nb201-search/order=1,seed={seed}"}, (0,)) for seed in range(3)),
+    *(("hardware-front", {"supernet": f"run:nb201-paths/seed={seed}"}, (seed,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in ("hypergradient-truth", "hypergradient-search", "ptb-paths")),
 )

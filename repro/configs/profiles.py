@@ -105,7 +105,7 @@ def _every_experiment(
 
 
 HYPERGRADIENT = ("hypergradient-truth", "hypergradient-search")
-CROSSING = ("darts-evolution", "ptb-paths")
+CROSSING = ("darts-evolution", "ptb-paths", "hardware-front")
 SMOKE = (*_every_experiment((0,), (0, 1), (0, 1), ("run:spos-blocks", "shuffle_3x3", "random")),)
 SHORT = (*_every_experiment((0, 1), FOUR, (0,), ("run:spos-blocks", *UNIFORM, "random")),)
 
@@ -164,6 +164,7 @@ PAPER: tuple[Planned, ...] = (
     ("nb201-paths", {"sampling": "fair", **FAIR["paper"]}, tuple(range(3))),
     *(("derivation", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
     *(("darts-evolution", {"search": f"run:nb201-search/seed={seed}"}, (0,)) for seed in range(3)),
+    *(("hardware-front", {"supernet": f"run:nb201-paths/seed={seed}"}, (seed,)) for seed in range(3)),
     *((name, {}, tuple(range(3))) for name in ("ptb-paths", *HYPERGRADIENT)),
 )
 

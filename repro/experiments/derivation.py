@@ -16,7 +16,7 @@ from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.discretise import conv_genotype
 from repro.data.images import Images
 from repro.data.seeds import mixed_seed
-from repro.errors import ReproError, UsageError
+from repro.errors import UsageError
 from repro.experiments import cifar10_search, nb201_search
 from repro.experiments.image_data import augmentation, halves, load
 from repro.experiments.nb201_table import facts, truth
@@ -51,11 +51,9 @@ def finished(params: Derivation, run: Run) -> tuple[CellSearch | CifarSearch, Im
     needed = find_needed(params.search, run.profile)
     searched = replace(needed.params, device=params.device, threads=params.threads)
     images = load(searched, run)
-    search, checkpoint = SEARCHES[needed.experiment](searched, images), checkpoints.load(needed.path)
-    if checkpoint is None:
-        raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
+    search, state = SEARCHES[needed.experiment](searched, images), checkpoints.state_of(needed)
     for name in ("network", "weight_optimizer"):
-        getattr(search, name).load_state_dict(checkpoint["state"][name])
+        getattr(search, name).load_state_dict(state[name])
     return searched, images, search
 
 

@@ -9,19 +9,20 @@ from repro.beyond.cell_network import KERNELS
 from repro.beyond.fair import FairSampler, FairTraining
 from repro.configs.crossing import DartsEvolution
 from repro.configs.nb201 import CellPaths
+from repro.data.images import Images
 from repro.data.seeds import mixed_seed
 from repro.data.sources import InMemory
 from repro.experiments.image_data import augmentation, load
 from repro.experiments.nb201_search import build_network
 from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.experiments.spos_correlation import draw
-from repro.experiments.spos_data import logged, supernet_split
+from repro.experiments.spos_data import judge, logged, supernet_split
 from repro.experiments.spos_search import explore_both, settings_of
 from repro.runs.run import Run
 from repro.spaces.nas_bench import Table, kendall_tau
 from repro.spaces.space import PathSampler
 from repro.spos.evolution import Evaluate
-from repro.spos.path_training import PathJudge, PathTraining, path_training
+from repro.spos.path_training import PathTraining, path_training
 from repro.training.classifier import train_epoch
 from repro.training.fit import Epoch, fit
 from repro.training.setup import Setup
@@ -35,17 +36,16 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
     Rows of epochs with a search hold what it found by then; ranked/metrics.jsonl the random cells of the ranking.
     """
     table, images = truth(params, run), load(params, run)
-    network = build_network(params, images)
-    data = InMemory(images, partial(augmentation, params, images), params.batch, params.seed)
-    train, held_out, some = supernet_split(params, data.labels, params.bn_images)
+    network, data = build_network(params, images), source(params, images)
+    train, _, _ = supernet_split(params, data.labels, params.bn_images)
     stream, setup = data.stream(train), Setup(params, run, network)
-    augment, prepare = setup.laid_out(stream.augment), setup.laid_out(data.normalise)
+    augment = setup.laid_out(stream.augment)
     rates = {name: getattr(params, name) for name in ("lr", "momentum", "weight_decay", "label_smoothing")}
     steps = params.epochs * len(stream)
     sampled, kind = SAMPLING[params.sampling]
     sampler = sampled(network.space, mixed_seed(params.seed, "paths"))
     training = path_training(network, sampler, steps, **rates, bf16=setup.bf16, kind=kind)
-    score = PathJudge(network, data.pick(some), data.pick(held_out), data.labels[held_out], prepare, setup.bf16)
+    score = judge(params, run, network, data, params.bn_images)
 
     def train_once(epoch: Epoch) -> dict[str, Any]:
         row = {"lr": training.rate(epoch.index * len(stream)), **train_epoch(training, stream.batches, augment, epoch)}
@@ -57,6 +57,11 @@ def search_paths(params: CellPaths, run: Run) -> dict[str, Any]:
     fit(run, training.parts() | stream.parts, params.epochs, train_once)
     found = {name: value for name, value in run.metrics()[-1].items() if name not in NOT_FOUND}
     return {**found, **ranked(params, run, table, score), **space_accuracies(table), "epochs": params.epochs}
+
+
+def source(params: CellPaths, images: Images) -> InMemory:
+    """Return the images as a supernet takes them."""
+    return InMemory(images, partial(augmentation, params, images), params.batch, params.seed)
 
 
 NOT_FOUND = ("epoch", "lr", "train_loss", "train_error", "seconds")  # of a row

@@ -12,12 +12,19 @@ from repro.experiments.cifar10_search import adam, search_epochs, sgd
 from repro.experiments.image_data import augmentation, halves, load
 from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.runs.run import Run
+from repro.spaces.nas_bench import Table
 
 
 def search(params: CellSearch, run: Run) -> dict[str, Any]:
     """Search for a cell; return the last one with its validation error and true accuracy (percent)."""
     table, images = truth(params, run), load(params, run)
-    searcher = build_search(params, images)
+    return search_cell(params, run, table, images, build_search(params, images))
+
+
+def search_cell(
+    params: CellSearch, run: Run, table: Table | None, images: Images, searcher: ImageSearch
+) -> dict[str, Any]:
+    """Search from the start of `searcher` on; return what `search` returns."""
     network = searcher.network
     train, valid = halves(images, params.train_fraction, params.batch, params.seed)
 

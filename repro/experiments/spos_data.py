@@ -9,6 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from repro.beyond.cell_network import CellNetwork
+from repro.configs.nb201 import CellPaths
 from repro.configs.spos_networks import SinglePathTraining, SposSupernet
 from repro.data.augment import Prepare
 from repro.data.draws import balanced_split
@@ -40,7 +42,7 @@ def load(params: SinglePathTraining, run: Run) -> ImageSource:
     return InFolders(found, layout.size, params.batch, seed=params.seed, workers=params.workers, device=device)
 
 
-def supernet_split(params: SposSupernet, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
+def supernet_split(params: SposSupernet | CellPaths, labels: Tensor, bn_images: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of images that train a supernet, that are held out, and that recalibrate: some of the first.
 
     UsageError where there are not so many.
@@ -53,7 +55,9 @@ def supernet_split(params: SposSupernet, labels: Tensor, bn_images: int) -> tupl
     return train, held_out, train[order[:bn_images].to(train.device)]
 
 
-def judge(params: SposSupernet, run: Run, network: SinglePath, data: ImageSource, bn_images: int) -> PathJudge:
+def judge(
+    params: SposSupernet | CellPaths, run: Run, network: SinglePath | CellNetwork, data: ImageSource, bn_images: int
+) -> PathJudge:
     """Return the judge of candidates, the same for every one of this supernet."""
     _, held_out, some = supernet_split(params, data.labels, bn_images)
     labels = data.labels[held_out].to(data.device)
@@ -62,7 +66,7 @@ def judge(params: SposSupernet, run: Run, network: SinglePath, data: ImageSource
     return PathJudge(network, data.pick(some), data.pick(held_out), labels, prepare, setup.bf16)
 
 
-def preparation(network: SinglePath, data: ImageSource) -> Prepare:
+def preparation(network: SinglePath | CellNetwork, data: ImageSource) -> Prepare:
     """Return what images go through: the authors' weights want them in BGR, 0 to 255."""
     return (lambda images: bgr_255(images.to(data.device))) if network.bgr else data.normalise
 

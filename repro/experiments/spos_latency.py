@@ -110,13 +110,18 @@ def read_table(run: Run, supernet: SposSupernet, device: torch.device) -> Table:
     """Return the table that a search names; ReproError where it is of another machine, thread count or network."""
     reference = find(run.experiment).references(run.params)["latency_table"]
     held = find_needed(reference, run.profile).load("latency.json", machine=str, cost=dict, networks=dict)
-    for name, value in {**here(device), **{name: getattr(supernet, name) for name in ALIKE}}.items():
+    refuse_other(held, {**here(device), **{name: getattr(supernet, name) for name in ALIKE}}, reference)
+    return Table(Cost.from_json(held["cost"]), held["networks"])
+
+
+def refuse_other(held: Mapping[str, Any], alike: Mapping[str, Any], named: object) -> None:
+    """ReproError where what `named` made is of another machine, thread count or network than what is `alike` here."""
+    for name, value in alike.items():
         if held.get(name) != value:
             raise ReproError(
-                f"{reference} measured with {name}={held.get(name)}, but here {name} is {value}: "
-                "name a table that was measured as this search computes, or delete that run and measure again"
+                f"{named} was made with {name}={held.get(name)}, but here {name} is {value}: "
+                "name a run that was made as this one computes, or delete it and make it again"
             )
-    return Table(Cost.from_json(held["cost"]), held["networks"])
 
 
 def _images(network: SinglePath, count: int, device: torch.device) -> torch.Tensor:

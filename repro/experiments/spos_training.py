@@ -12,7 +12,6 @@ from repro.configs.spos_networks import SinglePathTraining, SposRetrain, SposSup
 from repro.darts.complexity import count_parameters
 from repro.data.seeds import mixed_seed
 from repro.data.sources import ImageSource, Stream
-from repro.errors import ReproError
 from repro.experiments.spos_data import judge, load, preparation, supernet_split
 from repro.experiments.spos_networks import build, choose, give_weights, in_units, layout_of, wants_bgr
 from repro.runs.run import Run, find_needed
@@ -120,10 +119,8 @@ def load_supernet(run: Run, reference: Reference | None = None) -> tuple[SposSup
     needed = find_needed(reference or find(run.experiment).references(run.params)["supernet"], run.profile)
     how = {name: getattr(run.params, name) for name in ("device", "threads", "precision", "channels_last")}
     params = replace(needed.params, **how)
-    checkpoint = checkpoints.load(needed.path)
-    if checkpoint is None:
-        raise ReproError(f"{needed.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
+    state = checkpoints.state_of(needed)
     network = build(params, profile=run.profile)
-    network.load_state_dict(checkpoint["state"]["network"])
-    network.bgr = wants_bgr(checkpoint["state"])
+    network.load_state_dict(state["network"])
+    network.bgr = wants_bgr(state)
     return params, network.to(devices.pick(params.device, params.threads))

@@ -205,13 +205,14 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     axes = figure.subplots()
     drawn, named = networks[networks["network"] == "random"], networks[networks["network"] != "random"]
     axes.plot(drawn["measured"], drawn["summed"], "o", color=BLUE, label="drawn at random")
-    axes.plot(named["measured"], named["summed"], "s", color=ORANGE, label="published")
+    if len(named):
+        axes.plot(named["measured"], named["summed"], "s", color=ORANGE, label="published")
     top = 1.05 * networks[["measured", "summed"]].max(axis=None)
     axes.plot([0, top], [0, top], color=FAINT, linewidth=1.2, linestyle="--", zorder=0)
     axes.set(xlabel="whole network (ms)", ylabel="sum of its blocks (ms)", xlim=(0, top), ylim=(0, top))
     figure.legend(loc="outside lower center", ncols=2)
     words = (
         f"Latency as the sum of blocks against that of the whole: {len(drawn)} random networks, {error:.1f} % away on "
-        f"average, and {len(named)} published ones"
+        "average" + f", and {len(named)} published ones" * bool(len(named))
     )
     return describe(figure, words, "Points: networks; dashed: where the sum is the whole.")

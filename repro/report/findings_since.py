@@ -41,3 +41,28 @@ def ptb_paths(run: Run) -> list[str]:
         "Weights that all cells share fit none of them: only training from scratch tells how good the cell is.",
         "One supernet: another seed trains other weights.",
     ]
+
+
+def hardware_front(run: Run) -> list[str]:
+    """Say what the weights do to the cost, and what evolution finds within each limit beside the searches."""
+    result, found = run.result, []
+    if "error_percent" in result:
+        found.append(
+            f"Sums of measured operations are {result['error_percent']:.1f} % away from {result['networks']} whole "
+            f"networks on average, at most {abs(result['worst_percent']):.1f} %."
+        )
+    light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
+    found.append(
+        f"With a weight of {light['weight']:g} the derived cell costs {100 * light['share']:.0f} % of the dearest one, "
+        f"with {heavy['weight']:g} it costs {100 * heavy['share']:.0f} %."
+    )
+    for cell in result["spos"]:
+        within = [row for row in result["darts"] if row["share"] <= cell["limit"]]
+        names = {"true_accuracy": "in truth", "accuracy": "by the supernet"}
+        name = "true_accuracy" if "true_accuracy" in cell else "accuracy"
+        beside = max(within, key=lambda row: row["share"], default=None)
+        found.append(
+            f"Within {100 * cell['limit']:.0f} % evolution's cell has {cell[name]:.2f} % {names[name]}; "
+            + (f"the dearest cell of DARTS has {beside[name]:.2f} %." if beside else "no cell of DARTS is within.")
+        )
+    return [*found, "One search for each weight and one supernet: another seed finds other cells."]

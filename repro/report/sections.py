@@ -262,6 +262,12 @@ def true_accuracies(group: Group, stem: Path) -> None:
     style.save(truth.true_accuracies(found, space) if found else truth.diagnosis(rows(run)), stem, run)
 
 
+def fronts(group: Group, stem: Path) -> None:
+    """Draw accuracy against cost of the first run."""
+    result, cost = group.first.result, group.first.params.cost
+    style.save(truth.front(result, heading(f"cost_{cost}")), stem, group.first)
+
+
 def orders(group: Group, stem: Path) -> None:
     """Draw the seconds of search steps of both orders."""
     style.save(figures_training.orders(pd.DataFrame(rows(group.first))), stem, group.first)

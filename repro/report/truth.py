@@ -85,6 +85,31 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
 
 
 @styled
+def front(found: Mapping[str, Sequence[Mapping[str, Any]]], label: str) -> Figure:
+    """Accuracy of the cells of `hardware-front` against their cost, which `label` names.
+
+    found: `darts` and `spos`, each with a row for a cell; accuracies (percent) are true ones where all are known.
+    """
+    figure = Figure(figsize=(5.8, 4.4))
+    axes, said = figure.subplots(), []
+    known = all("true_accuracy" in row for rows in found.values() for row in rows)
+    measure = "true_accuracy" if known else "accuracy"
+    looks = {"darts": ("DARTS, weight", "weight", BLUE, "-", "o"), "spos": ("SPOS, limit", "limit", ORANGE, "--", "s")}
+    for name, (words, setting, colour, line, marker) in looks.items():
+        rows = sorted(found[name], key=lambda row: (row["cost"], row[measure]))
+        costs, accuracies = ([row[entry] for row in rows] for entry in ("cost", measure))
+        axes.plot(costs, accuracies, color=colour, linestyle=line, marker=marker, alpha=0.8, label=f"{words} as marked")
+        for point, row in zip(zip(costs, accuracies, strict=True), rows, strict=True):
+            offset = (4, 5) if name == "darts" else (4, -11)
+            axes.annotate(f"{row[setting]:g}", point, offset, textcoords="offset points", color=colour, fontsize=8)
+            said.append(f"{words} {row[setting]:g}: {row[measure]:.2f} % at {row['cost']:.3g}")
+    axes.set(xlabel=label, ylabel=f"{'true accuracy' if known else 'accuracy with inherited weights'} (%)")
+    figure.legend(loc="outside lower center", ncols=2)
+    words = f"Accuracy of the found cells against {label}; {', '.join(said)}"
+    return describe(figure, words, "Points: cells, each marked with its weight or its limit.")
+
+
+@styled
 def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> Figure:
     """Skip connections, curvature and discretisation gap over the epochs of a search: a panel for what its rows hold.
 

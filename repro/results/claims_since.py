@@ -3,10 +3,12 @@
 None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
 """
 
+from collections.abc import Callable
 from math import log
+from statistics import mean
 
 from repro.configs.nb201 import ANNEALED, FAIR, LOOKS_AT
-from repro.results.arms import Arm, Measure
+from repro.results.arms import Arm, Measure, Result
 from repro.results.claims_darts import PTB, PTB_FIRST, cell
 from repro.results.claims_spos import SUPERNETS, TRUE, reading, tau
 from repro.results.lines import Claim, Line
@@ -54,6 +56,28 @@ INHERITED = Measure(
     PTB[0].unit, lambda result: 100 * log(result["random_valid_perplexity"] / result["valid_perplexity"])
 )
 RECURRENT = Arm("supernet", "ptb-paths", own=True, reads=INHERITED)
+
+
+def _over_weighted(result: Result) -> float:
+    """Return by how much evolution's cells are better than the dearest of DARTS's within each limit, on average."""
+    gains = []
+    for found in result["spos"]:
+        if within := [row for row in result["darts"] if row["share"] <= found["limit"]]:
+            gains.append(found["true_accuracy"] - max(within, key=lambda row: row["share"])["true_accuracy"])
+    return mean(gains)
+
+
+def _faster(result: Result) -> float:
+    """Return the share of the dearest cell's latency that the largest weight saves against the smallest."""
+    light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
+    return 100 * (light["share"] - heavy["share"])
+
+
+def fronts(unit: str, read: Callable[[Result], float]) -> Arm:
+    """Return the fronts of latency and accuracy."""
+    return Arm("search", "hardware-front", own=True, reads=Measure(unit, read))
+
+
 DERIVED = Arm("search", "derivation", {"search": "run:nb201-search/order=1"}, reads=GAIN)
 WHERE = "NAS-Bench-201, Sect. 4"
 ZELA, WANG = "Zela et al. (ICLR 2020)", "Wang et al. (ICLR 2021)"
@@ -116,5 +140,12 @@ SINCE = (
         _line("F13a", "random search minus evolution, validation perplexity as inherited", RECURRENT, **ONE),
         Line("F13b", "DARTS's first order minus evolution, trained alike", "Welch", LOOKS, PTB,
              (PTB_FIRST, cell("run:ptb-paths", experiment="ptb-eval"))),
+    )),
+    Claim("F14", "since", "ProxylessNAS (ICLR 2019)", "a weight on expected latency finds faster cells", (
+        _line("F14", "latency at weight 0 minus that at the largest weight", fronts("% of the dearest cell's", _faster),
+              **ONE, upper=5.0),
+    )),
+    Claim("F15", "since", "SPOS Sect. 3.3", "hard limits on single paths beat a weighted term in the loss", (
+        _line("F15", "SPOS minus DARTS within each limit, true accuracy", fronts(TRUE, _over_weighted), **ONE),
     )),
 )  # fmt: skip

@@ -74,6 +74,8 @@ COLUMNS = {
         Column("ratio", "time of the second order over the first"),
         Column("memory_ratio", "memory of the whole mixture over one path"),
         Column("seconds_ratio", "time of the whole mixture over one path"),
+        Column("cost_latency", "latency of a batch", "ms"),
+        Column("cost_multiply-adds", "multiply-adds of an image"),
         Column("cosine", "cosine of Eq. 8 with the exact derivative"),
         Column("step_images_per_second", "images a second, training steps"),
         Column("input_images_per_second", "images a second, input"),

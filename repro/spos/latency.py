@@ -47,14 +47,26 @@ def measure(
         network.eval()
         whole = {("whole", *gene): lambda network=network, gene=gene: network(x, gene) for gene in paths[name]}
         calls |= {(name, *key): call for key, call in (_blocks(network, x) | whole).items()}
-    clock = thread_time if x.device.type == "cpu" and torch.get_num_threads() == 1 else perf_counter
+    times = in_turn(calls, x.device, rounds, follow)
+    return {name: _of(network, name, times) for name, network in networks.items()}
+
+
+@torch.no_grad()
+def in_turn(
+    calls: Mapping[tuple[Any, ...], Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    follow: Callable[[], object] = lambda: None,
+) -> dict[tuple[Any, ...], list[float]]:
+    """Return the milliseconds of every call in each round; `follow` is called after each."""
+    clock = thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else perf_counter
     times = {key: [] for key in calls}
     for _ in range(rounds):
         for key, call in calls.items():
             call()  # what is run again is warm
-            times[key].append(1e3 * devices.timed(call, x.device, clock)[1])
+            times[key].append(1e3 * devices.timed(call, device, clock)[1])
         follow()
-    return {name: _of(network, name, times) for name, network in networks.items()}
+    return times
 
 
 def _blocks(network: SinglePath, x: Tensor) -> dict[tuple[Any, ...], Callable[[], object]]:

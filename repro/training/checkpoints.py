@@ -21,6 +21,7 @@ from repro.errors import ReproError, unreadable
 from repro.files import plain, write_bytes
 from repro.presence import CHECKPOINTS
 from repro.progress import note
+from repro.runs.run import Run
 
 NEWEST, PREVIOUS = CHECKPOINTS
 KIND = "file of tensors"
@@ -49,6 +50,14 @@ def load(folder: Path) -> dict[str, Any] | None:
         except ReproError as error:
             note(f"{error}; it is passed over")
     return None
+
+
+def state_of(run: Run) -> dict[str, Any]:
+    """Return the parts of the state that a finished run's checkpoint holds; ReproError where it is gone."""
+    checkpoint = load(run.path)
+    if checkpoint is None:
+        raise ReproError(f"{run.name} has lost its checkpoint.pt: put it back, or delete the run and run it again")
+    return checkpoint["state"]
 
 
 def read(path: str | Path) -> Any:

@@ -79,10 +79,10 @@ def test_no_candidate_is_slower_by_the_table_than_the_network_that_limits_it(net
 @pytest.mark.parametrize(
     ("name", "other", "line"),
     [
-        ("machine", "Another CPU", "measured with machine=Another CPU, but here machine is"),
-        ("threads", 16, "measured with threads=16, but here threads is 1: name a table that was measured"),
-        ("space", "blocks", "measured with space=blocks, but here space is mobile"),
-        ("width", 1.0, "measured with width=1.0, but here width is 0.5"),
+        ("machine", "Another CPU", "was made with machine=Another CPU, but here machine is"),
+        ("threads", 16, "was made with threads=16, but here threads is 1: name a run that was made as this one"),
+        ("space", "blocks", "was made with space=blocks, but here space is mobile"),
+        ("width", 1.0, "was made with width=1.0, but here width is 0.5"),
     ],
 )
 def test_a_table_that_was_measured_otherwise_is_refused_in_one_line(name, other, line, table):

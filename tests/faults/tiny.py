@@ -34,6 +34,9 @@ EVOLUTION = {**CPU, "bn_images": "64", "generations": "3", "population": "4", "p
 EVOLUTION |= {"mutation": "2", "crossover": "1", "mult_adds": "0", "bitops": "0"}
 
 CELLS = {**TRAINED, "epochs": "3", "images": "32", "batch": "8", "channels": "1", "eigenvalue": "power", "gap": "true"}
+CELL_PATHS = {**TRAINED, "images": "320", "batch": "60", "channels": "1", "epochs": "2", "valid_images": "20"}
+CELL_PATHS |= {"bn_images": "64", "search_every": "2", "generations": "2", "population": "4", "parents": "2"}
+CELL_PATHS |= {"mutation": "2", "crossover": "1", "ranked": "2"}
 
 SEARCHED = reference("cifar10-search", SEARCH)
 READ = reference("ptb-search", {**TEXT, "epochs": "3", "nodes": "2"})
@@ -71,15 +74,16 @@ TINY: Mapping[str, Mapping[str, str]] = {
     "spos-latency": {**CPU, "width": "0.5", "batch": "1", "rounds": "2", "networks": "2"},
     "spos-cost": {**CPU, "images": "320", "batch": "60", "paths": "2", "steps": "2"},
     "nb201-search": CELLS,
-    "nb201-paths": {**TRAINED, "images": "320", "batch": "60", "channels": "2", "epochs": "2", "valid_images": "20"}
-    | {"bn_images": "64", "search_every": "2", "generations": "2", "population": "4", "parents": "2", "mutation": "2"}
-    | {"crossover": "1", "ranked": "2"},
+    "nb201-paths": CELL_PATHS,
     "hypergradient-truth": {"hidden": "1", "terms_seen": "1", "after": "0", "repeats": "1"},
     "hypergradient-search": {**SEARCH, "look_every": "2", "eps_seen": "0.01", "terms_seen": "1"},
     "darts-evolution": {**CPU, "generations": "2", "population": "4", "parents": "2", "mutation": "2", "ranked": "2"}
     | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
     "ptb-paths": {**TEXT, "epochs": "3", "nodes": "2", "generations": "2", "population": "4", "parents": "2"}
     | {"mutation": "2", "crossover": "1"},
+    "hardware-front": {**CELLS, "eigenvalue": "off", "gap": "false", "weights": "0,1", "limits": "0.8"}
+    | {"rounds": "2", "networks": "2", "generations": "2", "population": "4", "parents": "2", "mutation": "2"}
+    | {"crossover": "1", "supernet": reference("nb201-paths", CELL_PATHS)},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
 }
 
@@ -88,6 +92,7 @@ NEEDED = {
     "cifar10-select": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     "cifar10-progress": [("cifar10-search", {**SEARCH, "seed": seed}) for seed in "01"],
     **{name: [("nb201-search", CELLS)] for name in ("derivation", "darts-evolution")},
+    "hardware-front": [("nb201-paths", CELL_PATHS)],
     "ptb-select": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     "ptb-progress": [("ptb-search", {**TINY["ptb-search"], "seed": seed}) for seed in "01"],
     **{

@@ -74,6 +74,8 @@ PLANNED = {
     "F12b": ("one sample", [(3, 6)], 1, 0, 0.2, False),
     "F13a": ("one sample", [(3, 6)], 1, 0, 0.5, False),
     "F13b": ("Welch", [(3, 6)], 1, 0, 0.5, False),
+    "F14": ("one sample", [(3, 6)], 1, 0, 5, False),
+    "F15": ("one sample", [(3, 6)], 1, 0, 0.5, False),
     "F8a": ("paired", [(3, 6)], 1, 0, 0.5, False),
     "F8b": ("paired", [(3, 6)], 1, 0, 0.5, False),
 }

@@ -31,6 +31,7 @@ NEWER = {
     "nb201-paths",
     "darts-evolution",
     "ptb-paths",
+    "hardware-front",
     "derivation",
     "hypergradient-truth",
     "hypergradient-search",

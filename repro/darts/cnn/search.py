@@ -45,6 +45,7 @@ class ImageSearch:
     grad_clip: float = 5.0
     bf16: bool = False  # autocast to bfloat16
     terms: int = 1  # of the orders beyond the paper
+    penalty: Callable[[Sequence[Tensor]], Tensor] | None = None  # of alpha, added to the validation loss
 
     def __post_init__(self) -> None:
         self.weights = list(self.network.weights())
@@ -81,7 +82,7 @@ class ImageSearch:
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid)}
+        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid, penalised=True)}
         losses["precise_loss"] = self.loss(train, precise=True)
         return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
 
@@ -114,14 +115,19 @@ class ImageSearch:
         logits = self.functional(self.weights, self.alphas, images)
         return cross_entropy(logits, labels), logits
 
-    def loss(self, batch: Batch, precise: bool = False) -> Any:
-        """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
+    def loss(self, batch: Batch, precise: bool = False, penalised: bool = False) -> Any:
+        """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8.
+
+        penalised: with the penalty, where there is one.
+        """
         images, labels = batch
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
             weights, alphas = parallel.replicate(weights), parallel.replicate(alphas)
             with autocast(self.bf16 and not precise, images.device):
                 value = cross_entropy(self.functional(weights, alphas, images), labels)
+            if penalised and self.penalty:
+                value = value + self.penalty(alphas)
             return parallel.mean(value, len(labels))
 
         return loss
