@@ -48,7 +48,7 @@ SIZES = {
     | {"mutation": 1, "crossover": 1, "ranked": 3},
     "ptb-paths": {**TEXT, "nodes": 2, "generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1},
     "hardware-front": {"images": 16, "batch": 4, "channels": 1, "epochs": 2, "alpha_lr": 0.1, "cost": "multiply-adds"}
-    | {"weights": (0.5,), "limits": (0.9,), "generations": 2, "population": 4, "parents": 2, "mutation": 1}
+    | {"cost_weights": (0.5,), "cost_limits": (0.9,), "generations": 2, "population": 4, "parents": 2, "mutation": 1}
     | {"crossover": 1},
     "hypergradient-truth": {"hidden": 1, "terms_seen": (1,), "after": (0,), "repeats": 1},
     "hypergradient-search": {**SEARCH, "look_every": 1, "eps_seen": (0.01,), "terms_seen": (1,)},
@@ -71,7 +71,7 @@ OTHER = {
     **{"sampling": "uniform", "valid_images": 40, "bn_images": 2, "evaluated_paths": 1},
     **{"eigenvalue": "power", "gap": True, "temperature": 0.1, "search_every": 1, "ranked": 4},
     **{"tune_steps": 2, "judged_images": 4, "judged_words": 30},
-    **{"weights": (0.0,), "limits": (0.6,), "cost": "latency"},
+    **{"cost_weights": (0.0,), "cost_limits": (0.6,), "cost": "latency"},
     **{"generations": 3, "population": 5, "parents": 1, "mutation": 2, "crossover": 2, "mutation_probability": 1.0},
     **{"mult_adds": 0.02, "parameters": 0.0008, "latency": 0.02},
     **{"latency_table": "run:spos-latency/batch=2", "layout": "cifar10"},

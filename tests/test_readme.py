@@ -67,7 +67,7 @@ SMALL = {
     "darts-evolution": {**FEW_CANDIDATES, "judged_images": 16, "ranked": 3},
     "ptb-paths": {**FEW_WORDS, "generations": 1, "population": 4, "parents": 2, "mutation": 1, "crossover": 1},
     "hardware-front": {**FEW_IMAGES, **{name: FEW_CANDIDATES[name] for name in FEW_CANDIDATES if name != "bn_images"}}
-    | {"images": 200, "weights": (0.0, 1.0), "limits": (0.7, 1.0), "rounds": 2, "networks": 2},
+    | {"images": 200, "cost_weights": (0.0, 1.0), "cost_limits": (0.7, 1.0), "rounds": 2, "networks": 2},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": FEW_IMAGES,
 }

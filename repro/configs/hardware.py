@@ -19,10 +19,10 @@ class HardwareFront(CellSearch, Evolution):
     IDLE: ClassVar = {**CellSearch.IDLE, "cost": {"multiply-adds": ("rounds", "networks")}}
 
     cost: Literal["latency", "multiply-adds"] = parameter("latency", "of a cell's network: measured here, or counted")
-    weights: tuple[float, ...] = parameter(
+    cost_weights: tuple[float, ...] = parameter(
         (0.0, 0.03, 0.1, 0.3, 1.0), "of the expected cost, a share of the dearest cell's, in the validation loss", low=0
     )
-    limits: tuple[float, ...] = parameter(
+    cost_limits: tuple[float, ...] = parameter(
         (0.4, 0.55, 0.7, 0.85, 1.0), "hard limits of evolution, shares of the dearest cell's cost", above=0
     )
     supernet: Reference = parameter("run:nb201-paths", "the supernet of single paths that evolution searches on")

@@ -40,13 +40,13 @@ def draw_front(params: HardwareFront, run: Run) -> dict[str, Any]:
     refuse_other(supernet.params.values(), {name: getattr(params, name) for name in ALIKE}, supernet.name)
     cost, checked = priced(params, run, images)
     shares = hardware.relative(cost)
-    budgets = [Budget(shares, limit) for limit in params.limits]  # before anything is trained
+    budgets = [Budget(shares, limit) for limit in params.cost_limits]  # before anything is trained
     score, seed = inherited(params, run, supernet), mixed_seed(params.seed, "evolution")
 
     def told(gene: Gene, **how: float) -> dict[str, Any]:
         return {**how, **facts(table, gene), "accuracy": score(gene), "cost": cost(gene), "share": shares(gene)}
 
-    darts = [told(search(params, run, table, images, shares, weight), weight=weight) for weight in params.weights]
+    darts = [told(search(params, run, table, images, shares, weight), weight=weight) for weight in params.cost_weights]
     spos = []
     for budget in budgets:
         state = explore(run.child("paths"), SPACE_201, score, seed, settings, [budget], {params.cost: cost})

@@ -81,7 +81,7 @@ TINY: Mapping[str, Mapping[str, str]] = {
     | {"crossover": "1", "bn_images": "8", "judged_images": "8", "search": reference("nb201-search", CELLS)},
     "ptb-paths": {**TEXT, "epochs": "3", "nodes": "2", "generations": "2", "population": "4", "parents": "2"}
     | {"mutation": "2", "crossover": "1"},
-    "hardware-front": {**CELLS, "eigenvalue": "off", "gap": "false", "weights": "0,1", "limits": "0.8"}
+    "hardware-front": {**CELLS, "eigenvalue": "off", "gap": "false", "cost_weights": "0,1", "cost_limits": "0.8"}
     | {"rounds": "2", "networks": "2", "generations": "2", "population": "4", "parents": "2", "mutation": "2"}
     | {"crossover": "1", "supernet": reference("nb201-paths", CELL_PATHS)},
     "derivation": {**TRAINED, "tune_steps": "2", "judged_images": "8", "search": reference("nb201-search", CELLS)},
