@@ -68,7 +68,7 @@ SIZES = {
     | {"search_every": 2, "ranked": 4},
     "derivation": {"tune_steps": 1},
     "darts-evolution": {"ranked": 4},
-    "ptb-paths": {**TEXT, "nodes": 3, "generations": 2, "population": 4},
+    "ptb-paths": {**TEXT, "nodes": 3, "generations": 2},
     "hardware-front": {"images": 220, "batch": 32, "channels": 2, "epochs": 1, "cost": "multiply-adds"},
     "hypergradient-truth": {"hidden": 1, "repeats": 1},
     "hypergradient-search": SEARCH,

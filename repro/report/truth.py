@@ -85,18 +85,18 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
 
 
 @styled
-def front(found: Mapping[str, Sequence[Mapping[str, Any]]], label: str) -> Figure:
+def front(result: Mapping[str, Any], label: str) -> Figure:
     """Accuracy of the cells of `hardware-front` against their cost, which `label` names.
 
-    found: `darts` and `spos`, each with a row for a cell; accuracies (percent) are true ones where all are known.
+    result: its `darts` and `spos` have a row for each cell; accuracies (percent) are true ones where all are known.
     """
     figure = Figure(figsize=(5.8, 4.4))
     axes, said = figure.subplots(), []
-    known = all("true_accuracy" in row for rows in found.values() for row in rows)
+    known = all("true_accuracy" in row for row in (*result["darts"], *result["spos"]))
     measure = "true_accuracy" if known else "accuracy"
     looks = {"darts": ("DARTS, weight", "weight", BLUE, "-", "o"), "spos": ("SPOS, limit", "limit", ORANGE, "--", "s")}
     for name, (words, setting, colour, line, marker) in looks.items():
-        rows = sorted(found[name], key=lambda row: (row["cost"], row[measure]))
+        rows = sorted(result[name], key=lambda row: (row["cost"], row[measure]))
         costs, accuracies = ([row[entry] for row in rows] for entry in ("cost", measure))
         axes.plot(costs, accuracies, color=colour, linestyle=line, marker=marker, alpha=0.8, label=f"{words} as marked")
         for point, row in zip(zip(costs, accuracies, strict=True), rows, strict=True):
