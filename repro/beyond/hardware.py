@@ -2,10 +2,12 @@
 
 SPOS limits a cost by discarding what exceeds it. DARTS can have it in its loss: under softmax(alpha) the expected cost
 of a cell is the same weighted sum as Eq. 2, and alpha can be differentiated through it. All edges of a stage have the
-same shapes, so an operation is measured once for each stage. `none`, as computed here, multiplies by zero.
+same shapes, so an operation is measured as a sixth of a cell that has it on all edges, once for each stage. `none`, as
+computed here, multiplies by zero.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,30 +28,28 @@ def measure(
     x: images (N, C, H, W), on the network's device; `follow` is called after each of so many rounds.
     """
     network.eval()
-    whole = {("whole", *gene): lambda gene=gene: network(x, gene) for gene in genes}
+    whole = {("whole", *gene): partial(network, x, gene) for gene in genes}
     times = in_turn(_parts(network, x) | whole, x.device, rounds, follow)
     middle = {key: float(np.median(values)) for key, values in times.items()}
     fixed = sum(value for key, value in middle.items() if key[0] == "fixed")
     row = [
-        sum(len(cells) * middle["operation", stage, choice] for stage, cells in enumerate(network.stages))
+        sum(len(cells) * middle["cell", stage, choice] for stage, cells in enumerate(network.stages)) / len(EDGES_201)
         for choice in range(len(OPERATIONS_201))
     ]
     return _alike("milliseconds", fixed, row), [middle["whole", *gene] for gene in genes]
 
 
 def _parts(network: CellNetwork, x: Tensor) -> dict[tuple[object, ...], Callable[[], Tensor]]:
-    """Return what runs all that is fixed, and each operation in each stage, added to a node as in a cell."""
-    calls: dict[tuple[object, ...], Callable[[], Tensor]] = {("fixed", "stem"): lambda x=x: network.stem(x)}
+    """Return what runs all that is fixed, and in each stage a cell for each operation, which is on all of its edges."""
+    calls: dict[tuple[object, ...], Callable[[], Tensor]] = {("fixed", "stem"): partial(network.stem, x)}
     x = network.stem(x)
     for stage, (cell, *_) in enumerate(network.stages):
         if stage:
-            calls["fixed", stage] = lambda x=x, reduction=network.reductions[stage - 1]: reduction(x)
+            calls["fixed", stage] = partial(network.reductions[stage - 1], x)
             x = calls["fixed", stage]()
         for choice in range(len(OPERATIONS_201)):
-            calls["operation", stage, choice] = lambda x=x, cell=cell, choice=choice: (
-                x + next(cell.operations(x, [0], [choice]))
-            )
-    return calls | {("fixed", "head"): lambda: network.head(x)}
+            calls["cell", stage, choice] = partial(cell, x, (choice,) * len(EDGES_201))
+    return calls | {("fixed", "head"): partial(network.head, x)}
 
 
 def multiply_adds(network: CellNetwork, pixels: int) -> Cost:
@@ -68,9 +68,10 @@ def _alike(name: str, fixed: float, row: Sequence[float]) -> Cost:
 
 
 def relative(cost: Cost) -> Cost:
-    """Return a cost as a share of that of the dearest network."""
-    most = cost.fixed + cost.table.max(axis=1).sum()
-    return Cost(f"of the dearest network's {cost.name}", cost.fixed / most, cost.table / most)
+    """Return where a cost lies between the cheapest network, which has 0, and the dearest, 1: on any machine."""
+    least, most = cost.table.min(axis=1), cost.table.max(axis=1)
+    table = cost.table / (most - least).sum()
+    return Cost(f"of the way to the dearest network's {cost.name}", -table.min(axis=1).sum(), table)
 
 
 def expected(network: CellNetwork, cost: Cost, weight: float) -> Callable[[Sequence[Tensor]], Tensor]:

@@ -20,10 +20,12 @@ class HardwareFront(CellSearch, Evolution):
 
     cost: Literal["latency", "multiply-adds"] = parameter("latency", "of a cell's network: measured here, or counted")
     cost_weights: tuple[float, ...] = parameter(
-        (0.0, 0.03, 0.1, 0.3, 1.0), "of the expected cost, a share of the dearest cell's, in the validation loss", low=0
+        (0.0, 0.01, 0.03, 0.1, 0.3),
+        "of the expected cost in the loss, 0: the cheapest cell's, 1: the dearest's",
+        low=0,
     )
     cost_limits: tuple[float, ...] = parameter(
-        (0.4, 0.55, 0.7, 0.85, 1.0), "hard limits of evolution, shares of the dearest cell's cost", above=0
+        (0.2, 0.4, 0.6, 0.8, 1.0), "limits of evolution, 0: the cheapest cell's cost, 1: the dearest's"
     )
     supernet: Reference = parameter("run:nb201-paths", "the supernet of single paths that evolution searches on")
     rounds: int = parameter(20, "times that each operation and each whole network is measured, in turn", low=2)

@@ -81,7 +81,7 @@ def priced(params: HardwareFront, run: Run, images: Images) -> tuple[Cost, dict[
 
 
 def search(params: HardwareFront, run: Run, table: Table | None, images: Images, shares: Cost, weight: float) -> Gene:
-    """Return the cell that a search finds with the expected share of the dearest cell's cost in its validation loss."""
+    """Return the cell that a search finds with the expected cost, as a share, in its validation loss."""
     devices.seed_everything(params.seed)
     searcher = build_search(params, images)
     searcher.penalty = hardware.expected(searcher.network, shares, weight) if weight else None

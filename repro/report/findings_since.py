@@ -53,8 +53,8 @@ def hardware_front(run: Run) -> list[str]:
         )
     light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
     found.append(
-        f"With a weight of {light['weight']:g} the derived cell costs {100 * light['share']:.0f} % of the dearest one, "
-        f"with {heavy['weight']:g} it costs {100 * heavy['share']:.0f} %."
+        f"With a weight of {light['weight']:g} the cost of the derived cell is {100 * light['share']:.0f} % of the way "
+        f"from the cheapest to the dearest, with {heavy['weight']:g} it is {100 * heavy['share']:.0f} %."
     )
     for cell in result["spos"]:
         within = [row for row in result["darts"] if row["share"] <= cell["limit"]]
@@ -62,7 +62,7 @@ def hardware_front(run: Run) -> list[str]:
         name = "true_accuracy" if "true_accuracy" in cell else "accuracy"
         beside = max(within, key=lambda row: row["share"], default=None)
         found.append(
-            f"Within {100 * cell['limit']:.0f} % evolution's cell has {cell[name]:.2f} % {names[name]}; "
+            f"Within {100 * cell['limit']:.0f} % of that way evolution's cell has {cell[name]:.2f} % {names[name]}; "
             + (f"the dearest cell of DARTS has {beside[name]:.2f} %." if beside else "no cell of DARTS is within.")
         )
     return [*found, "One search for each weight and one supernet: another seed finds other cells."]

@@ -4,7 +4,7 @@ Everything is read from run directories; what a search was not asked for is not 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, groupby
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -99,10 +99,10 @@ def front(result: Mapping[str, Any], label: str) -> Figure:
         rows = sorted(result[name], key=lambda row: (row["cost"], row[measure]))
         costs, accuracies = ([row[entry] for row in rows] for entry in ("cost", measure))
         axes.plot(costs, accuracies, color=colour, linestyle=line, marker=marker, alpha=0.8, label=f"{words} as marked")
-        for point, row in zip(zip(costs, accuracies, strict=True), rows, strict=True):
-            offset = (4, 5) if name == "darts" else (4, -11)
-            axes.annotate(f"{row[setting]:g}", point, offset, textcoords="offset points", color=colour, fontsize=8)
-            said.append(f"{words} {row[setting]:g}: {row[measure]:.2f} % at {row['cost']:.3g}")
+        for point, same in groupby(rows, key=lambda row: (row["cost"], row[measure])):
+            mark, offset = ", ".join(f"{row[setting]:g}" for row in same), (4, 5) if name == "darts" else (4, -11)
+            axes.annotate(mark, point, offset, textcoords="offset points", color=colour, fontsize=8)
+            said.append(f"{words} {mark}: {point[1]:.2f} % at {point[0]:.3g}")
     axes.set(xlabel=label, ylabel=f"{'true accuracy' if known else 'accuracy with inherited weights'} (%)")
     figure.legend(loc="outside lower center", ncols=2)
     words = f"Accuracy of the found cells against {label}; {', '.join(said)}"
