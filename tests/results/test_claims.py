@@ -12,6 +12,7 @@ import pytest
 from repro.cli import main
 from repro.configs.profiles import PROFILES
 from repro.configs.registry import find
+from repro.configs.spos_search import CANDIDATES
 from repro.errors import UsageError
 from repro.execution import listing_claims
 from repro.report import figures_claims, sections_claims
@@ -219,6 +220,16 @@ def test_a_diverged_training_is_counted_and_a_damaged_one_named(folder, capsys):
     said = capsys.readouterr().err
     assert "ptb-eval, search 2, seed 0: result.json lacks what is compared; left out" in said
     assert f"{broken.path / 'result.json'} is not readable JSON" in said
+
+
+def test_a_found_network_that_no_other_costs_as_much_as_is_named(capsys):
+    for seed, others in ((0, 90.0), (1, None)):
+        result = {"true_accuracy": 92.5, "equal_cost_true_accuracy": others}
+        supernet = f"run:spos-supernet/space=macro,seed={seed}"
+        finish("spos-blocks", result, supernet=supernet, mult_adds=0.0, seed=seed, **CANDIDATES)
+    assert held("S4a") == [{0: [2.5], 1: []}]
+    said = capsys.readouterr().err
+    assert "spos-blocks, supernet 1, seed 1: the space has nothing to compare what was found with; left out" in said
 
 
 def test_descents_at_their_fixed_points():
