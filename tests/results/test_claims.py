@@ -23,6 +23,8 @@ from repro.results.published import FOLDER
 from repro.runs.run import open_run
 from repro.spaces.genotypes import PUBLISHED
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 PAPER, SHORT = SIZES[0], SIZES[1]
 LINES = {line.id: line for claim in claims.CLAIMS for line in claim.lines}
 # What was written down in advance: kind, looks of each arm or of all, m, L, U, gate
@@ -148,13 +150,6 @@ def test_the_papers_effects_are_differences_of_published_numbers():
     papers |= {f"S6{line}": f - u for line, f, u in zip("abc", found, uniform, strict=True)}
     papers |= {"F1a": 87.063 - 54.297, "F1b": 87.063 - 54.297, "F2a": 6 - 1.2, "F2b": 6 - 1.2}  # NAS-Bench-201
     assert {line.id: line.paper for line in LINES.values() if line.paper is not None} == pytest.approx(papers, abs=5e-3)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
-    return tmp_path / "runs"
 
 
 def finish(name, result, profile="short", **overrides):
