@@ -95,16 +95,16 @@ def test_the_term_adds_its_own_gradient_to_that_of_alpha_and_leaves_w_alone(orde
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder of runs with a supernet."""
+def supernet(tmp_path_factory):
+    """A folder of runs with a supernet in it."""
     folder = tmp_path_factory.mktemp("hardware")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REPRO_RUNS", str(folder))
+        patch.setenv("REPRO_RUNS", str(supernet))
         run("nb201-paths", **PATHS, **EVOLUTION)
         yield folder
 
 
-def test_a_front_has_a_cell_for_each_weight_and_limit_and_weight_zero_is_the_plain_search(folder):
+def test_a_front_has_a_cell_for_each_weight_and_limit_and_weight_zero_is_the_plain_search(supernet):
     found, plain = run("hardware-front", **FRONT, cost="multiply-adds"), run("nb201-search", **SEARCH)
     without, heavy = found.result["darts"]
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in found.child("weight-0").metrics()]
@@ -119,7 +119,7 @@ def test_a_front_has_a_cell_for_each_weight_and_limit_and_weight_zero_is_the_pla
     assert len(set(genes)) == len(genes)  # what one limit has judged, the next remembers
 
 
-def test_a_table_of_latencies_is_checked_and_never_used_elsewhere(folder):
+def test_a_table_of_latencies_is_checked_and_never_used_elsewhere(supernet):
     found = run("hardware-front", **FRONT, rounds=2, networks=2)
     held = found.load("cost.json")
     assert held["checked"] == {name: found.result[name] for name in held["checked"]}
@@ -154,7 +154,7 @@ def test_bad_parameters_are_one_line(changes, said):
         ({"channels": 2}, "was made with channels=1, but here channels is 2"),
     ],
 )
-def test_limits_that_no_network_meets_and_another_supernet_are_told_before_a_search(folder, changes, said):
+def test_limits_that_no_network_meets_and_another_supernet_are_told_before_a_search(supernet, changes, said):
     refused = open_run(find("hardware-front"), "smoke", {**FRONT, "cost": "multiply-adds", **changes})
     with pytest.raises(ReproError, match=said):
         find("hardware-front").compute(refused.params, refused)

@@ -82,8 +82,7 @@ def test_a_cell_whose_states_grow_without_bound_is_the_worst():
     assert PerplexityJudge(SPACE, network, words(), 7)((0,) * 4 + (1,) * 4) == WORST
 
 
-def test_what_evolution_found_is_a_cell_that_full_training_takes(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+def test_what_evolution_found_is_a_cell_that_full_training_takes(folder):
     evolution = {"generations": 2, "population": 4, "parents": 2, "mutation": 1, "crossover": 1}
     found = run("ptb-paths", **SMALL, **evolution)
     scores = {part: found.child(part).metrics() for part in ("evolution", "random")}
