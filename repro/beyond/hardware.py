@@ -71,15 +71,15 @@ def relative(cost: Cost) -> Cost:
     """Return where a cost lies between the cheapest network, which has 0, and the dearest, 1: on any machine."""
     least, most = cost.table.min(axis=1), cost.table.max(axis=1)
     table = cost.table / (most - least).sum()
-    return Cost(f"of the way to the dearest network's {cost.name}", -table.min(axis=1).sum(), table)
+    return Cost(f"of the way to the dearest network's {cost.name}", -table.min(axis=1).sum().item(), table)
 
 
 def expected(network: CellNetwork, cost: Cost, weight: float) -> Callable[[Sequence[Tensor]], Tensor]:
     """Return what maps alphas, [(6, 5)], to `weight` times the expected cost under the network's softmax(alpha / T)."""
+    table = torch.as_tensor(cost.table).to(network.alpha)  # once: a captured step copies nothing from the host
 
     def term(alphas: Sequence[Tensor]) -> Tensor:
-        (alpha,) = alphas
-        shares = (alpha / network.temperature).softmax(dim=1)
-        return weight * (cost.fixed + (shares * torch.as_tensor(cost.table).to(alpha)).sum())
+        shares = (alphas[0] / network.temperature).softmax(dim=1)
+        return weight * (cost.fixed + (shares * table).sum())
 
     return term

@@ -16,7 +16,7 @@ from repro.experiments.nb201_paths import source
 from repro.experiments.nb201_search import build_network, build_search, search_cell
 from repro.experiments.nb201_table import facts, space_accuracies, truth
 from repro.experiments.spos_data import judge
-from repro.experiments.spos_latency import errors, here, refuse_other
+from repro.experiments.spos_latency import errors, here, refuse_unlike
 from repro.experiments.spos_search import explore, settings_of
 from repro.runs.run import Run, find_needed
 from repro.spaces.nas_bench import SPACE_201, Table, gene_201
@@ -37,7 +37,7 @@ def draw_front(params: HardwareFront, run: Run) -> dict[str, Any]:
     """
     settings, table, images = settings_of(params), truth(params, run), load(params, run)
     supernet = find_needed(params.supernet, run.profile)
-    refuse_other(supernet.params.values(), {name: getattr(params, name) for name in ALIKE}, supernet.name)
+    refuse_unlike(supernet.params.values(), {name: getattr(params, name) for name in ALIKE}, supernet.name)
     cost, checked = priced(params, run, images)
     shares = hardware.relative(cost)
     budgets = [Budget(shares, limit) for limit in params.cost_limits]  # before anything is trained
@@ -64,7 +64,7 @@ def priced(params: HardwareFront, run: Run, images: Images) -> tuple[Cost, dict[
         return hardware.multiply_adds(network, images.x_train.shape[-1]), {}
     if (run.path / "cost.json").exists():
         held = run.load("cost.json", machine=str, cost=dict, checked=dict)
-        refuse_other(held, here(device), f"{run.name}, cost.json")
+        refuse_unlike(held, here(device), f"{run.name}, cost.json")
         return Cost.from_json(held["cost"]), held["checked"]
     rng = np.random.default_rng(mixed_seed(params.seed, "networks"))
     genes = [SPACE_201.random(rng) for _ in range(params.networks)]

@@ -110,11 +110,11 @@ def read_table(run: Run, supernet: SposSupernet, device: torch.device) -> Table:
     """Return the table that a search names; ReproError where it is of another machine, thread count or network."""
     reference = find(run.experiment).references(run.params)["latency_table"]
     held = find_needed(reference, run.profile).load("latency.json", machine=str, cost=dict, networks=dict)
-    refuse_other(held, {**here(device), **{name: getattr(supernet, name) for name in ALIKE}}, reference)
+    refuse_unlike(held, {**here(device), **{name: getattr(supernet, name) for name in ALIKE}}, reference)
     return Table(Cost.from_json(held["cost"]), held["networks"])
 
 
-def refuse_other(held: Mapping[str, Any], alike: Mapping[str, Any], named: object) -> None:
+def refuse_unlike(held: Mapping[str, Any], alike: Mapping[str, Any], named: object) -> None:
     """ReproError where what `named` made is of another machine, thread count or network than what is `alike` here."""
     for name, value in alike.items():
         if held.get(name) != value:
