@@ -117,7 +117,8 @@ OF_EXPERIMENT = {
     **{(name, "latency_of"): cheaper for name, (_, cheaper) in UNIFORM.items()},
     ("spos-latency", "classes"): 9,
     ("spos-correlation", "benchmark"): "nas-bench-macro",
-    ("nb201-search", "order"): 2,
+    **{(name, "order"): 2 for name in ("nb201-search", "hardware-front")},
+    ("hardware-front", "supernet"): "run:nb201-paths/lr=0.01",
     ("nb201-paths", "images"): 180,
     ("derivation", "search"): "run:nb201-search/alpha_lr=5",
 }
@@ -132,7 +133,9 @@ BESIDE = {
     ("cifar10-progress", "snapshots"): {"search": "run:cifar10-search/alpha_lr=20"},
     ("ptb-progress", "snapshots"): {"search": "run:ptb-search/alpha_lr=1"},
     **{(name, "pixels"): {"dataset": "cifar10", "images": 0} for name in EXPERIMENTS},
-    **{("nb201-search", name): {"order": 2} for name in ("xi_scale", "eps")},
+    **{(of, name): {"order": 2} for of in ("nb201-search", "hardware-front") for name in ("xi_scale", "eps")},
+    ("hardware-front", "pixels"): {"supernet": "run:nb201-paths/dataset=cifar10,images=0,valid_images=10"}
+    | {"dataset": "cifar10", "images": 0},
     ("nb201-paths", "dataset"): {"images": 0, "valid_images": 10},
     ("nb201-paths", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
     ("spos-supernet", "pixels"): {"dataset": "cifar10", "images": 0, "valid_images": 10},
@@ -168,6 +171,7 @@ REFUSED = {
     ("spos-mobile", "bitops"): "only the space bits has BitOps",
     ("spos-bits", "latency_of"): "bits do not change multiply-adds, which are counted here",
 }
+REFUSED |= {("hardware-front", name): "the supernet has other" for name in ("dataset", "pixels", "channels", "cells")}
 SPOS = ("spos-supernet", "spos-retrain", "spos-cost")
 # Where no other value can have an effect here
 WITHOUT = {
@@ -178,6 +182,7 @@ WITHOUT = {
         for name in SPOS
         for of in ("folder", "classes")
     },
+    **{("hardware-front", name): "they are of latencies, which a clock measures" for name in ("rounds", "networks")},
     **{("spos-latency", name): "multiply-adds are counted here, not times" for name in ("rounds", "threads")},
 }
 BESIDE, WITHOUT = (

@@ -56,13 +56,12 @@ def hardware_front(run: Run) -> list[str]:
         f"With a weight of {light['weight']:g} the cost of the derived cell is {100 * light['share']:.0f} % of the way "
         f"from the cheapest to the dearest, with {heavy['weight']:g} it is {100 * heavy['share']:.0f} %."
     )
+    known = all("true_accuracy" in row for row in (*result["darts"], *result["spos"]))
+    name, how = ("true_accuracy", "in truth") if known else ("accuracy", "by the supernet")
+    pairs = []
     for cell in result["spos"]:
         within = [row for row in result["darts"] if row["share"] <= cell["limit"]]
-        names = {"true_accuracy": "in truth", "accuracy": "by the supernet"}
-        name = "true_accuracy" if "true_accuracy" in cell else "accuracy"
-        beside = max(within, key=lambda row: row["share"], default=None)
-        found.append(
-            f"Within {100 * cell['limit']:.0f} % of that way evolution's cell has {cell[name]:.2f} % {names[name]}; "
-            + (f"the dearest cell of DARTS has {beside[name]:.2f} %." if beside else "no cell of DARTS is within.")
-        )
+        beside = f"{max(within, key=lambda row: row['share'])[name]:.2f} %" if within else "none"
+        pairs.append(f"within {cell['limit']:g} of that way {cell[name]:.2f} % against {beside}")
+    found.append(f"Evolution's cells against the dearest of DARTS, {how}: {', '.join(pairs)}.")
     return [*found, "One search for each weight and one supernet: another seed finds other cells."]
