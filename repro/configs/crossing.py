@@ -58,7 +58,7 @@ PTB_PATHS = Experiment(
     claim="not in the papers: SPOS's authors ask for language tasks; can evolution choose recurrent cells?",
     cost="not stated",
     hours=(Hours(6.0, "assumed", f"{NOT_STATED} a search of DARTS, 6 hours", 4.81),),
-    smoke_seconds=10,
+    smoke_seconds=16,
     parameters=PtbPaths,
     sizes={
         "smoke": {**TINY, **MILD, "nodes": 4, "epochs": 3, "judged_words": 5_000, "generations": 3, "population": 8}

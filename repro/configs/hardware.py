@@ -47,7 +47,7 @@ FRONT = Experiment(
     claim="SPOS's authors hold that hard limits are kept exactly, where a weighted term in a loss is hard to tune",
     cost="not in the papers",
     hours=(Hours(17.0, "assumed", f"{NOT_STATED} five searches of first order and an evolution, 17 hours", 1.69),),
-    smoke_seconds=15,
+    smoke_seconds=18,
     parameters=HardwareFront,
     sizes={
         "smoke": {**SMALL, "images": 640, "batch": 32, "epochs": 3, "alpha_lr": 0.1, "rounds": 5, "networks": 8}
