@@ -118,8 +118,8 @@ EDITS = (
     Edit(
         "alpha on the training batch",
         "darts/cnn/search.py",
-        '"valid_loss": self.loss(valid)',
-        '"valid_loss": self.loss(train)',
+        '"valid_loss": self.loss(valid, penalised=True)',
+        '"valid_loss": self.loss(train, penalised=True)',
         SEARCH,
     ),
     Edit(
