@@ -64,12 +64,17 @@ class Accelerated(Seeded):
 
 
 @dataclass(frozen=True)
-class SmallImages(Accelerated):
-    """What every experiment on small images has."""
+class Replayed(Seeded):
+    """What every experiment has whose steps a GPU can replay."""
 
     capture: Literal["auto", "off"] = parameter(
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
     )
+
+
+@dataclass(frozen=True)
+class SmallImages(Replayed, Accelerated):
+    """What every experiment on small images has."""
 
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")

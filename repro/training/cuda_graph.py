@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from repro.training import devices, parallel
 
 Step = Callable[..., Any]  # (nested) tuples of tensors -> a tuple of tensors; moves what it trains
 Record = Callable[[Step, Any], tuple[Callable[[], None], Any]]
-Moves = TypeVar("Moves", bound=torch.optim.Optimizer)
 
 # Plain steps before the first recording: optimizers make their buffers, libraries choose their kernels. One of them is
 # of the same shapes, rates and switches, as before every recording: what never comes again is not worth one
@@ -46,18 +45,6 @@ def captured(asked: str, step: Step, network: nn.Module, optimizers: Sequence[to
         progress.note("capture=auto: steps are launched one by one, because several processes share them")
         return step
     return Captured(step, network, optimizers)
-
-
-def capturable(kind: Callable[..., Moves], parameters: Sequence[nn.Parameter], *options: Any, **named: Any) -> Moves:
-    """Return an optimizer, Adam or ASGD; on a GPU one that a graph can hold, also with a state from elsewhere."""
-    on_gpu = parameters[0].is_cuda
-    optimizer = kind(parameters, *options, **named, capturable=on_gpu)
-
-    def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        return {**state, "param_groups": [{**group, "capturable": on_gpu} for group in state["param_groups"]]}
-
-    optimizer.register_load_state_dict_pre_hook(here)
-    return optimizer
 
 
 @dataclass
