@@ -61,8 +61,12 @@ class Setup:
         return acceleration.autocast(self.bf16, self.device)
 
     def laid_out(self, prepare: Prepare) -> Prepare:
-        """Return what prepares images in the memory layout of the network."""
-        return acceleration.lay_out(self.params.channels_last, self.network, prepare, self.device)
+        """Return what prepares images in the memory layout of the network: channels last at most with bf16.
+
+        For float32, libraries have no fast depthwise convolutions in that layout, as others report.
+        """
+        asked = self.params.channels_last if self.bf16 else "off"
+        return acceleration.lay_out(asked, self.network, prepare, self.device)
 
     def captured(self, step: cuda_graph.Step, *optimizers: torch.optim.Optimizer) -> cuda_graph.Step:
         """Return a step that moves the network by these optimizers, replayed from a CUDA graph where that can be."""

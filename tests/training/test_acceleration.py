@@ -91,16 +91,22 @@ def differences(here, there, pairs):
     return found
 
 
-def test_the_finite_difference_is_never_taken_in_tf32():
-    """It is in w's step, and in alpha's of the first order, if that is asked for."""
-    searcher, (pair,), allowed = search(2), batches(1), []
-    searcher.network.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+def test_the_finite_difference_alone_is_never_taken_in_tf32():
+    """If that is asked for, the virtual step and the gradient over w' are, as w's step; forwards and backwards."""
+    searcher, (pair,), passes = search(2), batches(1), []
+
+    def look(module, given, logits):
+        note()
+        logits.register_hook(note)
+
+    note = lambda *_: passes.append(torch.backends.cudnn.allow_tf32)
+    searcher.network.register_forward_hook(look)
     devices.allow_tf32(True)
     searcher.step(*pair)
     searcher.order = 1
     searcher.step(*pair)
     devices.pick("cpu")
-    assert allowed == [False] * 4 + [True] * 3
+    assert passes == [True] * 2 * 2 + [False] * 2 * 2 + [True] * 2 * 3
     assert not torch.backends.cudnn.allow_tf32
 
 
@@ -131,12 +137,12 @@ def test_bfloat16_rounds_the_finite_difference_away():
     """Why Eq. 8 is not taken in bfloat16: its step is smaller than the distance of two weights there."""
     with mock.patch("repro.darts.cnn.search_network.folds_on", return_value=False):
         searcher, ((train, valid),) = search(), batches(1, size=32)
-        loss = searcher.loss(valid, precise=True)
+        loss = searcher.loss(valid)
         vector = torch.autograd.grad(loss(searcher.weights, searcher.alphas), searcher.weights)
         difference = lambda loss: torch.cat(
             [part.flatten() for part in finite_difference(loss, searcher.weights, searcher.alphas, vector, 0.01)]
         )
-        precise = difference(searcher.loss(train, precise=True))
+        precise = difference(searcher.loss(train))
         searcher.bf16 = True
         rounded = difference(searcher.loss(train))
         assert torch.cosine_similarity(rounded, precise, dim=0) < 0.9
@@ -384,6 +390,20 @@ class Compiled(Accelerated):
     """Parameters of a recipe that may compile, and never captures."""
 
     compile: str = "auto"
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision"), [("auto", "bf16"), ("auto", "float32"), ("auto", "tf32"), ("off", "bf16")]
+)
+def test_channels_are_last_on_a_gpu_only_with_bfloat16(asked, precision, tmp_path, monkeypatch):
+    """A library may be many times as slow with depthwise convolutions of float32 so."""
+    monkeypatch.setattr(acceleration, "precision", lambda *_: precision)
+    network, params = nn.Conv2d(2, 2, 3), Accelerated(channels_last=asked)
+    setup = Setup(params, Run(tmp_path, "test", "smoke", params), network)
+    setup.device = torch.device("cuda")
+    images = setup.laid_out(lambda x: x)(torch.zeros(2, 2, 5, 5))
+    last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, network.weight)]
+    assert last == [(asked, precision) == ("auto", "bf16")] * 2
 
 
 @pytest.mark.parametrize(("kind", "compiles"), [(Accelerated, False), (Compiled, True)])
