@@ -84,7 +84,7 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd, determinist
 @pytest.mark.parametrize(("bf16", "rel"), [(False, 1e-4), (True, 0.05)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_path_is_that_of_the_cpu(name, bf16, rel):
-    """The first step and the first candidate's accuracy, from the same weights; on the GPU in bfloat16 with channels last."""
+    """The first step and the first candidate's accuracy, from the same weights; in bfloat16 with channels last."""
     found = []
     for device in ("cpu", GPU):
         torch.manual_seed(0)
