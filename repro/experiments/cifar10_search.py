@@ -188,6 +188,7 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
         in_channels=images.channels,
         alpha_scale=params.alpha_init,
         recomputes=params.recompute,
+        dense=params.dense,
     ).to(images.x_train.device)
 
 
