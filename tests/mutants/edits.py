@@ -28,8 +28,8 @@ EDITS = (
     Edit(
         "alpha is not decayed",
         "experiments/cifar10_search.py",
-        '"weight_decay": params.alpha_weight_decay}',
-        '"weight_decay": 0.0}',
+        ', "weight_decay": params.alpha_weight_decay}',
+        "}",
         SEARCH,
     ),
     Edit(
