@@ -17,6 +17,7 @@ from repro.spaces.genotypes import PUBLISHED
 from repro.training.classifier import ImageTraining
 
 SIZES = {  # channels, cells, batch, image size, image channels
+    "tiny": (4, 3, 4, 8, 1),
     "small": (8, 3, 96, 8, 1),
     "paper": (36, 20, 96, 32, 3),
 }

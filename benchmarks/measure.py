@@ -51,25 +51,31 @@ def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dic
         found["hours"] = {formulation: value * case.protocol / 3600 for formulation, value in medians.items()}
     if memory:
         del steps, step
-        found["peak_mib"] = {each: warmed(lambda each=each: make(each), device)[1] for each in formulations}
+        found["peak_mib"] = {each: warmed(lambda each=each: make(each), device)[2] for each in formulations}
     return found
 
 
-def warmed(make: Callable[[], Step], device: str) -> tuple[Step, float]:
-    """Return a step after the first ones, and their peak memory in MiB; elsewhere than on a GPU that of tensors."""
+def warmed(make: Callable[[], Step], device: str) -> tuple[Step, list[float], float]:
+    """Return a step after the first ones, their losses, and their peak memory in MiB.
+
+    Elsewhere than on a GPU the memory of tensors is counted; on `meta` there are no losses.
+    """
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     step = make()
-    for _ in range(FIRST.get(device, 1)):
-        step()
+    losses = []
+    for number in range(FIRST.get(device, 1)):
+        torch.manual_seed(number)
+        losses.append(step())
+    losses = [] if device == "meta" else [loss.item() for loss in losses]
     if device == "cuda":
         torch.cuda.synchronize()
-        return step, (torch.cuda.max_memory_allocated() - before) / 2**20
+        return step, losses, (torch.cuda.max_memory_allocated() - before) / 2**20
     for tensor in step.parameters():
         tensor.grad = None
-    return step, peak_bytes(step, step.moving(), torch.device(device)) / 2**20
+    return step, losses, peak_bytes(step, step.moving(), torch.device(device)) / 2**20
 
 
 def line(found: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from repro.spos.choice_blocks import ChoiceNetwork
 from repro.spos.path_training import path_training
 
 SMALL = Layout(16, 3, 10, stem=4, stem_stride=1, widths=(8, 20), repeats=(2, 2), strides=(1, 2), head=12, dropout=0.0)
-SIZES = {"small": (SMALL, 4), "paper": (replace(Layout(), dropout=0.0), 1024)}  # layout, batch
+SIZES = {"tiny": (SMALL, 2), "small": (SMALL, 4), "paper": (replace(Layout(), dropout=0.0), 1024)}  # layout, batch
 ITERATIONS, DECAY = 150_000, 4e-5
 
 

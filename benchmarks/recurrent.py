@@ -17,8 +17,8 @@ from repro.darts.rnn.training import Descent
 from repro.spaces.genotypes import PUBLISHED
 
 SIZES = {  # vocabulary, width, batch, window
-    "search": {"small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
-    "evaluation": {"small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
+    "search": {"tiny": (20, 8, 4, 5), "small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
+    "evaluation": {"tiny": (20, 8, 4, 5), "small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
 }
 RATES = {"search": Dropout(), "evaluation": Dropout(word=0.1)}
 CELL = PUBLISHED["DARTS_V2_RNN"]
