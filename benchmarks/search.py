@@ -16,7 +16,7 @@ from repro.darts.plain_networks import SearchNetwork as PlainNetwork
 from repro.originals.cnn import load_released
 
 SIZES = {  # channels, cells, nodes, batch, image size, image channels
-    "tiny": (2, 2, 1, 4, 8, 1),
+    "tiny": (2, 3, 1, 4, 8, 1),
     "small": (4, 3, 2, 64, 8, 1),
     "paper": (16, 8, 4, 64, 32, 3),
 }

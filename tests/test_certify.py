@@ -10,7 +10,7 @@ import time
 import pytest
 
 from benchmarks.certify import __main__ as door
-from benchmarks.certify import stages
+from benchmarks.certify import correctness, profile, search, stages, steps, summary
 from benchmarks.certify.stages import Settings, Stage, read
 from repro.settings import ROOT
 
@@ -119,3 +119,116 @@ def until(reached):
             return
         time.sleep(0.05)
     raise AssertionError("it did not happen in a minute")
+
+
+@pytest.fixture
+def rehearse(tmp_path, monkeypatch):
+    """A stage's measurements of two steps, on the CPU, in this process; it returns what was written."""
+    few = {name: steps.CASES[name] for name in ("search, order 1", "recurrent evaluation")}
+    for module in (steps, profile):
+        monkeypatch.setattr(module, "CASES", few)
+
+    def work(name):
+        assert stages.work(name, Settings(tmp_path, "cpu", "tiny", time.time() + 100)) == stages.DONE
+        held = read(tmp_path, name)
+        assert held["finished"], held
+        return held["rows"]
+
+    return work
+
+
+def test_every_stage_is_rehearsed_on_a_cpu(rehearse, tmp_path, monkeypatch):
+    """From the facts to a real search in the variant that the steps chose, and the table of it all."""
+    monkeypatch.setattr(correctness, "tested", lambda name: {"passed": True})
+    monkeypatch.setenv("REPRO_RUNS", "")
+    assert rehearse("facts")["launches"]["eager"] > 0
+    assert rehearse("correctness")["rnn_darts_v2"]["passed"]
+    assert len(rehearse("kernels")) == 5 * 2 * 3 + 3
+    rows = rehearse("steps")
+    assert all(row["passed"] for row in rows.values())
+    assert rows["search, order 1: graph, bf16"]["cosine"] == pytest.approx(1)
+    assert rows["recurrent evaluation: plain"]["peak_mib"] > rows["recurrent evaluation: float32"]["peak_mib"] > 0
+    assert len(rehearse("profile")["search, order 1"]["longest"]) == profile.LONGEST
+    best = summary.fastest(tmp_path, "search, order 1")[1]["options"]
+    found = rehearse("search")["cifar10-search"]
+    assert found["epochs"] == search.TINY["epochs"]
+    assert found["options"] == {**search.PLAIN, **best}
+    assert "| search, order 1 |" in summary.write(tmp_path)
+
+
+def test_a_search_that_is_cut_off_goes_on(tmp_path, monkeypatch):
+    """Shortly before its deadline it ends by itself, with what it found so far."""
+    monkeypatch.setenv("REPRO_RUNS", "")
+    monkeypatch.setattr(search, "TINY", {**search.TINY, "epochs": 300})
+    work = lambda seconds: stages.work("search", Settings(tmp_path, "cpu", "tiny", time.time() + seconds))
+    assert work(4) == stages.DONE
+    held = read(tmp_path, "search")
+    epochs = held["rows"]["cifar10-search"]["epochs"]
+    assert not held["finished"]
+    assert 0 < epochs < 300
+    work(4)
+    assert read(tmp_path, "search")["rows"]["cifar10-search"]["epochs"] > epochs
+
+
+@pytest.mark.parametrize("name", steps.CASES)
+def test_every_variant_has_its_shapes_on_meta(name):
+    """Memory, operations and bytes of the tiny steps; the options that are none of a CPU's compute other ones here."""
+    variants = steps.CASES[name].variants()
+    for variant in {"layout", "dense"} & variants.keys() or ["float32"]:
+        row = steps.measured(name, variant, variants[variant], "tiny", "meta")
+        assert row["peak_mib"] > 0
+        assert row["counted"]["operations"] > 0
+
+
+def test_wrong_numbers_and_a_wrong_direction_are_seen(monkeypatch):
+    """A variant whose step computes something else does not pass, so that no search takes it."""
+    case = steps.CASES["recurrent evaluation"]
+
+    def scaled(options, size, device):
+        step = case.make(options, size, device)
+        if options:
+            step.network.embedding.register_hook(lambda gradient: -gradient)
+        return step
+
+    monkeypatch.setitem(steps.CASES, "wrong", case._replace(make=scaled))
+    assert steps.measured("wrong", "float32", {}, "tiny", "cpu")["passed"]
+    row = steps.measured("wrong", "tf32", {"precision": "tf32"}, "tiny", "cpu")
+    assert (row["loss_difference"], row["passed"]) == (pytest.approx(0, abs=1e-5), False)
+
+
+def test_without_pytest_the_vectors_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    assert stages.work("correctness", Settings(tmp_path, "cpu", "tiny", time.time() + 60)) == stages.DONE
+    held = read(tmp_path, "correctness")
+    assert held["rows"]["rnn_darts_v2"]["passed"]
+    assert held["rows"]["test_a_compiled_network_trains"]["unfinished"] == "pytest is not installed"
+    assert "  test_a_compiled_network_trains: pytest is not installed" in summary.line(held, 1.0, 0)
+
+
+BARE = """
+import sys
+spare = "PIL distributed graphviz hypothesis matplotlib nbconvert nbformat pandas papermill"
+sys.modules.update(dict.fromkeys([*spare.split(), "scipy", "seaborn", "sklearn", "torchvision", "tqdm"]))
+from pathlib import Path
+from benchmarks import __main__
+from benchmarks.certify import facts, kernels, profile, search, stages, steps
+import pytest
+assert stages.work("correctness", stages.Settings(Path(sys.argv[1]), "cpu", "tiny", 1e10)) == stages.DONE
+"""
+
+
+def test_torch_numpy_and_pytest_are_enough(tmp_path):
+    """For everything but drawing, the tests that need a GPU included: on a CPU they are collected and skipped."""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run([sys.executable, "-c", BARE, str(tmp_path)], check=True, cwd=ROOT, env=variables)
+    held = read(tmp_path, "correctness")
+    assert held["finished"]
+    assert held["rows"]["test_float32_agrees_with_the_cpu"]["skipped"] == 2
+
+
+def test_make_gpu_takes_the_python_it_is_given():
+    words = lambda *given: (
+        subprocess.run(["make", "-n", "gpu", *given], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    )
+    assert words("PYTHON=/a/python3") == "/a/python3 -m pytest -m gpu tests/test_gpu.py\n"
+    assert words("VENV=/nowhere") == "python3 -m pytest -m gpu tests/test_gpu.py\n"

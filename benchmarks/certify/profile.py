@@ -13,7 +13,7 @@ from benchmarks.certify.steps import CASES
 from benchmarks.measure import FIRST
 from repro.training import devices
 
-STEPS, LONGEST = 3, 25
+STEPS, LONGEST = {"tiny": 1, "paper": 3}, 25
 
 
 def rows(settings: Settings) -> Rows:
@@ -28,15 +28,15 @@ def profiled(name: str, settings: Settings, device: torch.device) -> dict[str, A
     step = CASES[name].make(row["options"], settings.size, device.type)
     for _ in range(FIRST[device.type]):
         step()
-    on_gpu = device.type == "cuda"
+    on_gpu, count = device.type == "cuda", STEPS[settings.size]
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with torch.profiler.profile(activities=kinds) as profile:
-        for _ in range(STEPS):
+        for _ in range(count):
             step()
         if on_gpu:
             torch.cuda.synchronize()
-    spent = lambda event: (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e6 / STEPS
+    spent = lambda event: (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1e6 / count
     kind = DeviceType.CUDA if on_gpu else DeviceType.CPU
     events = sorted((event for event in profile.key_averages() if event.device_type == kind), key=spent, reverse=True)
-    longest = [{"kernel": e.key, "seconds": spent(e), "times": e.count / STEPS} for e in events[:LONGEST]]
+    longest = [{"kernel": e.key, "seconds": spent(e), "times": e.count / count} for e in events[:LONGEST]]
     return {"variant": variant, "seconds": sum(map(spent, events)), "kernels": len(events), "longest": longest}
