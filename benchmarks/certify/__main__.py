@@ -25,15 +25,20 @@ from repro.settings import ROOT
 ON_META = ("steps",)  # the stages that need no values
 
 
-def main() -> int:
-    """Work off the stages; return 0 where all that was started went well."""
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks.certify", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=480.0, help="in which all ends")
     parser.add_argument("--to", type=Path, default=Path("build/certify"), help="folder of the files")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "meta"), default="auto")
     parser.add_argument("--small", action="store_true", help="tiny networks: seconds, on a CPU")
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Work off the stages; return 0 where all that was started went well."""
+    options = parse(sys.argv[1:])
     size, until = "tiny" if options.small else "paper", time.time() + options.seconds
     settings = Settings(options.to.absolute(), options.device, size, until)
     if options.stage:
