@@ -4,8 +4,9 @@ The worked examples are tested in test_examples.py.
 
 Commands of blocks and of the table of results run in this process, with the real plans, parameters and recipes, at a
 fraction of the smoke profile's size and without Papermill (test_engine.py has that). Only read by their own parsers are
-torchrun, which wants two machines, what certifies a GPU (test_certify.py has it), the report within `make reproduce`, and what stands in the running text; `repro
-report` is of an empty folder (test_report.py has the others), and downloads are replaced.
+torchrun, which wants two machines, what certifies a GPU (test_certify.py has it), the report within `make reproduce`,
+and what stands in the running text; `repro report` is of an empty folder (test_report.py has the others), and downloads
+are replaced.
 """
 
 import json
