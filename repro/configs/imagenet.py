@@ -41,7 +41,7 @@ class ImageNetEval(Accelerated, Divided):
     )
     workers: int = parameter(
         -1,
-        "processes that decode images, for each that trains; 0: that one does; -1: 4, on a GPU its share of the cores",
+        "processes that decode images, for each that trains; 0: that one does; -1: 4, on a GPU its cores",
         identifies=False,
         low=-1,
         high=1024,

@@ -43,7 +43,7 @@ class PathImages(SinglePathNetworks):
     classes: int = parameter(1000, "class folders expected in imagenet's", low=2, kind="data", before=1000)
     workers: int = parameter(
         -1,
-        "processes that decode imagenet's pictures; 0: the training one; -1: 4, on a GPU its share of the cores",
+        "processes that decode imagenet's pictures; 0: the training one; -1: 4, on a GPU its cores",
         identifies=False,
         low=-1,
         high=1024,
