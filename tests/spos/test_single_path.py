@@ -108,7 +108,7 @@ def test_steps_are_those_of_the_plain_supernet():
     """Of the same paths: losses and all weights, those off the path included."""
     torch.manual_seed(0)
     network = ChoiceNetwork(replace(TINY, dropout=0.0)).double()
-    supernet, optimizer = plain_supernet(network)
+    supernet, optimizer = plain_supernet(network, 0.1, 0.01)
     trainer, rng = training(network, seed=3, steps=10**12), np.random.default_rng(3)  # the rate does not fall
     for seed in range(6):
         x, y = batch(seed=seed)
