@@ -230,7 +230,7 @@ def test_torch_numpy_and_pytest_are_enough(tmp_path):
     subprocess.run([sys.executable, "-c", BARE, str(tmp_path)], check=True, cwd=ROOT, env=variables)
     held = read(tmp_path, "correctness")
     assert held["finished"]
-    assert held["rows"]["test_float32_agrees_with_the_cpu"]["skipped"] == 2
+    assert held["rows"]["test_float32_agrees_with_the_cpu"]["skipped"] > 1
 
 
 def test_make_gpu_takes_the_python_it_is_given():

@@ -10,6 +10,9 @@ from spos.test_single_path import batch as paths_batch
 from training.test_acceleration import batches, captured, differences, run, search
 
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
+from repro.darts.rnn.language_model import Dropout, LanguageModel
+from repro.darts.rnn.training import CellTrainer, Descent
+from repro.darts.rnn.windows import window
 from repro.data import images
 from repro.originals.verify import table, verify
 from repro.recipe import run_recipe
@@ -42,10 +45,11 @@ def test_the_original_numbers_hold(name):
     assert all(row.ok for row in found), table(name, found)
 
 
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("order", [1, 2])
-def test_float32_agrees_with_the_cpu(order):
+def test_float32_agrees_with_the_cpu(order, dense):
     """The losses of the first 20 steps, each from the state that the CPU has come to."""
-    assert max(differences(search(order), search(order, GPU), batches(20, 32))) < 1e-4
+    assert max(differences(search(order), search(order, GPU, dense=dense), batches(20, 32))) < 1e-4
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -80,6 +84,20 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd, determinist
         losses.append([step(*pair[0])[0].item() for pair in batches(1, 32, GPU) * 10])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4), capfd.readouterr().err
     assert len(set(losses[1])) == 10
+
+
+def test_replayed_windows_of_text_equal_plain_ones(capfd, deterministic):
+    """Of two lengths, by averaged SGD, with dropout."""
+    text, losses = torch.randint(50, (30, 8), generator=torch.Generator().manual_seed(0)).to(GPU), []
+    for capture in ("off", "auto"):
+        devices.seed_everything(0)
+        network = LanguageModel(50, 16, PUBLISHED["DARTS_V2_RNN"], dropout=Dropout(word=0.1)).to(GPU)
+        side = CellTrainer(network, Descent(), lr=1.0, capture=capture)
+        side._average()
+        windows = [window(text, start, 5 + start % 2) for start in range(20)]
+        losses.append([side.step(each, network.initial(8))[0].item() for each in windows])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert len(side.step.graphs) == 2, capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("bf16", "rel"), [(False, 1e-4), (True, 0.05)])
