@@ -3,6 +3,7 @@
 Peak memory is that of a formulation alone, in the same process.
 """
 
+import gc
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,7 @@ def warmed(make: Callable[[], Step], device: str) -> tuple[Step, list[float], fl
     Elsewhere than on a GPU the memory of tensors is counted; on `meta` there are no losses.
     """
     if device == "cuda":
+        gc.collect()  # what went before may hold itself
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -239,3 +239,12 @@ def test_make_gpu_takes_the_python_it_is_given():
     )
     assert words("PYTHON=/a/python3") == "/a/python3 -m pytest -m gpu tests/test_gpu.py\n"
     assert words("VENV=/nowhere") == "python3 -m pytest -m gpu tests/test_gpu.py\n"
+
+
+def test_wrong_vectors_fail_the_command_and_coarse_variants_do_not(tmp_path, capsys, monkeypatch):
+    for name, well in (("correctness", False), ("steps", True)):
+        held = {"stage": name, "rows": {"one": {"passed": False}}, "finished": False}
+        stages.write(tmp_path, held)
+        monkeypatch.setattr(door, "_process", lambda *_: stages.DONE)
+        assert door._call(Stage(name, 0, 9), Settings(tmp_path, "cpu", "tiny", time.time() + 60)) is well
+        assert "  one: did not pass" in capsys.readouterr().out

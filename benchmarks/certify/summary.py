@@ -17,7 +17,7 @@ def line(held: dict[str, Any], seconds: float, status: int | None) -> str:
     lacking = {row: reason for row, reason in lacking.items() if reason}
     text = f"{name}: {len(rows) - len(lacking)} measured, {len(lacking)} not"
     text += ("" if held["finished"] else "; more is left") + f" ({seconds:.0f} s)"
-    wrong = [f"  {row}: its numbers are WRONG" for row, found in rows.items() if found.get("passed") is False]
+    wrong = [f"  {row}: did not pass" for row, found in rows.items() if found.get("passed") is False]
     return "\n".join([text, *(f"  {row}: {reason}" for row, reason in lacking.items()), *wrong])
 
 
