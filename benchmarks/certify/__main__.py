@@ -76,9 +76,8 @@ def _call(stage: Stage, settings: Settings) -> bool:
     held = stages.read(settings.folder, stage.name)
     print(summary.line(held, time.monotonic() - began, status), flush=True)
     rows = held["rows"].values()
-    wrong = stage.name == "correctness" and any(
-        row.get("passed") is False for row in rows
-    )  # a variant may be too coarse
+    # of steps, a variant may be too coarse
+    wrong = stage.name == "correctness" and any(row.get("passed") is False for row in rows)
     return status in (DONE, None) and "error" not in held and not wrong and not any("error" in row for row in rows)
 
 
