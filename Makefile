@@ -14,6 +14,9 @@ FITS    := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 INSTALL := install -r requirements.lock -e '.[test]'
 OPTIONS  = --profile $(PROFILE) $(foreach pair,$(PARAMS),-p '$(pair)') $(if $(SEEDS),--seeds $(SEEDS))
 
+# Of `make gpu`: the Python that is given, else that of the environment if there is one
+GPU_PYTHON = $(firstword $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python)) $(PYTHON))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce run cluster report figures test golden mutants gpu faults bench docs lab cells clean
 
@@ -54,8 +57,8 @@ golden: setup ## compute the numbers that the smoke plan's runs are tested again
 mutants: setup ## put a wrong edit into the package, one after another, and list those that no test sees
 	$(BIN)/python tests/mutants
 
-gpu: setup ## run the tests that need a GPU, which `make test` skips
-	$(BIN)/python -m pytest -m gpu
+gpu: ## run the tests that need a GPU, by PYTHON= or the environment's; torch, numpy and pytest are enough
+	$(GPU_PYTHON) -m pytest -m gpu tests/test_gpu.py
 
 faults: setup ## kill, fill and damage runs hundreds of times, give bad input ten thousand times: an hour on two cores
 	$(BIN)/python tests/faults

@@ -2,7 +2,7 @@
 
     python -m benchmarks [--cases "search, order 1" evaluation ...] [--sizes small paper] [--rounds 3] [--to FOLDER]
 
-Formulations take the same steps in turns, in one process. Prints a line for each case; writes JSON and a figure.
+Formulations take the same steps in turns, in one process. Prints a line for each case; writes JSON, then a figure.
 """
 
 import argparse
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import figure, measure
+from benchmarks import measure
 from benchmarks.cases import cases
 from repro.files import write_json
-from repro.report import style
 from repro.training import devices
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
-    parser.add_argument("--memory", action="store_true", help="measure peak memory too, in processes of their own")
+    parser.add_argument("--memory", action="store_true", help="measure the peak memory of tensors too, after the times")
     parser.add_argument("--to", type=Path, default=Path("build/benchmarks"), help="folder for the JSON and the figure")
     arguments = parser.parse_args()
     device = devices.pick(arguments.device, arguments.threads)
@@ -46,6 +45,12 @@ def write(folder: Path, results: list, device: torch.device) -> None:
     facts["load_average"] = [round(load, 2) for load in os.getloadavg()]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{device.type}.json", {**facts, "results": results})
+    try:
+        from benchmarks import figure
+        from repro.report import style
+    except ModuleNotFoundError as error:
+        print(f"wrote {folder}/{device.type}.json, and no figure: {error.name.partition('.')[0]} is not installed")
+        return
     style.save(figure.compared(results, machine), folder / device.type, None)
     print(f"wrote {folder}/{device.type}.json, .svg, .pdf and .png")
 

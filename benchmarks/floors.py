@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns
 COPIED = {"cpu": 2**26, "cuda": 2**28}  # float32 values, well above any cache
+Seconds = Callable[[Callable[[], object], str], float]  # that a step takes on a device
 MAKES_NOTHING = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided")
 
 
@@ -30,8 +31,8 @@ class Traffic(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        held = {tensor.untyped_storage().data_ptr() for tensor in read}
-        views = not operation._schema.is_mutable and all(t.untyped_storage().data_ptr() in held for t in made)
+        held = {tensor.untyped_storage()._cdata for tensor in read}  # meta tensors have no other address
+        views = not operation._schema.is_mutable and all(t.untyped_storage()._cdata in held for t in made)
         if not views and operation.overloadpacket.__name__ not in MAKES_NOTHING:
             self.launches += 1
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*read, *made))
@@ -40,20 +41,38 @@ class Traffic(TorchDispatchMode):
 
 def count(step: Callable[[], object]) -> dict[str, int]:
     """Return the floating-point operations and the bytes of one step, and how many operations it launches."""
-    with FlopCounterMode(display=False) as operations, Traffic() as traffic:
+    grouped = {torch.ops.aten.convolution_backward: backward_operations}
+    with FlopCounterMode(display=False, custom_mapping=grouped) as operations, Traffic() as traffic:
         step()
     return {"operations": operations.get_total_flops(), "bytes": traffic.bytes, "launches": traffic.launches}
 
 
-def peaks(device: str, seconds: Callable[[Callable[[], object], str], float]) -> dict[str, float]:
-    """Return float32 operations (on a GPU in bfloat16) and bytes a second, the best of five."""
+def backward_operations(slope: Any, x: Any, weight: Any, *options: Any, out_shape: Any) -> int:
+    """Return the operations of a convolution's gradients: as many as forwards for x, and again for the weights.
+
+    Arguments are the shapes of tensors. PyTorch's own count takes the weights' gradient for one without groups.
+    """
+    _, _, _, _, transposed, _, _, (of_x, of_weight, _) = options
+    return conv_flop_count(x, weight, slope, transposed) * (of_x + of_weight)
+
+
+def peaks(device: str, seconds: Seconds) -> dict[str, float]:
+    """Return float32 operations (on a GPU in bfloat16) and bytes a second."""
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    size, values = MATRIX[device], COPIED[device]
+    rates = product_rate(device, dtype, MATRIX[device], seconds), copy_rate(device, COPIED[device], seconds)
+    return dict(zip(("operations", "bytes"), rates, strict=True))
+
+
+def product_rate(device: str, dtype: torch.dtype, size: int, seconds: Seconds) -> float:
+    """Return the operations a second of a product of matrices with so many rows, the best of five."""
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(5))
+
+
+def copy_rate(device: str, values: int, seconds: Seconds) -> float:
+    """Return the bytes a second that a copy of so many float32 values reads and writes, the best of five."""
     source, target = torch.ones(2, values, device=device)
-    product = min(seconds(lambda: a @ b, device) for _ in range(5))
-    copy = min(seconds(lambda: target.copy_(source), device) for _ in range(5))
-    return {"operations": 2 * size**3 / product, "bytes": 2 * 4 * values / copy}
+    return 2 * 4 * values / min(seconds(lambda: target.copy_(source), device) for _ in range(5))
 
 
 def floor(counted: dict[str, int], rates: dict[str, float]) -> dict[str, float]:

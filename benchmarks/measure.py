@@ -1,20 +1,18 @@
 """Time formulations of one step in turns: each round gives one ratio, so that a noisy machine hits both alike.
 
-Peak memory comes from a process of its own for each formulation.
+Peak memory is that of a formulation alone, in the same process.
 """
 
-import resource
+import gc
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import floors
-from benchmarks.cases import ROOT, cases
+from benchmarks.cases import FORMULATIONS, Step, cases
+from repro.darts.complexity import peak_bytes
 from repro.training import devices
 
 FIRST = {"cpu": 1, "cuda": 5}  # steps before the first that counts; a captured step is recorded after three plain ones
@@ -28,8 +26,9 @@ def seconds(step: Callable[[], object], device: str) -> float:
 def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dict[str, Any]:
     """Return seconds, ratios, projected hours, floors and peak memory of a case's formulations."""
     case = cases()[name]
-    formulations = ("plain", "ours", *(("eager", "fast") if device == "cuda" and case.accelerated else ()))
-    steps = {formulation: case.make(formulation, size, device) for formulation in formulations}
+    formulations = list(FORMULATIONS)[: 4 if device == "cuda" and "channels_last" in case.takes else 2]
+    make = lambda formulation: case.make(FORMULATIONS[formulation], size, device)
+    steps = {formulation: make(formulation) for formulation in formulations}
     for step in steps.values():
         for _ in range(FIRST[device]):
             step()
@@ -52,9 +51,33 @@ def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dic
     if size == "paper":
         found["hours"] = {formulation: value * case.protocol / 3600 for formulation, value in medians.items()}
     if memory:
-        del steps
-        found["peak_mib"] = {formulation: peak_apart(name, size, formulation, device) for formulation in formulations}
+        del steps, step
+        found["peak_mib"] = {each: warmed(lambda each=each: make(each), device)[2] for each in formulations}
     return found
+
+
+def warmed(make: Callable[[], Step], device: str) -> tuple[Step, list[float], float]:
+    """Return a step after the first ones, their losses, and their peak memory in MiB.
+
+    Elsewhere than on a GPU the memory of tensors is counted; on `meta` there are no losses.
+    """
+    if device == "cuda":
+        gc.collect()  # what went before may hold itself
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    step = make()
+    losses = []
+    for number in range(FIRST.get(device, 1)):
+        torch.manual_seed(number)
+        losses.append(step())
+    losses = [] if device == "meta" else [loss.item() for loss in losses]
+    if device == "cuda":
+        torch.cuda.synchronize()
+        return step, losses, (torch.cuda.max_memory_allocated() - before) / 2**20
+    for tensor in step.parameters():
+        tensor.grad = None
+    return step, losses, peak_bytes(step, step.moving(), torch.device(device)) / 2**20
 
 
 def line(found: dict[str, Any]) -> str:
@@ -73,28 +96,3 @@ def line(found: dict[str, Any]) -> str:
         text += "; peak memory " + ", ".join(f"{name} {value:.0f} MiB" for name, value in peak.items())
         text += f" ({peak['ours'] / peak['plain']:.2f})"
     return text
-
-
-def peak_apart(*case: str) -> float:
-    """Measure `peak` in a process of its own."""
-    call = f"from benchmarks.measure import peak; print(peak{case!r})"
-    output = subprocess.run([sys.executable, "-c", call], cwd=ROOT, check=True, capture_output=True, text=True)
-    return float(output.stdout)
-
-
-def peak(name: str, size: str, formulation: str, device: str) -> float:
-    """Return the peak memory of the first steps in MiB, on a CPU beyond what the process held before them."""
-    step = cases()[name].make(formulation, size, device)
-    before = resident()
-    for _ in range(FIRST[device] + 1):
-        step()
-    return torch.cuda.max_memory_reserved() / 2**20 if device == "cuda" else resident() - before  # graphs reserve
-
-
-def resident() -> float:
-    """Return the largest size of this process so far, in MiB."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in bytes where there is no /proc
-    (largest,) = (text.split()[1] for text in status.read_text().splitlines() if text.startswith("VmHWM"))
-    return int(largest) / 2**10

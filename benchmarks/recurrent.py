@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from benchmarks.cases import Case
+from benchmarks.cases import Case, Options, Step, accelerate, replayed
 from repro.darts import plain_recurrent
 from repro.darts.bilevel import architecture_gradient
 from repro.darts.rnn.language_model import Dropout, LanguageModel
@@ -17,8 +17,8 @@ from repro.darts.rnn.training import Descent
 from repro.spaces.genotypes import PUBLISHED
 
 SIZES = {  # vocabulary, width, batch, window
-    "search": {"small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
-    "evaluation": {"small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
+    "search": {"tiny": (20, 8, 4, 5), "small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
+    "evaluation": {"tiny": (20, 8, 4, 5), "small": (2000, 64, 32, 20), "paper": (10_000, 850, 64, 35)},
 }
 RATES = {"search": Dropout(), "evaluation": Dropout(word=0.1)}
 CELL = PUBLISHED["DARTS_V2_RNN"]
@@ -76,21 +76,26 @@ class Plain:
         return loss.detach()
 
 
-def make(kind: str, formulation: str, size: str, device: str):
-    """Return a step on random words, with all dropouts, which returns the training loss, and in ours states too."""
+def make(kind: str, options: Options | None, size: str, device: str) -> Step:
+    """Return a step on random words, with all dropouts."""
     vocabulary, width, batch, window = SIZES[kind][size]
     torch.manual_seed(0)
     network = LanguageModel(vocabulary, width, None if kind == "search" else CELL, dropout=RATES[kind]).to(device)
     train, valid = (torch.randint(vocabulary, (2, window, batch), device=device) for _ in range(2))
     hidden, plain, descent = network.initial(batch), Plain(network, RATES[kind]), Descent()
     optimizer = torch.optim.SGD(network.weights(), 20.0, weight_decay=5e-7)
-    if formulation == "plain":
+    accelerate(options, network, device)
+    if options is None:
         step = plain.weight_step if kind == "evaluation" else partial(plain.search_step, train)
-        return lambda: step(train if kind == "evaluation" else valid, hidden)
+        both = [plain.optimizer, *filter(None, [plain.alpha_optimizer])]
+        return Step(partial(step, train if kind == "evaluation" else valid, hidden), None, both)
     if kind == "evaluation":
-        return lambda: descent.step(network, optimizer, train, hidden)
-    search = LanguageSearch(network, optimizer, torch.optim.Adam(network.alphas, 3e-3), descent, moves_embedding=True)
-    return lambda: search.step(train, valid, hidden, hidden)
+        step = replayed(options, partial(descent.step, network, optimizer), network, optimizer)
+        return Step(lambda: step(train, hidden), network, [optimizer])
+    adam = torch.optim.Adam(network.alphas, 3e-3, capturable=network.alpha.device.type == "cuda")
+    search = LanguageSearch(network, optimizer, adam, descent, moves_embedding=True)
+    step = replayed(options, search.step, network, optimizer, adam)
+    return Step(lambda: step(train, valid, hidden, hidden), network, [optimizer, adam])
 
 
 WORDS, EPOCHS = 929_589, {"search": 50, "evaluation": 1600}
@@ -102,4 +107,9 @@ def protocol(kind: str) -> int:
     return EPOCHS[kind] * -(-WORDS // (batch * window))
 
 
-CASES = {f"recurrent {kind}": Case(partial(make, kind), protocol(kind), False) for kind in SIZES}
+EXPERIMENTS = {"search": "ptb-search", "evaluation": "ptb-eval"}
+TAKES, PRECISIONS = frozenset({"precision", "capture"}), frozenset({"tf32"})
+CASES = {
+    f"recurrent {kind}": Case(partial(make, kind), protocol(kind), EXPERIMENTS[kind], {}, TAKES, PRECISIONS)
+    for kind in SIZES
+}

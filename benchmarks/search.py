@@ -8,15 +8,15 @@ from functools import partial
 
 import torch
 
-from benchmarks.cases import Case, accelerate
+from benchmarks.cases import Case, Options, Step, accelerate, replayed
 from repro.darts import plain
 from repro.darts.cnn.search import ImageSearch
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.plain_networks import SearchNetwork as PlainNetwork
 from repro.originals.cnn import load_released
-from repro.training.cuda_graph import captured
 
 SIZES = {  # channels, cells, nodes, batch, image size, image channels
+    "tiny": (2, 3, 1, 4, 8, 1),
     "small": (4, 3, 2, 64, 8, 1),
     "paper": (16, 8, 4, 64, 32, 3),
 }
@@ -24,12 +24,12 @@ EPOCHS, IMAGES = 50, 25_000
 RATE, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0
 
 
-def networks(size: str, device: str) -> tuple[PlainNetwork, SearchNetwork]:
-    """Return the network in both formulations, of the same weights and alphas."""
+def networks(size: str, device: str, **how: bool) -> tuple[PlainNetwork, SearchNetwork]:
+    """Return the network in both formulations, of the same weights and alphas; how: of ours."""
     channels, cells, nodes, _, _, in_channels = SIZES[size]
     torch.manual_seed(0)
     released = PlainNetwork(channels, 10, cells, nodes, in_channels=in_channels).to(device)
-    network = SearchNetwork(channels, 10, cells, nodes, in_channels=in_channels).to(device)
+    network = SearchNetwork(channels, 10, cells, nodes, in_channels=in_channels, **how).to(device)
     load_released(network, released.state_dict())
     released.alphas = [alpha.detach().clone().requires_grad_() for alpha in network.alphas]
     return released, network
@@ -41,29 +41,36 @@ def optimizers(weights, alphas, **how):
     return sgd, torch.optim.Adam(alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3, **how)
 
 
-def ours(order: int, network: SearchNetwork, bf16: bool, capture: str):
-    """Return this package's step."""
+def ours(order: int, network: SearchNetwork, bf16: bool) -> ImageSearch:
+    """Return this package's search."""
     capturable = network.alphas_normal.device.type == "cuda"
     weights, alphas = optimizers(network.weights(), network.alphas, capturable=capturable)
-    search = ImageSearch(network, weights, alphas, order=order, grad_clip=CLIP, bf16=bf16)
-    return captured(capture, search.step, network, [weights, alphas])
+    return ImageSearch(network, weights, alphas, order=order, grad_clip=CLIP, bf16=bf16)
 
 
-def make(order: int, formulation: str, size: str, device: str):
-    """Return a step on random images, which returns the training loss, and in ours the logits too."""
+def make(order: int, options: Options | None, size: str, device: str) -> Step:
+    """Return a step on random images."""
     *_, batch, pixels, in_channels = SIZES[size]
-    released, network = networks(size, device)
-    prepare, bf16 = accelerate(formulation, released if formulation == "plain" else network, device)
-    if formulation == "plain":
+    released, network = networks(size, device, **({"dense": True} if (options or {}).get("dense") else {}))
+    if options is None:
+        network = released
+    prepare, bf16 = accelerate(options, network, device)
+    if options is None:
         both = optimizers(released.parameters(), released.alphas)
         step = partial(plain.search_step, released, *both, order=order, grad_clip=CLIP)
     else:
-        step = ours(order, network, bf16, "auto" if formulation == "fast" else "off")
+        search = ours(order, network, bf16)
+        both = search.optimizers
+        step = replayed(options, search.step, network, *both)
     images = torch.randn(2, batch, in_channels, pixels, pixels, device=device)
     labels = torch.randint(10, (2, batch), device=device)
     batches = [(prepare(x), y) for x, y in zip(images, labels, strict=True)]
-    return lambda: step(*batches)
+    return Step(lambda: step(*batches), network, both)
 
 
 STEPS = EPOCHS * -(-IMAGES // SIZES["paper"][3])
-CASES = {f"search, order {order}": Case(partial(make, order), STEPS) for order in (1, 2)}
+TAKES = frozenset({"precision", "channels_last", "capture", "dense"})
+CASES = {
+    f"search, order {order}": Case(partial(make, order), STEPS, "cifar10-search", {"order": order}, TAKES)
+    for order in (1, 2)
+}

@@ -110,9 +110,10 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from repro.execution import listing_plan, plan, runner
 
-    gpus = count("--gpus", options.gpus)
+    gpus, steps = count("--gpus", options.gpus), options.certified
     jobs = runner.plan(whole_plan(options.profile, options.seeds), options.profile, with_needs=True)
-    return _say(options, lambda: listing_plan.lines(jobs, options.profile, gpus), lambda: plan.records(jobs, gpus))
+    lines = lambda: listing_plan.lines(jobs, options.profile, gpus, steps)
+    return _say(options, lines, lambda: plan.records(jobs, gpus, steps))
 
 
 def _claims(options: argparse.Namespace) -> int:

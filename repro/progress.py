@@ -7,9 +7,20 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Any
 
-from tqdm import tqdm
-
 from repro.settings import leads
+
+try:
+    from tqdm import tqdm
+except ModuleNotFoundError:  # a machine with PyTorch alone: there are lines, and no bar
+
+    class tqdm:
+        """A bar that nobody sees."""
+
+        n = 0
+        write, set_lock = staticmethod(print), staticmethod(lambda lock: None)
+        __init__ = __exit__ = update = set_postfix = lambda self, *_, **__: None
+        __enter__ = lambda self: self
+
 
 tqdm.set_lock(RLock())  # of this process: its own one would be shared by all, and is left behind where one is killed
 _bar: tqdm | None = None

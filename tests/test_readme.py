@@ -4,8 +4,9 @@ The worked examples are tested in test_examples.py.
 
 Commands of blocks and of the table of results run in this process, with the real plans, parameters and recipes, at a
 fraction of the smoke profile's size and without Papermill (test_engine.py has that). Only read by their own parsers are
-torchrun, which wants two machines, the report within `make reproduce`, and what stands in the running text; `repro
-report` is of an empty folder (test_report.py has the others), and downloads are replaced.
+torchrun, which wants two machines, what certifies a GPU (test_certify.py has it), the report within `make reproduce`,
+and what stands in the running text; `repro report` is of an empty folder (test_report.py has the others), and downloads
+are replaced.
 """
 
 import json
@@ -24,6 +25,7 @@ import yaml
 from prose import PAGES, README, ROOT, TEXT, blocks, commands, quoted, section
 
 import repro
+from benchmarks.certify import __main__ as certify
 from repro import cli
 from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS, find
@@ -129,6 +131,9 @@ def run(command):
             return cli.main(arguments)
     if program == "make":
         return sum(run(line) for line in made(arguments) if line[1] == "run")
+    if program == "python":
+        assert arguments[:2] == ["-m", "benchmarks.certify"]
+        return 0 if certify.parse(arguments[2:]) else 1
     if program == "torchrun":
         return read_torchrun(arguments)
     raise AssertionError(f"this test does not know the program: {program}")

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 import repro
+from repro.configs.registry import find
 from repro.data import folders, text
 from repro.data.loader import Loader, valid_transform
 from repro.errors import ReproError, UsageError
 from repro.execution import engine
-from repro.report import figures_darts, pages, style
+from repro.report import figures_darts, pages, run_report, style
 from repro.runs import provenance, run
 
 ROOT = Path(repro.__file__).parent.parent
@@ -63,6 +64,30 @@ def test_the_commit_is_the_package_s_own(tmp_path, monkeypatch):
     assert provenance._commit() == {"commit": None, "dirty": None, "refused": said}
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "git is not installed" in provenance._commit()["refused"]
+
+
+def test_the_commit_of_a_copy_is_what_it_is_told_and_by_whom(tmp_path, monkeypatch):
+    """Beside the package without its repository: by the environment, else by a file; the report says so."""
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.delenv("REPRO_COMMIT", raising=False)
+    assert provenance._commit() == {"commit": None, "dirty": None}
+    (tmp_path / "COMMIT").write_text(f"{'ab' * 20}\n")
+    assert provenance._commit() == {"commit": "ab" * 20, "dirty": None, "told_by": "the file COMMIT"}
+    monkeypatch.setenv("REPRO_COMMIT", "cd" * 20)
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    made = run.open_run(find("bilevel-toy"), "smoke", {})
+    with made.session():
+        pass
+    monkeypatch.setenv("REPRO_COMMIT", "main")
+    with made.session():
+        pass
+    held = provenance.read(made.path)
+    assert held["sessions"][0]["told_by"] == "REPRO_COMMIT"
+    assert held["told_by"] == ""
+    assert held["refused"].startswith("REPRO_COMMIT holds 'main', and a commit is 40 hexadecimal digits")
+    assert f"{'cd' * 20}; unknown; as REPRO_COMMIT said; REPRO_COMMIT holds" in run_report.sources(made).to_string()
+    (tmp_path / ".git").touch()  # a repository's own word counts alone
+    assert provenance._commit()["commit"] is None
 
 
 def test_figures_start_from_the_library_s_own_defaults(tmp_path):

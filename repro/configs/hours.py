@@ -2,17 +2,24 @@
 
 Where a paper gives no number one is filled in, in the experiment's record, and says so: `derived` from a published one
 or `assumed`. Hours are those of a whole run with the paper's parameters;
-a run with fewer epochs, steps, cells or candidates counts by its share.
+a run with fewer epochs, steps, cells or candidates counts by its share. On a GPU whose steps `benchmarks.certify` has
+measured, theirs are the hours.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from repro.configs.parameters import Parameters
 from repro.configs.record import Experiment, Hours
+from repro.files import read_object
 
 STATE = 4 * 2 * 2  # bytes a parameter: float32, weights and momentum (or average), in two checkpoints
+AS_LONG = {"epochs", "iterations", "genotype", "snapshot", "precision"}  # a step takes as long, or is measured so
+STEPS = {"experiment", "where", "variant", "passed", "hours"}  # what is read of steps that were measured
 OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
 
 
@@ -22,6 +29,27 @@ def published(experiment: Experiment, params: Parameters) -> Hours:
     cost = next(cost for cost in experiment.hours if cost.where.items() <= values.items())
     whole = work({**usual, **cost.where})
     return Hours(cost.hours * work(values) / whole, cost.kind, cost.source, cost.millions, cost.where)
+
+
+def certified(path: Path) -> dict[str, list[Hours]]:
+    """Return hours by experiment, of the fastest steps whose numbers passed in a file of `benchmarks.certify`."""
+    found = defaultdict(list)
+    may = lambda row: isinstance(row, dict) and row.keys() >= STEPS and row["passed"] and row["variant"] != "plain"
+    rows = filter(may, read_object(path, rows=dict)["rows"].values())
+    for row in sorted(rows, key=lambda row: row["hours"]):
+        source = f"the steps of {path.name}: {row['variant']}"
+        found[row["experiment"]].append(Hours(row["hours"], "measured", source, where=row["where"]))
+    return found
+
+
+def by_steps(known: list[Hours], experiment: Experiment, params: Parameters) -> Hours | None:
+    """Return such hours for a run whose steps are the paper's, by its share of them; None where they are others."""
+    usual, values = experiment.parameters().values(), params.values()
+    for each in known:
+        alike = {**usual, **each.where, **{name: values[name] for name in AS_LONG & values.keys()}}
+        if all(alike[name] == value for name, value in params.part("data", "protocol").items()):
+            return replace(each, hours=each.hours * work(values) / work({**usual, **each.where}))
+    return None
 
 
 def work(values: Mapping[str, Any]) -> float:

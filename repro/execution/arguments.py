@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from itertools import filterfalse
+from pathlib import Path
 from typing import NoReturn
 
 from repro import __version__
@@ -163,6 +164,7 @@ ARGUMENTS = {
     "plan": {
         "--gpus": {"default": "1", "metavar": "N", "help": "order and times on N GPUs (default: 1)"},
         "--seeds": {**SEEDS, "help": "these seeds in place of the plan's"},
+        "--certified": {"type": Path, "metavar": "FILE", "help": "hours by the steps in 04-steps.json (docs/gpu.md)"},
     },
     "remove": {"runs_named": {"nargs": "+", "metavar": "RUN", "help": "EXPERIMENT/NAME"}},
     "claims": {

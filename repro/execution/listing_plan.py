@@ -13,9 +13,9 @@ from repro.runs.states import duration
 MACHINES = (1, 4, 16, 64)
 
 
-def lines(jobs: list[Job], profile: str, gpus: int) -> list[str]:
+def lines(jobs: list[Job], profile: str, gpus: int, certified: Path | None = None) -> list[str]:
     """Return the plan for people: runs in their order on `gpus` GPUs, sums, critical path, other numbers of GPUs."""
-    known, names = plan.estimates(jobs), {job.run.path: job.run.name for job in jobs}
+    known, names = plan.estimates(jobs, certified), {job.run.path: job.run.name for job in jobs}
     left = plan.tasks(jobs, known)
     return [
         *_runs(jobs, known, left, gpus),

@@ -54,17 +54,20 @@ class Estimate:
     memory: float | None = None  # the largest ever taken, in MiB
 
 
-def estimates(jobs: list[Job]) -> dict[Path, Estimate]:
-    """Return an estimate for each job, by its run's folder."""
-    finished = defaultdict(list)
+def estimates(jobs: list[Job], certified: Path | None = None) -> dict[Path, Estimate]:
+    """Return an estimate for each job, by its run's folder; certified: steps measured on the GPUs that are planned."""
+    finished, steps = defaultdict(list), paid.certified(certified) if certified else {}
     for run in survey()[0]:
         if run.result is not None:
             finished[run.experiment, run.profile].append(run)
-    return {job.run.path: _estimate(job, finished[job.experiment.name, job.run.profile]) for job in jobs}
+    runs = lambda job: finished[job.experiment.name, job.run.profile]
+    return {job.run.path: _estimate(job, runs(job), steps.get(job.experiment.name, [])) for job in jobs}
 
 
-def _estimate(job: Job, finished: list[Run]) -> Estimate:
-    """Return what is measured of the run itself, of runs that differ by the seed, of its experiment; or published.
+def _estimate(job: Job, finished: list[Run], steps: list[paid.Hours]) -> Estimate:
+    """Return what is measured of the run itself, of runs that differ by the seed, of its experiment, of its steps.
+
+    Or published.
 
     Published runs count where there are no others; what they took of the disk is not known.
     """
@@ -81,6 +84,9 @@ def _estimate(job: Job, finished: list[Run]) -> Estimate:
         kind = "published" if published else "finished"
         source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
         return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
+    if cost := paid.by_steps(steps, job.experiment, params):
+        disk = paid.disk(paid.published(job.experiment, params), params)
+        return Estimate(cost.hours, cost.kind, cost.source, disk)
     # on other data: what the papers paid says nothing of it
     if job.run.profile == "smoke" and job.experiment.smoke_seconds:
         usual = resolve(job.experiment, job.run.profile, {})
@@ -108,9 +114,9 @@ def ranked(jobs: list[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: -left.get(job.run.path, 0.0))
 
 
-def records(jobs: list[Job], gpus: int) -> dict:
+def records(jobs: list[Job], gpus: int, certified: Path | None = None) -> dict:
     """Return the plan as JSON holds it: hours and bytes, in the order in which `gpus` GPUs take the runs."""
-    known, names = estimates(jobs), {job.run.path: job.run.name for job in jobs}
+    known, names = estimates(jobs, certified), {job.run.path: job.run.name for job in jobs}
     slots = simulate(tasks(jobs, known), gpus)
     left = {slot.task: {"start_hours": slot.start, "gpu": slot.machine} for slot in slots}
     order = [*(path for path in names if path not in left), *left]

@@ -124,7 +124,9 @@ def check(run: Run) -> None:
     commits = provenance.commits(facts)
     lacking += ["commit"] if "unknown" in commits else []
     if lacking:
-        raise ReproError(f"its provenance.json lacks {', '.join(lacking)}: run it again, in a git checkout")
+        raise ReproError(
+            f"its provenance.json lacks {', '.join(lacking)}: run it again, in a git checkout or with REPRO_COMMIT"
+        )
     if changed := [commit[:10] for commit, dirty in commits.items() if dirty]:
         raise ReproError(f"it was made from a changed tree (of {', '.join(changed)}): commit the changes, run it again")
     for name, checksum in facts.get("data", {}).items():

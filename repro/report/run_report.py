@@ -69,6 +69,7 @@ def sources(run: Run) -> pd.DataFrame:
     """Return commit, versions, device, data checksums and sessions of a run, one line each."""
     facts = provenance.read(run.path)
     commits = [commit + ", with changes" * dirty for commit, dirty in provenance.commits(facts).items()]
+    commits += [f"as {name} said" for name in {each.get("told_by"): 0 for each in facts.get("sessions", [])} if name]
     commits += filter(None, [facts.get("refused")])
     lines = {"run": run.name, "commit": "; ".join(commits), "device": provenance.device(run.path)}
     for name, checksum in facts.get("data", {}).items():

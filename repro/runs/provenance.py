@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -13,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import ReproError, is_number, line
-from repro.files import read_object, write_json
+from repro.files import read_bytes, read_object, write_json
 from repro.runs.snapshot import once
 from repro.settings import ROOT
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill", "nbconvert")
-KINDS = {"commit": str | None, "device": str, "precision": str, "versions": dict, "data": dict, "memory": dict}
+KINDS = {
+    "commit": str | None,
+    "told_by": str,
+    "device": str,
+    "precision": str,
+    "versions": dict,
+    "data": dict,
+    "memory": dict,
+}
 SAID = ("command", "start")  # of a session, beside its seconds
 _started: dict[Path, tuple[float, int]] = {}  # when, and which session on the run it is
 
@@ -27,7 +36,7 @@ def begin(path: Path) -> None:
     """Open a new session in provenance.json of the run directory `path`."""
     held = read(path)
     session = {"command": command(), "start": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
-    code = {"refused": "", **_commit()} if "refused" in held else _commit()
+    code = {**{name: "" for name in ("refused", "told_by") if name in held}, **_commit()}
     before = {name: held[name] for name in ("commit", "dirty") if name in held}  # of older sessions, which do not say
     sessions = [*({**before, **each} for each in held.get("sessions", [])), {**session, **code}]
     _started[path] = time.monotonic(), len(sessions)
@@ -162,12 +171,29 @@ def _git(*arguments: str) -> str | None:
 
 
 def _commit() -> dict[str, Any]:
-    """Return the commit, whether files differ from it, and what git says where it refuses to tell them."""
+    """Return the commit, whether files differ from it, and what git says where it refuses to tell them.
+
+    Of a copy without its repository somebody else tells the commit: REPRO_COMMIT, or the file COMMIT; then by whom.
+    """
+    if not (ROOT / ".git").exists() and (told := _told_commit()):
+        return told
     try:
         commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     except ReproError as error:
         return {"commit": None, "dirty": None, "refused": str(error)}
     return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _told_commit() -> dict[str, Any]:
+    """Return the commit that the environment or a file names, and which of them; nothing where neither does."""
+    file = ROOT / "COMMIT"
+    in_file = read_bytes(file).decode(errors="replace") if file.exists() else ""
+    given = {"REPRO_COMMIT": os.environ.get("REPRO_COMMIT", ""), "the file COMMIT": in_file}
+    source, commit = next(((name, text.strip()) for name, text in given.items() if text.strip()), ("", ""))
+    if source and not re.fullmatch("[0-9a-f]{40}", commit):
+        refused = f"{source} holds {commit[:50]!r}, and a commit is 40 hexadecimal digits: as `git rev-parse HEAD` says"
+        return {"commit": None, "dirty": None, "refused": refused}
+    return {"commit": commit, "dirty": None, "told_by": source} if source else {}
 
 
 def _versions() -> dict[str, str]:

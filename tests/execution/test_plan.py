@@ -54,6 +54,25 @@ def test_measured_hours_of_the_most_similar_runs(monkeypatch):
     assert known["smoke,epochs=9"].hours == pytest.approx(250 / 3600)
 
 
+def test_steps_that_were_measured_give_the_hours_of_runs_that_take_them(tmp_path, capsys):
+    """Of the fastest whose numbers passed, by the epochs; runs of other sizes keep what the paper paid."""
+    row = {"experiment": "cifar10-search", "where": {"order": 1}, "passed": True}
+    rows = [{**row, "variant": "graph", "hours": 0.5}, {**row, "variant": "tf32", "hours": 0.3}]
+    rows += [{**row, "variant": "bf16", "hours": 0.1, "passed": False}]
+    file = tmp_path / "04-steps.json"
+    file.write_text(json.dumps({"rows": {each["variant"]: each for each in rows}}))
+    asked = ({"order": 1}, {"order": 1, "epochs": 25, "seed": 3}, {"order": 1, "channels": 8}, {"order": 2})
+    jobs = runner.plan([(find("cifar10-search"), each) for each in asked], "paper", with_needs=True)
+    whole, half, narrow, second = plan.estimates(jobs, file).values()
+    assert (whole.hours, whole.kind, whole.source) == (0.3, "measured", "the steps of 04-steps.json: tf32")
+    assert half.hours == pytest.approx(0.15)
+    assert {narrow.kind, second.kind} == {"derived"}
+    assert main(["plan", "--profile", "paper", "--certified", str(file)]) == 0
+    assert "measured: the steps of 04-steps.json: tf32" in capsys.readouterr().out
+    assert main(["plan", "--certified", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err == f"repro: {tmp_path / 'none'} does not exist\n"
+
+
 def test_what_did_not_run_here_is_said_with_its_source(capsys):
     assert main(["plan"]) == 0
     out = capsys.readouterr().out

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from benchmarks.paths import plain_supernet
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.data.augment import Augment
 from repro.data.batches import Batches
@@ -90,29 +91,6 @@ def test_a_parameter_off_the_path_is_bit_for_bit_unchanged(name):
             assert parameter.ndim < 2 or not on.any() or not torch.equal(parameter[on], before[parameter_name][on])
 
 
-class PlainBlock(nn.Module):
-    """A choice block with its layers as modules."""
-
-    def __init__(self, block):
-        super().__init__()
-        self.main, self.proj = (nn.Sequential(*getattr(block, f"branch_{name}", ())) for name in ("main", "proj"))
-
-    def forward(self, x):
-        halves = (x, x) if len(self.proj) else (x[:, ::2], x[:, 1::2])
-        return torch.cat((self.proj(halves[0]), self.main(halves[1])), 1)
-
-
-def plain_supernet(network):
-    """The same supernet in plain code, with the same weights, and the optimizer of its training."""
-    network = copy.deepcopy(network)
-    stem, last = nn.Sequential(*network.first_conv), nn.Sequential(*network.conv_last)
-    head = nn.Sequential(last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.dropout, network.classifier)
-    supernet = paper.Supernet(stem, [map(PlainBlock, layer) for layer in network.features], head)
-    groups = [[p for p in supernet.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
-    decays = [{"params": p, "weight_decay": decay} for p, decay in zip(groups, (0.01, 0.0), strict=True) if p]
-    return supernet, torch.optim.SGD(decays, 0.1, momentum=0.9)
-
-
 def test_the_path_of_a_gene_is_the_plain_one():
     torch.manual_seed(0)
     network = ChoiceNetwork(TINY).double()
@@ -130,7 +108,7 @@ def test_steps_are_those_of_the_plain_supernet():
     """Of the same paths: losses and all weights, those off the path included."""
     torch.manual_seed(0)
     network = ChoiceNetwork(replace(TINY, dropout=0.0)).double()
-    supernet, optimizer = plain_supernet(network)
+    supernet, optimizer = plain_supernet(network, 0.1, 0.01)
     trainer, rng = training(network, seed=3, steps=10**12), np.random.default_rng(3)  # the rate does not fall
     for seed in range(6):
         x, y = batch(seed=seed)
