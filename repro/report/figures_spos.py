@@ -61,8 +61,9 @@ def iterations(rows: pd.DataFrame, others: Sequence[float]) -> Figure:
             seeds(axes, values, color=colour, linestyle=line, marker="o", label=label)
         beside = axes.twinx()
         beside.plot(np.arange(1, len(best) + 1), best, color=INK, linestyle=":", linewidth=1.2)
-        beside.set_ylabel("others, on ImageNet (%), dotted")
-        axes.set(title=title, xlabel="iteration", ylabel="best held-out accuracy (%)")
+        axes.set(title=title, xlabel="iteration")
+    figure.axes[0].set_ylabel("best held-out accuracy (%)")
+    beside.set_ylabel("others, on ImageNet (%), dotted")
     figure.legend(loc="outside lower center", ncols=2)
     words = (
         f"Best accuracy so far over {rows['iteration'].max() + 1} iterations of {rows['run'].nunique()} supernets: "

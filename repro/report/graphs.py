@@ -7,6 +7,7 @@ along; where neither can, the DOT text itself is kept.
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from graphviz import Digraph
 
@@ -18,13 +19,14 @@ from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype
 
 FAINT = "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
-# Fill of a single-path layer, by how its choice begins
+# Fill of a single-path layer, by what its choice has in its name
 FILLS = {
-    **dict.fromkeys(("shuffle_3x3", "mb_3x3", "1W"), "#dae8fc"),
-    **dict.fromkeys(("shuffle_5x5", "mb_5x5", "2W"), "#b3cde8"),
-    **dict.fromkeys(("shuffle_7x7", "3W"), "#e1d5e7"),
+    **dict.fromkeys(("3x3", "1W"), "#dae8fc"),
+    **dict.fromkeys(("5x5", "2W"), "#b3cde8"),
+    **dict.fromkeys(("7x7", "3W"), "#e1d5e7"),
     **dict.fromkeys(("xception", "4W"), "#fff2cc"),
 }
+PATH = "Green: stem; orange: head; a layer's fill: its kernel, or the bits of its weights. Arrows: what reads what."
 # Family of an operation -> (colour, line): told apart in grey by the line
 FAMILIES = {
     "sep_conv": ("#1b5e9c", "solid"),
@@ -107,7 +109,7 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
     rows: list[list[tuple[str, str, str]]] = [[("stem", f"stem\\n{sizes[0]}×{sizes[0]}", INPUT)]]
     for layer, names in enumerate(zip(*choices.values(), strict=True)):
         inp, out = sizes[layer : layer + 2]
-        fill = next((colour for start, colour in FILLS.items() if names[0].startswith(start)), "#f5f5f5")
+        fill = next((colour for part, colour in FILLS.items() if part in names[0]), "#f5f5f5")
         lines = [operation_label(name) for name in names]
         if inp != out:
             rows.append([])
@@ -125,6 +127,12 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
         graph.edge(row[0], following[0], style="invis")
         graph.edge(row[-1], following[0], constraint="false", color=FAINT)
     return graph.source
+
+
+def save_path(result: Mapping[str, Any], stem: Path, run: Run | None) -> None:
+    """Draw the single-path network of a result, its `choices` and `sizes`, as `style.save_graph` does."""
+    graph = path_graph(result["choices"], result["sizes"])
+    style.save_graph(graph, stem, run, alt="Graph of the layers", marks=PATH)
 
 
 def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:

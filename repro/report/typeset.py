@@ -101,9 +101,11 @@ def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
 
 
 def sides(frame: pd.DataFrame) -> list[str]:
-    """Return where the cells of each column stand: `right` if all that there are are numbers, else `left`."""
+    """Return where the cells of each column stand: `right` if all there are numbers, else, as names of rows, `left`."""
     given = [[value for value in frame[column] if cell(value, "plain") != NOTHING] for column in frame]
-    return ["right" if values and all(map(is_number, values)) else "left" for values in given]
+    return [
+        "right" if place and values and all(map(is_number, values)) else "left" for place, values in enumerate(given)
+    ]
 
 
 def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
