@@ -116,7 +116,7 @@ def latency(run: Run) -> list[str]:
     off = [100 * (row["summed"] / row["measured"] - 1) for row in rows]
     return [
         f"A sum of measured blocks misses a whole random network by {result['error_percent']:.1f} % on average, and by "
-        f"{result['worst_percent']:+.1f} % at worst.",
+        f"{result['worst_percent']:+.1f} % at worst.".replace("-", "−"),
         f"With their signs the errors have a mean of {mean_of(off, '%')}: what all networks share shifts them alike, "
         "and their order less.",
         f"Kendall's tau of sums and measured times is {tau(result['kendall_tau'], len(rows))}; unrelated ones stay "

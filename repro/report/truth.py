@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
 from repro.results import compare
@@ -97,17 +98,24 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
         "discrete_error": "validation error (%)",
     }
     panels = {name: label for name, label in panels.items() if name in table}
-    figure = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8))
+    figure, epochs, marks = (
+        Figure(figsize=(0.6 + 3.2 * len(panels), 3.8)),
+        table["epoch"] + 1,
+        "Points: epochs of one search",
+    )
     for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        epochs = table["epoch"] + 1
-        if name == "discrete_error":
-            axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
-        line = "--" if name == "discrete_error" else "-"
-        axes.plot(epochs, table[name], color=ORANGE, linestyle=line, marker="s", markersize=4, label="derived alone")
-        if name == "alpha_eigenvalue" and stopped is not None:
-            axes.axvline(stopped, color=FAINT, linewidth=1.4)
+        axes.plot(epochs, table[name], color=ORANGE, marker="s", markersize=4)
         axes.set(xlabel="epoch of the search", ylabel=label)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if name == "skips":
+            axes.set_ylim(-0.3, max(2, table[name].max()) + 0.5)
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        elif name == "alpha_eigenvalue" and stopped is not None:
+            axes.axvline(stopped, color=FAINT, linewidth=1.4)
+            marks += "; upright grey line: where the search should have ended"
+        elif name == "discrete_error":
+            axes.lines[0].set(linestyle="--", label="derived alone")
+            axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
+            figure.legend(loc="outside lower center", ncols=2)
     last = ", ".join(f"{label} {table[name].iloc[-1]:.3g}" for name, label in panels.items())
-    marks = "Points: epochs of one search; upright grey line: where the search should have ended."
-    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", marks)
+    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", f"{marks}.")
