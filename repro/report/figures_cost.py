@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, styled
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, canvas, describe, styled
 from repro.results import published
 
 MARKERS = {"RL": "s", "evolution": "D", "SMBO": "v", "random": "X", "gradient": "o"}
@@ -25,8 +25,7 @@ STAR = {"marker": "*", "markersize": 15, "markeredgecolor": INK, "linestyle": "n
 def cost_against_error(rows: pd.DataFrame) -> Figure:
     """DARTS Table 1 as a picture: test error (percent) against search cost (GPU days), by method of search."""
     cost, error = "search_gpu_days", "test_error_percent"
-    figure = Figure(figsize=(8.4, 5.2))
-    axes = figure.subplots()
+    figure, axes = canvas(8.4, 5.2)
     paper = rows.dropna(subset=[cost, error]).drop_duplicates("id")
     colours = dict(zip(MARKERS, sns.color_palette("colorblind", len(MARKERS)), strict=True))
     for method, marker in MARKERS.items():
@@ -63,8 +62,7 @@ def accuracy_against_cost(rows: pd.DataFrame, cost: str, label: str) -> Figure:
 
     cost: `flops_M` or `bitops_G`; `label` names it.
     """
-    figure = Figure(figsize=(7.6, 4.8))
-    axes = figure.subplots()
+    figure, axes = canvas(7.6, 4.8)
     paper = rows.dropna(subset=[cost, "top1_percent"]).drop_duplicates("id")
     found = paper["searched"] == "yes"
     for searched, marker, colour in ((True, "o", BLUE), (False, "s", ORANGE)):

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, canvas, describe, styled
 from repro.results import compare
 from repro.runs.run import Run
 
@@ -56,8 +56,7 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
 
     space: what accuracies (percent) of the space stand as lines, by their names.
     """
-    figure = Figure(figsize=(6.2, 4.8))
-    axes = figure.subplots()
+    figure, axes = canvas(6.2, 4.8)
     methods = [*dict.fromkeys(course.method for course in found)]
     looks = zip(sns.color_palette("colorblind", len(methods)), cycle(("-", "--", "-.", ":")), cycle("osD^vP"))
     look = dict(zip(methods, looks, strict=False))
