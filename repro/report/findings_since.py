@@ -61,10 +61,11 @@ def derivation(run: Run) -> list[str]:
 def darts_evolution(run: Run) -> list[str]:
     """Say what evolution, random search and the largest alphas found with the weights of one search."""
     result, search = run.result, find_needed(run.params.search, run.profile)
-    true = {how: result.get(f"{prefix}true_accuracy") for prefix, how in FOUND_BY.items()}
+    images = findings_darts.judged_images(search.params)
+    images = min(run.params.judged_images or images, images)
     found = [
-        f"With the weights of {search.name} the cell of {how} has {result[f'{prefix}accuracy']:.1f} %"
-        + (f", and in truth {true[how]:.2f} %." if true[how] is not None else ".")
+        f"{_cell(f'The cell of {how}', result, prefix)}; with the weights of {search.name} it has "
+        f"{narration.accuracy(result[f'{prefix}accuracy'], images, findings_darts.CLASSES)}."
         for prefix, how in FOUND_BY.items()
     ]
     return [*found, *_ranking(result), "One search: another seed trains other weights."]

@@ -512,6 +512,14 @@ def test_the_first_column_names_the_rows_and_stands_left_heading_and_all():
     ]  # fmt: skip
 
 
+def test_long_words_of_a_table_may_be_broken_and_thousands_are_not():
+    cell = "|nor_conv_3x3~0|+|skip_connect~0|none~1|"
+    text = typeset.to_html(pd.DataFrame({"run": ["cifar10-search/smoke,seed=1"], "cell": [cell], "images": ["12,345"]}))
+    assert "cifar10-search/<wbr>smoke,<wbr>seed=1" in text
+    assert "|<wbr>nor_conv_3x3~0|+|<wbr>skip_connect~0|<wbr>none~1|" in text
+    assert "12,345" in text
+
+
 def test_epochs_are_counted_from_1_where_they_are_numbers(monkeypatch):
     shown = []
     monkeypatch.setattr(typeset.style, "show", lambda bundle, **_: shown.append(bundle["text/plain"]))
