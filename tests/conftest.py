@@ -37,6 +37,14 @@ def data_folder():
 
 
 @pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder of runs, one of the test's own; data lie beside it."""
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
 def same_bytes(tmp_path):
     """A check that a figure which is drawn twice is written in the same bytes."""
     from repro.report import style

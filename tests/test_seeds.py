@@ -15,6 +15,8 @@ from repro.data.seeds import mixed_seed
 from repro.experiments import image_data
 from repro.training import devices, fit
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 CELL = {"genotype": "DARTS_V2"}
 PATHS = {"images": 200, "batch": 20, "iterations": 1, "width": 0.5}
 SUPERNET = {**PATHS, "valid_images": 50, "bn_images": 40, "evaluated_paths": 1}
@@ -37,11 +39,6 @@ BEFORE_TRAINING = {
 
 class Begun(Exception):
     """The training would begin."""
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
 
 
 @pytest.fixture

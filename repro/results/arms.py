@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from repro.configs.record import Experiment
 from repro.configs.registry import find, typed
-from repro.errors import FOREIGN, LARGEST, is_number, line
+from repro.errors import FOREIGN, LARGEST, ReproError, is_number, line
 from repro.progress import note_once
 from repro.results.intervals import matched
 from repro.runs import failure
@@ -40,14 +40,19 @@ class Measure:
     """What is compared: the unit that an effect has, how to read it of a result, and what guessing would give."""
 
     unit: str
-    read: Callable[[Result], float]
+    read: Callable[[Result], float | None]  # None: the run had nothing to compare with
     guess: float = nan
     guess_at: Mapping[str, float] = field(default_factory=dict)  # profile -> where its data make it another
     scaled: bool = False  # an error on CIFAR-10: bounds depend on the size
 
     def of(self, result: Result | None, profile: str) -> float:
-        """Return the value of a finished training; one that diverged counts as guessing."""
+        """Return the value of a finished training; one that diverged counts as guessing.
+
+        Raises ReproError where the run found nothing to compare with.
+        """
         value = nan if result is None else self.read(result)
+        if value is None:
+            raise ReproError("the space has nothing to compare what was found with")
         if not isfinite(value):
             return self.guess_at.get(profile, self.guess)
         if abs(value) > LARGEST:
@@ -181,8 +186,9 @@ def _trainings(
             break
         try:
             values.append(measure.of(held[seed].result, profile))
-        except FOREIGN:
-            note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: result.json lacks what is compared; left out")
+        except FOREIGN as error:
+            why = line(error) if isinstance(error, ReproError) else "result.json lacks what is compared"
+            note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: {why}; left out")
             break
     return values
 

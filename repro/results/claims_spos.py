@@ -3,7 +3,7 @@
 from repro.configs import desk
 from repro.configs.spos_networks import MACRO_SUPERNET, ON_FOUND, channels_of
 from repro.configs.spos_search import CANDIDATES
-from repro.results.arms import Arm, Measure
+from repro.results.arms import Arm, Measure, Result
 from repro.results.lines import Claim, Line
 
 TRUE = "points of accuracy in the benchmark"
@@ -21,6 +21,12 @@ def reading(name: str, unit: str = "points of accuracy") -> Measure:
 def tau(name: str) -> Measure:
     """Return the measure that is one Kendall's tau of a result."""
     return reading(name, "Kendall's tau")
+
+
+def _above_equal_cost(result: Result) -> float | None:
+    """Return how far the network found lies above others of its cost; None where the space has no other."""
+    others = result["equal_cost_true_accuracy"]
+    return None if others is None else result["true_accuracy"] - others
 
 
 def ranked(read: Measure) -> Arm:
@@ -47,7 +53,7 @@ def evolved(read: Measure, share: float = 0.0, sampling: str = "") -> Arm:
 
 
 TRULY = reading("true_accuracy", TRUE)
-ABOVE_RANDOM = Measure(TRUE, lambda result: result["true_accuracy"] - result["equal_cost_true_accuracy"])
+ABOVE_RANDOM = Measure(TRUE, _above_equal_cost)
 
 
 def _bits(id: str, bits: int, paper: float) -> Line:

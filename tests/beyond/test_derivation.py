@@ -11,10 +11,7 @@ from repro.experiments import derivation
 from repro.spaces.genotypes import CONVOLUTIONAL
 from repro.spaces.nas_bench import gene_201
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_the_operation_whose_removal_hurts_most_is_chosen_whatever_its_alpha():

@@ -20,16 +20,13 @@ from repro.experiments import cifar10_search
 from repro.originals.cnn import load_released
 from repro.spaces.genotypes import CONVOLUTIONAL
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 NETWORKS = {
     "nas-bench-201": lambda: CellNetwork(2, 3, 1, in_channels=1),
     "darts": lambda: SearchNetwork(2, 3, 1, 1, in_channels=1),
 }
 SEARCH = {"images": 48, "batch": 12, "channels": 2, "epochs": 3}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
 
 
 def problem(name):

@@ -18,14 +18,9 @@ from repro.results import published
 from repro.results.rows import ROWS
 from repro.runs import run as runs
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 PAPER = [(experiment, changes) for experiment, changes in profiles.plan("paper")]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """The runs folder."""
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 def finish(name, overrides, seconds, mib=None):

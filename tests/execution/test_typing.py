@@ -20,11 +20,7 @@ from repro.runs.run import open_run
 from repro.settings import NOTEBOOKS
 from repro.training import fit
 
-
-@pytest.fixture(autouse=True)
-def _folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def finished(**overrides):

@@ -19,12 +19,9 @@ from repro.experiments.found import find_genotype
 from repro.spaces.genotypes import PUBLISHED, from_json, to_json
 from repro.training import checkpoints
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2}
-
-
-@pytest.fixture(autouse=True)
-def _runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
 
 
 def searcher(kind=ImageSearch, alpha_optimizer=torch.optim.Adam, **options):

@@ -49,13 +49,6 @@ FIRST_WAVE = (
 )
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Runs of its own, and none yet."""
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
 def images(x):
     """A data set with these training images (N, C, H, W)."""
     y = torch.arange(len(x))

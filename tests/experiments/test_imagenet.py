@@ -32,6 +32,8 @@ from repro.spaces.genotypes import PUBLISHED
 from repro.training import checkpoints, fit, parallel
 from repro.training.classifier import ImageTraining
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 TINY = {"genotype": "DARTS_V2", "device": "cpu", "channels": "4", "epochs": "2", "size": "32", "resize": "36"}
 TINY |= {"images": "40"}
 
@@ -45,11 +47,6 @@ def make(**texts):
     finally:
         torch.set_default_dtype(torch.float32)
     return run.result, [{k: v for k, v in row.items() if "second" not in k} for row in run.metrics()]
-
-
-@pytest.fixture(autouse=True)
-def _runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from repro.originals.rnn import read_model
 from repro.runs.run import open_run
 from repro.training import checkpoints
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 IMAGES = {"images": 48, "batch": 16, "epochs": 1, "channels": 2, "genotype": "DARTS_V2"}
 WORDS = {"tokens": 1500, "batch": 8, "epochs": 1, "hidden_size": 8}
 PATHS = {"iterations": 40, "batch": 32, "images": 400}
@@ -25,11 +27,6 @@ EVALUATIONS = {
     "spos-supernet": {**PATHS, "bn_images": 64, "evaluated_paths": 2, "valid_images": 100},
     "spos-retrain": {**PATHS, "architecture": "shuffle_5x5"},
 }
-
-
-@pytest.fixture(autouse=True)
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)

@@ -24,15 +24,11 @@ from repro.spos.network import Mixture
 from repro.spos.path_training import path_training
 from repro.training import devices
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 CPU = torch.device("cpu")
 ORDERS = {"images": 64, "batch": 8, "channels": 1, "nodes": 1, "cells": 1}
 PATHS = {"images": 100, "batch": 8, "paths": 2}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
 
 
 @pytest.fixture(params=["blocks", "macro"])

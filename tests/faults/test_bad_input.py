@@ -28,24 +28,19 @@ from repro.report import report
 from repro.runs import run as runs
 from repro.runs import states
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.mark.parametrize("door", ["command_line", "recipe_entry", "by_hand"])
-def test_bad_parameters_are_refused_in_one_line(door, folder):
+def test_bad_parameters_are_refused_in_one_line(door, tmp_path):
     tally = Counter()
-    getattr(bad_parameters, door)(tally, folder / "runs", 150, 0)
+    getattr(bad_parameters, door)(tally, tmp_path / "runs", 150, 0)
     assert sum(times for (_, outcome), times in tally.items() if outcome == "refused") > 100
 
 
-def test_damaged_files_are_refused_in_one_line(folder):
+def test_damaged_files_are_refused_in_one_line(tmp_path):
     tally = Counter()
-    damaged_files.explore(tally, folder, len(damaged_files.cases()), 0)
+    damaged_files.explore(tally, tmp_path, len(damaged_files.cases()), 0)
     assert sum(times for (_, outcome), times in tally.items() if outcome == "refused") > len(damaged_files.cases()) // 2
 
 
@@ -56,14 +51,14 @@ def test_error_is_one_line_that_a_terminal_does_not_act_on():
     assert len(line("x" * 10_000)) == 1500
 
 
-def test_numbers_of_json_are_finite(folder):
+def test_numbers_of_json_are_finite(tmp_path):
     for number in ("NaN", "-Infinity", "1e999"):
-        (folder / "x.json").write_text(f'{{"value": {number}}}')
+        (tmp_path / "x.json").write_text(f'{{"value": {number}}}')
         with pytest.raises(ReproError, match="is not readable JSON"):
-            read_json(folder / "x.json")
-    (folder / "x.jsonl").write_text('{"epoch": 0}\n{"epoch": 1\n{"epoch": 2}\n')
+            read_json(tmp_path / "x.json")
+    (tmp_path / "x.jsonl").write_text('{"epoch": 0}\n{"epoch": 1\n{"epoch": 2}\n')
     with pytest.raises(ReproError, match="line 2 is damaged"):
-        read_lines(folder / "x.jsonl")
+        read_lines(tmp_path / "x.jsonl")
 
 
 def test_data_and_cells_that_changed_under_a_run_are_refused():
@@ -106,24 +101,24 @@ def test_braces_in_a_path_are_no_places_for_parameters():
     assert parameterize_path(engine._literal(path), {"profile": "smoke"}) == str(path)
 
 
-def test_damaged_executed_notebook_is_executed_again(folder):
-    (folder / "x.ipynb").write_text("{")
-    assert not engine.executed(folder / "x.ipynb")
+def test_damaged_executed_notebook_is_executed_again(tmp_path):
+    (tmp_path / "x.ipynb").write_text("{")
+    assert not engine.executed(tmp_path / "x.ipynb")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", execution_count=1)])
-    nbformat.write(notebook, folder / "x.ipynb")
-    assert engine.executed(folder / "x.ipynb")
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    assert engine.executed(tmp_path / "x.ipynb")
 
 
-def test_report_removes_nothing_outside_of_its_folder(folder):
-    aside = folder / "report" / ".new"
+def test_report_removes_nothing_outside_of_its_folder(tmp_path):
+    aside = tmp_path / "report" / ".new"
     aside.mkdir(parents=True)
     (aside / "made").write_text("")
-    (folder / "outside").write_text("")
-    (folder / "report" / "inside").write_text("")
-    names = ["../outside", str(folder / "outside"), "inside", "missing", 3, ["made"]]
-    (folder / "report" / report.LIST).write_text(json.dumps(names))
-    report._replace(folder / "report", aside, set())
-    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+    (tmp_path / "outside").write_text("")
+    (tmp_path / "report" / "inside").write_text("")
+    names = ["../outside", str(tmp_path / "outside"), "inside", "missing", 3, ["made"]]
+    (tmp_path / "report" / report.LIST).write_text(json.dumps(names))
+    report._replace(tmp_path / "report", aside, set())
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == {
         "outside",
         "report/made",
         f"report/{report.LIST}",
@@ -156,54 +151,54 @@ def test_memory_that_is_not_there_is_told_in_one_line():
 # ---- archives
 
 
-def hostile_members(folder):
+def hostile_members(tmp_path):
     """Names that would leave the folder."""
-    return ["../outside", str(folder / "outside"), "a/../../outside", "/outside"]
+    return ["../outside", str(tmp_path / "outside"), "a/../../outside", "/outside"]
 
 
-def test_archive_of_wikitext_is_read_by_name_and_never_extracted(folder):
+def test_archive_of_wikitext_is_read_by_name_and_never_extracted(tmp_path):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for name in (*hostile_members(folder), *text.SOURCES["wikitext-2"].files):
+        for name in (*hostile_members(tmp_path), *text.SOURCES["wikitext-2"].files):
             archive.writestr(name, "x")
     with patch.object(text, "_read_url", lambda url: content.getvalue()):
         answer = call(cli.main, ["data", "fetch", "wikitext-2"])
     assert refused(answer, alone=False)
     assert "has md5" in answer.error
-    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_archive_of_cifar10_is_not_extracted_unless_its_md5_is_right(folder):
+def test_archive_of_cifar10_is_not_extracted_unless_its_md5_is_right(tmp_path):
     def retrieve(url, filename, *more):
         with tarfile.open(filename, "w:gz") as archive:
-            for name in hostile_members(folder):
+            for name in hostile_members(tmp_path):
                 archive.addfile(tarfile.TarInfo(name), io.BytesIO())
             link = tarfile.TarInfo("cifar-10-batches-py")
-            link.type, link.linkname = tarfile.SYMTYPE, str(folder.parent)
+            link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path.parent)
             archive.addfile(link)
 
     with patch("torchvision.datasets.utils._urlretrieve", retrieve):
         answer = call(cli.main, ["data", "fetch", "cifar10"])
     assert refused(answer, alone=False)
     assert "CIFAR-10 could not be downloaded" in answer.error
-    assert [path.name for path in folder.rglob("*")] in (["data", "cifar-10-python.tar.gz"], ["data"])
+    assert [path.name for path in tmp_path.rglob("*")] in (["data", "cifar-10-python.tar.gz"], ["data"])
 
 
-def test_pickles_of_cifar10_are_not_read_unless_their_md5_is_right(folder):
+def test_pickles_of_cifar10_are_not_read_unless_their_md5_is_right(tmp_path):
     from hostile import malicious
 
-    batches = folder / "data" / "cifar-10-batches-py"
+    batches = tmp_path / "data" / "cifar-10-batches-py"
     batches.mkdir(parents=True)
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
-        (batches / name).write_bytes(malicious(folder / "sentinel")[0])
+        (batches / name).write_bytes(malicious(tmp_path / "sentinel")[0])
     answer = call(cli.main, ["data", "check", "cifar10"])
     assert refused(answer)
-    assert not (folder / "sentinel").exists()
+    assert not (tmp_path / "sentinel").exists()
 
 
-def test_hostile_values_of_texts_in_a_real_run(folder):
+def test_hostile_values_of_texts_in_a_real_run(tmp_path):
     """Texts that pass as texts reach the recipe, which refuses them by what they name."""
-    sentinel = folder / "sentinel"
+    sentinel = tmp_path / "sentinel"
     for value in (*code(sentinel), "", " ", "/dev/null", "/", "~", "x" * 5000, "é" * 300, "run:" + "(" * 500):
         for name in ("genotype", "weights"):
             pairs = {**TINY["cifar10-eval"], **TRAINING, "epochs": "1", name: value}
@@ -231,8 +226,8 @@ def test_hostile_values_of_texts_in_a_real_run(folder):
         ("spos-retrain", {"architecture": "run:spos-supernet"}, "gives a supernet, and a path of a supernet is needed"),
     ],
 )
-def test_what_would_fail_later_is_refused_before_anything_is_made(folder, monkeypatch, name, values, said):
-    monkeypatch.chdir(folder)
+def test_what_would_fail_later_is_refused_before_anything_is_made(tmp_path, monkeypatch, name, values, said):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ReproError, match=re.escape(said)):
         recipe.run_recipe(name, "smoke", values)
-    assert not (folder / "runs").exists()
+    assert not (tmp_path / "runs").exists()

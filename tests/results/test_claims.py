@@ -12,6 +12,7 @@ import pytest
 from repro.cli import main
 from repro.configs.profiles import PROFILES
 from repro.configs.registry import find
+from repro.configs.spos_search import CANDIDATES
 from repro.errors import UsageError
 from repro.execution import listing_claims
 from repro.report import figures_claims, sections_claims
@@ -21,6 +22,8 @@ from repro.results.lines import SIZES, Size
 from repro.results.published import FOLDER
 from repro.runs.run import open_run
 from repro.spaces.genotypes import PUBLISHED
+
+pytestmark = pytest.mark.usefixtures("folder")
 
 PAPER, SHORT = SIZES[0], SIZES[1]
 LINES = {line.id: line for claim in claims.CLAIMS for line in claim.lines}
@@ -149,13 +152,6 @@ def test_the_papers_effects_are_differences_of_published_numbers():
     assert {line.id: line.paper for line in LINES.values() if line.paper is not None} == pytest.approx(papers, abs=5e-3)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
-    return tmp_path / "runs"
-
-
 def finish(name, result, profile="short", **overrides):
     run = open_run(find(name), profile, overrides)
     run.finish(result)
@@ -219,6 +215,16 @@ def test_a_diverged_training_is_counted_and_a_damaged_one_named(folder, capsys):
     said = capsys.readouterr().err
     assert "ptb-eval, search 2, seed 0: result.json lacks what is compared; left out" in said
     assert f"{broken.path / 'result.json'} is not readable JSON" in said
+
+
+def test_a_found_network_that_no_other_costs_as_much_as_is_named(capsys):
+    for seed, others in ((0, 90.0), (1, None)):
+        result = {"true_accuracy": 92.5, "equal_cost_true_accuracy": others}
+        supernet = f"run:spos-supernet/space=macro,seed={seed}"
+        finish("spos-blocks", result, supernet=supernet, mult_adds=0.0, seed=seed, **CANDIDATES)
+    assert held("S4a") == [{0: [2.5], 1: []}]
+    said = capsys.readouterr().err
+    assert "spos-blocks, supernet 1, seed 1: the space has nothing to compare what was found with; left out" in said
 
 
 def test_descents_at_their_fixed_points():

@@ -19,6 +19,8 @@ from repro.results.rows import ROWS, Counterpart, answers
 from repro.runs import states
 from repro.runs.run import open_run
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in rows.items()]
 SIZES = [*profiles.PROFILES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
@@ -27,13 +29,6 @@ NEITHER = {"device", "threads", "processes", "workers", "channels_last", "captur
     "checkpoint_minutes"
 }
 RESULTS = {each.name: dict.fromkeys(each.measures.values(), 20.0) for each in EXPERIMENTS.values()}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
-    return tmp_path / "runs"
 
 
 def finished(experiment, profile="paper", **overrides):

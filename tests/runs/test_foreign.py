@@ -19,14 +19,10 @@ from repro.results import compare
 from repro.results.compare import Group
 from repro.runs import snapshot, states
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 WRONG = (None, "text", -1, 1e300, [], {}, True, [[1]], {"a": None}, 10**400)
 CONTENTS = (b"", b'{"a": [', b"[]\n", b"3\n", b"\x80\x00", b"NaN\n", b'{"a": "\\ud800"}\n', b"[" * 100_000)
-
-
-@pytest.fixture(autouse=True)
-def _folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("REPRO_DATA", str(tmp_path / "data"))
 
 
 def damaged(runs, names, depth):

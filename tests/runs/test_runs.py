@@ -12,15 +12,12 @@ from repro.errors import ReproError
 from repro.runs import provenance
 from repro.runs import run as runs
 
-
-@pytest.fixture(autouse=True)
-def _runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-def test_name_tells_profile_and_what_differs(tmp_path):
+def test_name_tells_profile_and_what_differs(folder):
     run = runs.open_run(find("cifar10-search"), "smoke", {"seed": 3, "order": 1})
-    assert run.path == tmp_path / "cifar10-search" / "smoke,seed=3,order=1"
+    assert run.path == folder / "cifar10-search" / "smoke,seed=3,order=1"
     held = json.loads((run.path / "params.json").read_text())
     assert held["profile"] == "smoke"
     assert held["parameters"] == run.params.values()

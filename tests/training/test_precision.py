@@ -13,13 +13,10 @@ from repro.runs.identity import resolve
 from repro.runs.run import open_run
 from repro.training import acceleration
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 TINY = {"images": 48, "batch": 12, "channels": 2, "cells": 2, "epochs": 1}
 TRAINED = {**TINY, "genotype": "DARTS_V2", "cells": 3}
-
-
-@pytest.fixture(autouse=True)
-def _runs_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
 
 
 @pytest.fixture
