@@ -10,6 +10,9 @@ from spos.test_single_path import batch as paths_batch
 from training.test_acceleration import batches, captured, differences, run, search
 
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
+from repro.darts.rnn.language_model import Dropout, LanguageModel
+from repro.darts.rnn.training import CellTrainer, Descent
+from repro.darts.rnn.windows import window
 from repro.originals.verify import table, verify
 from repro.recipe import run_recipe
 from repro.spaces.genotypes import PUBLISHED
@@ -25,8 +28,13 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 @pytest.fixture(autouse=True)
-def _float32(monkeypatch):
+def _float32():
     acceleration.precision("float32", GPU)
+
+
+@pytest.fixture
+def deterministic(monkeypatch):
+    """For tests of equality alone: deterministic dilated convolutions may take many times as long."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
 
 
@@ -36,33 +44,34 @@ def test_the_original_numbers_hold(name):
     assert all(row.ok for row in found), table(name, found)
 
 
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("order", [1, 2])
-def test_float32_agrees_with_the_cpu(order):
+def test_float32_agrees_with_the_cpu(order, dense):
     """The losses of the first 20 steps, each from the state that the CPU has come to."""
-    assert max(differences(search(order), search(order, GPU), batches(20, 32))) < 1e-4
+    assert max(differences(search(order), search(order, GPU, dense=dense), batches(20, 32))) < 1e-4
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("order", [1, 2])
-def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd):
+def test_replayed_search_steps_equal_plain_ones(order, bf16, capfd, deterministic):
     pairs, plain, fast = batches(12, 32, GPU), search(order, GPU), search(order, GPU)
     plain.bf16 = fast.bf16 = bf16
     losses = run(plain, plain.step, pairs)
     step = captured(fast, None)
     assert run(fast, step, pairs) == pytest.approx(losses, rel=0.05 if bf16 else 1e-3)
-    assert isinstance(step.state, cuda_graph.Recorded), capfd.readouterr().err
+    assert step.graphs, capfd.readouterr().err
 
 
-def test_replayed_validation_follows_the_weights(capfd):
+def test_replayed_validation_follows_the_weights(capfd, deterministic):
     searcher, pairs = search(1, GPU), batches(7, 32, GPU)
     judge = cuda_graph.captured("auto", searcher.judge, searcher.network, [])
     for pair in pairs:
         searcher.step(*pair)
         assert judge(*pair[0])[0].item() == pytest.approx(searcher.judge(*pair[0])[0].item(), rel=1e-5)
-    assert isinstance(judge.state, cuda_graph.Recorded), capfd.readouterr().err
+    assert judge.graphs, capfd.readouterr().err
 
 
-def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
+def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd, deterministic):
     losses = []
     for asked in ("off", "auto"):
         devices.seed_everything(0)
@@ -76,15 +85,29 @@ def test_replayed_evaluation_steps_draw_other_paths_each_time(capfd):
     assert len(set(losses[1])) == 10
 
 
+def test_replayed_windows_of_text_equal_plain_ones(capfd, deterministic):
+    """Of two lengths, by averaged SGD, with dropout."""
+    text, losses = torch.randint(50, (30, 8), generator=torch.Generator().manual_seed(0)).to(GPU), []
+    for capture in ("off", "auto"):
+        devices.seed_everything(0)
+        network = LanguageModel(50, 16, PUBLISHED["DARTS_V2_RNN"], dropout=Dropout(word=0.1)).to(GPU)
+        side = CellTrainer(network, Descent(), lr=1.0, capture=capture)
+        side._average()
+        windows = [window(text, start, 5 + start % 2) for start in range(20)]
+        losses.append([side.step(each, network.initial(8))[0].item() for each in windows])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert len(side.step.graphs) == 2, capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("bf16", "rel"), [(False, 1e-4), (True, 0.05)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_path_is_that_of_the_cpu(name, bf16, rel):
-    """The first step and the first candidate's accuracy, from the same weights; on the GPU with channels last."""
+    """The first step and the first candidate's accuracy, from the same weights; in bfloat16 with channels last."""
     found = []
     for device in ("cpu", GPU):
         torch.manual_seed(0)
         network = NETWORKS[name]().to(device)
-        prepare = acceleration.lay_out("auto", network, lambda x: x, torch.device(device))
+        prepare = acceleration.lay_out("auto" if bf16 else "off", network, lambda x: x, torch.device(device))
         images, labels = (part.to(device) for part in paths_batch(64))
         judge = PathJudge(network, images, images, labels, prepare, bf16)
         accuracy = judge(network.space.random(np.random.default_rng(0)))

@@ -41,6 +41,11 @@ class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
     recompute: bool = parameter(
         False, "computes cells again in the backward pass, which takes time and spares memory", identifies=False
     )
+    dense: bool = parameter(
+        False,
+        "ordinary convolutions in place of depthwise ones on a GPU: more operations, faster kernels",
+        identifies=False,
+    )
     alpha_init: float = parameter(1e-3, "deviation of alpha's start (0 in the paper, 1e-3 in the released code)", low=0)
 
 

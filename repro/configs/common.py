@@ -59,17 +59,22 @@ class Accelerated(Seeded):
 
     precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
     channels_last: Literal["auto", "off"] = parameter(
-        "auto", "auto lays images out with channels last on a GPU", identifies=False
+        "auto", "auto lays images out with channels last on a GPU, if it computes in bf16", identifies=False
     )
 
 
 @dataclass(frozen=True)
-class SmallImages(Accelerated):
-    """What every experiment on small images has."""
+class Replayed(Seeded):
+    """What every experiment has whose steps a GPU can replay."""
 
     capture: Literal["auto", "off"] = parameter(
         "auto", "auto replays each step from a CUDA graph on a GPU", identifies=False
     )
+
+
+@dataclass(frozen=True)
+class SmallImages(Replayed, Accelerated):
+    """What every experiment on small images has."""
 
     dataset: ImageData = parameter("cifar10", "cifar10, or scikit-learn's digits", kind="data")
     images: int = parameter(0, "training images used; 0: all", low=0, kind="data")

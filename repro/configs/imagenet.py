@@ -40,10 +40,10 @@ class ImageNetEval(Accelerated, Divided):
         "refuse", "what to do with an image that cannot be decoded", kind="data"
     )
     workers: int = parameter(
-        4,
-        "processes that decode images, for each process that trains; 0: that one does",
+        -1,
+        "processes that decode images, for each that trains; 0: that one does; -1: 4, on a GPU its cores",
         identifies=False,
-        low=0,
+        low=-1,
         high=1024,
     )
     size: int = parameter(224, "side of an image, in pixels", low=32, high=10_000)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from repro.configs.common import Trained
+from repro.configs.common import Replayed, Trained
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, RECURRENT_CELL, Experiment, Hours
 
@@ -11,7 +11,7 @@ Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class TextTraining(Trained):
+class TextTraining(Replayed, Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(

@@ -42,7 +42,11 @@ class PathImages(SinglePathNetworks):
     )
     classes: int = parameter(1000, "class folders expected in imagenet's", low=2, kind="data", before=1000)
     workers: int = parameter(
-        4, "processes that decode imagenet's pictures; 0: the training one", identifies=False, low=0, high=1024
+        -1,
+        "processes that decode imagenet's pictures; 0: the training one; -1: 4, on a GPU its cores",
+        identifies=False,
+        low=-1,
+        high=1024,
     )
 
     def check(self) -> None:

@@ -11,8 +11,8 @@ one. Weights, buffers and optimizers are only read.
 Equals `darts.plain.unrolled_gradient`; held by `test_bilevel.py::test_the_unrolled_gradient_is_the_plain_one`.
 """
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -86,14 +86,15 @@ def unrolled_terms(
     *,
     eps: float = 0.01,
     grad_clip: float = 0.0,
-    precise_loss: Loss | None = None,
+    precisely: Callable[[], AbstractContextManager[Any]] = nullcontext,
     **sgd: Any,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return both terms of Eq. 7, one tensor for each of `alphas`; the second one includes xi and is to be subtracted.
 
     order: 2 for the finite difference of Eq. 8, "exact" for double backward.
     grad_clip: largest norm of the virtual step's gradient and of grad_w' L_val (the released recurrent code); 0: any.
-    precise_loss: the training loss for the finite difference, if `train_loss` has too little precision for its step.
+    precisely: holds while the finite difference is taken, for whose small step losses may compute too coarsely. The
+        virtual step and the gradient over w' need no more precision than a step of SGD.
     sgd: xi and the other options of `virtual_step`.
     """
     weights = [weight.detach().requires_grad_() for weight in weights]
@@ -109,7 +110,8 @@ def unrolled_terms(
         if exact:
             implicit = torch.autograd.grad(slope, alphas, vector, materialize_grads=True)  # double backward
         else:
-            implicit = finite_difference(precise_loss or train_loss, weights, alphas, vector, eps)
+            with precisely():
+                implicit = finite_difference(train_loss, weights, alphas, vector, eps)
     # The released recurrent code scales the implicit term by the coefficient that clipped the virtual step.
     return direct, tuple(sgd["xi"] * coefficient * term for term in implicit)
 

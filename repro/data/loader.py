@@ -23,6 +23,7 @@ from repro.data.folders import Part
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
 from repro.files import plain
+from repro.settings import cores
 
 LONGEST = 70  # characters of a folder in which a socket can have a name of its own: 107 in all
 SIXTEEN = ("PNG", "PPM")  # formats that have 16 bits where Pillow says 32
@@ -127,6 +128,13 @@ class _Order(Sampler):
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(mixed_seed(self.seed, purpose, self.epoch))
+
+
+def share_of_cores(workers: int, device: torch.device) -> int:
+    """Return how many processes decode: `workers`, or for -1 four, and on a GPU one for each core of its share."""
+    if workers >= 0:
+        return workers
+    return max(1, cores() // max(1, torch.cuda.device_count())) if device.type == "cuda" else 4
 
 
 class Loader:

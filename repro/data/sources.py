@@ -4,6 +4,7 @@ Either source has `labels` (N,) of the training images, and gives augmented batc
 as one tensor (`pick`), and the `test` images: uint8, of which `normalise` makes floats on the `device`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -65,13 +66,17 @@ class InMemory:
 
 
 class InFolders:
-    """Picture files, decoded to (3, size, size); what is picked stays in the machine's memory (ImageNet's: 150 KB)."""
+    """Picture files, decoded to (3, size, size), of which ImageNet's take 150 KB each.
+
+    What is picked stays on the device if that takes at most half of its free memory, else in the machine's.
+    """
 
     def __init__(
         self, pictures: Pictures, size: int, batch: int, *, seed: int, workers: int, device: torch.device
     ) -> None:
         self.train, self.valid = pictures
-        self.size, self.batch, self.seed, self.workers, self.device = size, batch, seed, workers, device
+        self.size, self.batch, self.seed, self.device = size, batch, seed, device
+        self.workers = loader.share_of_cores(workers, device)
         self.labels = self.train.labels
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -83,7 +88,9 @@ class InFolders:
         jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4)
         crop = v2.RandomResizedCrop(self.size)
         transform = v2.Compose([crop, jitter, v2.RandomHorizontalFlip(), v2.PILToTensor()])
-        return Stream(self._loader(self.train.take(indices), transform, self.batch, True), loader.normalise, {})
+        return Stream(
+            self._loader(self.train.take(indices), transform, self.batch, True, self.device), loader.normalise, {}
+        )
 
     def pick(self, indices: Tensor) -> Tensor:
         """Decode some of the training images: (M, 3, size, size)."""
@@ -95,15 +102,27 @@ class InFolders:
 
     def _decode(self, part: Part) -> Tensor:
         transform = loader.valid_transform(self.size, round(LARGER * self.size))
-        images = torch.empty(len(part.names), 3, self.size, self.size, dtype=torch.uint8)
-        batches = self._loader(part, transform, DECODED, False)
-        for batch, place in zip(batches, images.split(DECODED), strict=True):
-            place.copy_(batch[0])
+        shape = len(part.names), 3, self.size, self.size
+        place = self.device if _fits(math.prod(shape), self.device) else torch.device("cpu")
+        images = torch.empty(shape, dtype=torch.uint8, device=place)
+        batches = self._loader(part, transform, DECODED, False, place)
+        for batch, rows in zip(batches, images.split(DECODED), strict=True):
+            rows.copy_(batch[0])
         return images
 
-    def _loader(self, part: Part, transform: v2.Transform, size: int, shuffled: bool) -> loader.Loader:
-        options = {"seed": self.seed, "workers": self.workers, "device": self.device}
+    def _loader(
+        self, part: Part, transform: v2.Transform, size: int, shuffled: bool, device: torch.device
+    ) -> loader.Loader:
+        options = {"seed": self.seed, "workers": self.workers, "device": device}
         return loader.Loader(part, transform, size, shuffled=shuffled, skip=None, **options)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    """Whether so many bytes take at most half of a GPU's free memory."""
+    if device.type == "cpu":
+        return True
+    torch.cuda.empty_cache()
+    return 2 * size <= torch.cuda.mem_get_info(device)[0]
 
 
 ImageSource = InMemory | InFolders

@@ -34,7 +34,7 @@ from repro.progress import note
 from repro.runs.run import Run
 from repro.training import devices
 from repro.training.fit import Epoch, fit
-from repro.training.setup import Setup
+from repro.training.setup import Setup, capturable
 
 
 def search(params: CifarSearch, run: Run) -> dict[str, Any]:
@@ -192,19 +192,14 @@ def build_network(params: SearchNetworkTraining, images: Images) -> SearchNetwor
         in_channels=images.channels,
         alpha_scale=params.alpha_init,
         recomputes=params.recompute,
+        dense=params.dense,
     ).to(images.x_train.device)
 
 
 def adam(params: SearchNetworkTraining, network: nn.Module) -> torch.optim.Adam:
-    """Return the optimizer of alpha; on a GPU one that a graph can hold, also with a state from elsewhere."""
-    decay, on_gpu = params.alpha_weight_decay, network.alphas[0].is_cuda
-    optimizer = torch.optim.Adam(network.alphas, params.alpha_lr, (0.5, 0.999), weight_decay=decay, capturable=on_gpu)
-
-    def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        return {**state, "param_groups": [{**group, "capturable": on_gpu} for group in state["param_groups"]]}
-
-    optimizer.register_load_state_dict_pre_hook(here)
-    return optimizer
+    """Return the optimizer of alpha."""
+    options = {"lr": params.alpha_lr, "betas": (0.5, 0.999), "weight_decay": params.alpha_weight_decay}
+    return capturable(torch.optim.Adam, network.alphas, **options)
 
 
 def sgd(params: SmallImageTraining, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:

@@ -11,7 +11,7 @@ from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.data.augment import Prepare
 from repro.data.folders import Pictures, find, pictures
-from repro.data.loader import Loader, normalise, train_transform, valid_transform
+from repro.data.loader import Loader, normalise, share_of_cores, train_transform, valid_transform
 from repro.experiments.found import find_genotype
 from repro.originals.cnn import load_released
 from repro.runs.run import Run
@@ -69,7 +69,12 @@ def load(params: ImageNetEval, run: Run) -> Pictures:
 
 def loaders(params: ImageNetEval, run: Run, data: Pictures, device: torch.device) -> tuple[Loader, Loader]:
     """Return batches of the training pictures, augmented, and of the validation pictures."""
-    common = {"seed": params.seed, "workers": params.workers, "device": device, "skip": params.unreadable == "skip"}
+    common = {
+        "seed": params.seed,
+        "workers": share_of_cores(params.workers, device),
+        "device": device,
+        "skip": params.unreadable == "skip",
+    }
     common |= {"process": parallel.rank(), "processes": parallel.size()}
     return (
         Loader(data.train, train_transform(params.size), params.batch, shuffled=True, **common),

@@ -34,7 +34,7 @@ from repro.runs.run import Run
 from repro.spaces.genotypes import RecurrentGenotype, to_json
 from repro.training import checkpoints, devices
 from repro.training.fit import Epoch, fit
-from repro.training.setup import start
+from repro.training.setup import capturable, start
 
 MEASURE = "valid_perplexity"
 VALID_BATCH, TEST_BATCH = 10, 1  # streams, as in the released code
@@ -83,12 +83,13 @@ def build_search(params: PtbSearch, corpus: Corpus, device: torch.device) -> Lan
     return LanguageSearch(
         network,
         torch.optim.SGD(network.weights(), params.lr, weight_decay=params.weight_decay),
-        torch.optim.Adam(network.alphas, params.alpha_lr, weight_decay=params.alpha_weight_decay),
+        capturable(torch.optim.Adam, network.alphas, lr=params.alpha_lr, weight_decay=params.alpha_weight_decay),
         Descent(params.bptt, params.grad_clip, params.tar),
         params.order,
         params.eps,
         params.frozen_masks,
         params.moves_embedding,
+        params.capture,
     )
 
 
@@ -139,7 +140,7 @@ def train_cell(
     """Train a cell in `run`; return it with its best weights, and when averaging began and validation was best."""
     network = LanguageModel(corpus.vocabulary_size, params.hidden_size, genotype, dropout=dropout(params)).to(device)
     descent = Descent(params.bptt, params.grad_clip, params.tar)
-    training = CellTrainer(network, descent, params.lr, params.weight_decay, params.patience)
+    training = CellTrainer(network, descent, params.lr, params.weight_decay, params.capture, params.patience)
     train, valid = streams(network, corpus.train, params.batch), streams(network, corpus.valid, VALID_BATCH)
     lengths = Lengths(training_length, mixed_seed(params.seed, "windows"))
     train_once = lambda epoch: train_epoch(training, train, valid, lengths, epoch)

@@ -78,10 +78,9 @@ class SlicedNorm(nn.BatchNorm2d):
             return super().forward(x)
         if self.training:
             self.num_batches_tracked.add_(1)
-        momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
         scale, shift = (None, None) if self.weight is None else (self.weight[:n], self.bias[:n])
         mean, var = self.running_mean[:n], self.running_var[:n]
-        return F.batch_norm(x, mean, var, scale, shift, self.training, momentum, self.eps)
+        return F.batch_norm(x, mean, var, scale, shift, self.training, self.momentum, self.eps)
 
 
 class Branch(nn.Sequential):

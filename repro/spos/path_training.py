@@ -151,15 +151,17 @@ def recalibrate(network: SinglePath, gene: Gene, images: Tensor, prepare: Prepar
     Images that do not fill a last batch are left out, so that every batch counts the same.
     """
     network.eval()
-    momenta = [norm.momentum for norm in norms(network)]
-    for norm in norms(network):
+    moved = norms(network)
+    momenta = [norm.momentum for norm in moved]
+    for norm in moved:
         norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
         norm.train()
     whole = max(len(images) // batch, 1) * batch
-    for part in images[:whole].split(batch):
+    for index, part in enumerate(images[:whole].split(batch)):
+        for norm in moved:  # cumulative average; for a momentum of None, each would wait for its count on the device
+            norm.momentum = 1 / (index + 1)
         network(prepare(part), gene)
-    for norm, momentum in zip(norms(network), momenta, strict=True):
+    for norm, momentum in zip(moved, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
 

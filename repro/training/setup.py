@@ -3,7 +3,9 @@
 It puts together what `devices`, `acceleration`, `cuda_graph` and `parallel` do one by one.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +15,8 @@ from repro.data.augment import Prepare
 from repro.runs.run import Run
 from repro.training import acceleration, cuda_graph, devices, parallel
 
+Moves = TypeVar("Moves", bound=torch.optim.Optimizer)
+
 
 def start(params: Seeded, run: Run) -> torch.device:
     """Seed everything, and return the device of the run, which its provenance then names."""
@@ -20,6 +24,18 @@ def start(params: Seeded, run: Run) -> torch.device:
     devices.seed_everything(params.seed)
     run.record(device=devices.describe(device))
     return device
+
+
+def capturable(kind: Callable[..., Moves], parameters: Sequence[nn.Parameter], **options: Any) -> Moves:
+    """Return an optimizer, Adam or ASGD; on a GPU one that a graph can hold, also with a state from elsewhere."""
+    on_gpu = parameters[0].is_cuda
+    optimizer = kind(parameters, **options, capturable=on_gpu)
+
+    def here(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "param_groups": [{**group, "capturable": on_gpu} for group in state["param_groups"]]}
+
+    optimizer.register_load_state_dict_pre_hook(here)
+    return optimizer
 
 
 class Setup:
@@ -45,8 +61,12 @@ class Setup:
         return acceleration.autocast(self.bf16, self.device)
 
     def laid_out(self, prepare: Prepare) -> Prepare:
-        """Return what prepares images in the memory layout of the network."""
-        return acceleration.lay_out(self.params.channels_last, self.network, prepare, self.device)
+        """Return what prepares images in the memory layout of the network: channels last at most with bf16.
+
+        For float32, libraries have no fast depthwise convolutions in that layout, as others report.
+        """
+        asked = self.params.channels_last if self.bf16 else "off"
+        return acceleration.lay_out(asked, self.network, prepare, self.device)
 
     def captured(self, step: cuda_graph.Step, *optimizers: torch.optim.Optimizer) -> cuda_graph.Step:
         """Return a step that moves the network by these optimizers, replayed from a CUDA graph where that can be."""

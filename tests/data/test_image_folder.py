@@ -14,7 +14,17 @@ from torchvision.transforms import v2
 from repro.cli import main
 from repro.data import folders
 from repro.data.folders import find, pictures, scan
-from repro.data.loader import MEAN, STD, Loader, _Order, in_colour, normalise, train_transform, valid_transform
+from repro.data.loader import (
+    MEAN,
+    STD,
+    Loader,
+    _Order,
+    in_colour,
+    normalise,
+    share_of_cores,
+    train_transform,
+    valid_transform,
+)
 from repro.errors import ReproError, UsageError
 
 
@@ -132,6 +142,13 @@ def break_pictures(folder):
     (place / "01.jpg").write_bytes(b"")
     (place / "02.jpg").write_text("<html>not found</html>")
     return {str(place / f"0{number}.jpg") for number in range(3)}
+
+
+def test_workers_are_those_asked_for_or_a_gpu_s_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr("repro.data.loader.cores", lambda: 17)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    places = torch.device("cpu"), torch.device("cuda")
+    assert [share_of_cores(workers, place) for workers in (0, 3, -1) for place in places] == [0, 0, 3, 3, 4, 8]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,21 +1,34 @@
 """Language models in training: windows tile the text, resume is exact in both optimizers, a bad loss is survived."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional
 
 from repro.configs.common import Trained
+from repro.configs.language_search import PtbSearch
 from repro.darts.discretise import random_recurrent_genotype
 from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch, architecture, search_epoch, validate
 from repro.darts.rnn.training import CellTrainer, Descent, evaluate, streams, train_epoch
-from repro.darts.rnn.windows import Lengths, NotFinite, Windows, search_length, training_length, window
+from repro.darts.rnn.windows import (
+    Lengths,
+    NotFinite,
+    WindowAverage,
+    Windows,
+    search_length,
+    training_length,
+    window,
+)
 from repro.errors import ReproError, UsageError
+from repro.experiments import language
 from repro.runs.run import Run
 from repro.spaces.genotypes import PUBLISHED, RecurrentGenotype
 from repro.training import checkpoints
+from repro.training.cuda_graph import Captured
 from repro.training.fit import Epoch, fit
 from repro.training.observer import Observer
 
@@ -33,10 +46,10 @@ def words(count=600, seed=0):
     return jumps.cumsum(0) % V
 
 
-def training(lr=10.0, patience=1):
+def training(lr=10.0, patience=1, capture="off"):
     torch.manual_seed(7)
     network = LanguageModel(V, H, CELL, dropout=MILD)
-    return CellTrainer(network, Descent(bptt=10), lr, patience=patience)
+    return CellTrainer(network, Descent(bptt=10), lr, capture=capture, patience=patience)
 
 
 def search(order=2, dropout=MILD, dtype=torch.float32, **options):
@@ -173,6 +186,79 @@ def test_averaged_weights_are_the_mean_of_the_iterates():
     mean = torch.stack(iterates[1:]).mean(0)  # PyTorch's average begins at its second step
     torch.testing.assert_close(side.averaged()[-1], mean)
     assert torch.equal(side.network.maps, iterates[-1])
+
+
+def survived(monkeypatch, path, side, epochs):
+    """The rows of a run whose first loss was not finite."""
+    loss, faults = WindowAverage.loss, iter([NotFinite("the loss is nan")])
+
+    def once(self):
+        for fault in faults:
+            raise fault
+        return loss(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WindowAverage, "loss", once)
+        torch.manual_seed(3)
+        return run(path, side, epochs)
+
+
+@pytest.mark.parametrize(("make", "epochs"), [(search, 2), (training, 4)])
+def test_replayed_steps_equal_plain_ones(make, epochs, tmp_path, monkeypatch):
+    """Windows of many lengths, a return to the start of an epoch, and the change to averaged SGD included."""
+    recorded = []
+
+    def record(step, given):
+        recorded.append(len(given[0][0]))
+        results = tuple(map(torch.zeros_like, (torch.zeros(()), *given[len(given) // 2 :])))
+
+        def replay():
+            for place, value in zip(results, step(*given), strict=True):
+                place.copy_(value)
+
+        return replay, results
+
+    for place in ("training", "search"):
+        on_a_gpu = lambda asked, step, *of: step if asked == "off" else Captured(step, *of, record)
+        monkeypatch.setattr(f"repro.darts.rnn.{place}.captured", on_a_gpu)
+    sides = {capture: make(capture=capture) for capture in ("off", "auto")}
+    rows = [survived(monkeypatch, tmp_path / capture, side, epochs) for capture, side in sides.items()]
+    assert rows[0] == rows[1]
+    assert [row["restarts"] for row in rows[0]] == [1] + [0] * (epochs - 1)
+    assert make is search or sides["auto"].trigger < epochs - 1
+    for one, other in zip(*(side.network.weights() for side in sides.values()), strict=True):
+        assert torch.equal(one, other)
+    assert len(recorded) > len(set(recorded)) > 1  # each length, and again after the return
+
+
+@pytest.fixture
+def on_meta(monkeypatch):
+    """Let `meta` pass for a GPU, also where PyTorch lists those whose optimizers can be captured."""
+    monkeypatch.setattr(torch.Tensor, "is_cuda", torch.Tensor.is_meta)
+    for kind in (torch.optim.Adam, torch.optim.ASGD):
+        module = sys.modules[kind.__module__]
+        monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda **_: ["meta"])
+    return torch.device("meta")
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_no_step_asks_for_a_value(order, on_meta):
+    """A graph can hold no step that does; `meta` tensors have no values, so that asking for one raises."""
+    params = PtbSearch.build({"order": order, "hidden_size": H, "nodes": 2, "batch": B})
+    side = language.build_search(params, SimpleNamespace(vocabulary_size=V), on_meta)
+    text, hidden = torch.zeros(6, B, dtype=torch.int64, device=on_meta), side.network.initial(B)
+    assert side.alpha_optimizer.defaults["capturable"]
+    for _ in range(2):
+        assert side.step((text, text), (text, text), hidden, hidden)[1].shape == (B, H)
+
+
+def test_no_step_of_averaged_sgd_asks_for_a_value(on_meta):
+    side = CellTrainer(LanguageModel(V, H, CELL, dropout=MILD).to(on_meta), Descent())
+    side._average()
+    text = torch.zeros(6, B, dtype=torch.int64, device=on_meta)
+    for _ in range(2):
+        side.step((text, text), side.network.initial(B))
+    assert side.averaged()[0].shape == (V, H)
 
 
 def test_best_weights_are_what_is_tested(tmp_path):

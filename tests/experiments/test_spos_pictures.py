@@ -7,6 +7,7 @@ from finished import run
 from repro.configs.registry import find
 from repro.data.folders import find as find_pictures
 from repro.data.folders import pictures
+from repro.data.sources import InFolders
 from repro.errors import ReproError
 from repro.experiments import spos_data
 from repro.runs.run import open_run
@@ -91,6 +92,16 @@ def test_pictures_are_picked_in_order_and_each_once(photographs):
     seen = [labels for _, labels in data.stream(torch.arange(144)).epoch(0, 0, 99)]
     assert torch.equal(torch.cat(seen).bincount(), data.labels.bincount())
     assert len(list(data.stream(torch.arange(144)).epoch(0, 0, 2))) == 2
+
+
+def test_pictures_stay_on_a_gpu_where_they_take_half_of_what_is_free(photographs, monkeypatch):
+    """`meta` stands in for it; decoded to it they are not copied there again for every candidate."""
+    options = {"seed": 0, "workers": 0, "device": torch.device("meta")}
+    data = InFolders(find_pictures(photographs / "imagenet", 8), 32, 32, **options)
+    needed = 2 * 20 * 3 * 32 * 32
+    for free, place in ((needed, "meta"), (needed - 1, "cpu")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**12))
+        assert data.pick(torch.arange(20)).device.type == place
 
 
 def test_the_authors_weights_are_judged_in_bgr(tmp_path):

@@ -28,15 +28,15 @@ EDITS = (
     Edit(
         "alpha is not decayed",
         "experiments/cifar10_search.py",
-        "params.alpha_lr, (0.5, 0.999), weight_decay=decay",
-        "params.alpha_lr, (0.5, 0.999), weight_decay=0 * decay",
+        ', "weight_decay": params.alpha_weight_decay}',
+        "}",
         SEARCH,
     ),
     Edit(
         "alpha at w's rate",
         "experiments/cifar10_search.py",
-        "alphas, params.alpha_lr, (",
-        "alphas, params.lr, (",
+        '"lr": params.alpha_lr, "betas"',
+        '"lr": params.lr, "betas"',
         SEARCH,
     ),
     Edit(

@@ -26,7 +26,8 @@ SIZES = [*profiles.PROFILES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
 DATA = {"dataset", "corpus", "images", "pixels", "tokens", "folder", "classes", "unreadable"}
 NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
-    "checkpoint_minutes"
+    "checkpoint_minutes",
+    "dense",
 }
 RESULTS = {each.name: dict.fromkeys(each.measures.values(), 20.0) for each in EXPERIMENTS.values()}
 

@@ -248,6 +248,14 @@ def test_recalibration_is_torch_s_update_bn():
     assert {norm.momentum for norm in network.modules() if hasattr(norm, "momentum")} == {0.1}
 
 
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"bits"}))  # of which `meta` cannot compute the rounding
+def test_recalibration_asks_for_no_value(name):
+    """Else a GPU is waited for; `meta` tensors have no values, so that asking for one raises."""
+    network = NETWORKS[name]().to("meta")
+    gene = network.space.random(np.random.default_rng(0))
+    recalibrate(network, gene, batch(40)[0].to("meta"), plain, 20)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_candidate_s_score_depends_on_nothing_but_the_candidate(name):
     torch.manual_seed(0)

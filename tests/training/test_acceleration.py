@@ -2,12 +2,14 @@
 
 import copy
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
+from torch import nn
 from torch.torch_version import TorchVersion
 
 from repro.configs.common import Accelerated
@@ -21,7 +23,7 @@ from repro.runs.run import Run
 from repro.spaces.genotypes import PUBLISHED
 from repro.training import acceleration, cuda_graph, devices
 from repro.training.classifier import ImageTraining
-from repro.training.cuda_graph import Captured, Recorded, Refused
+from repro.training.cuda_graph import Captured
 from repro.training.setup import Setup
 
 CPU = torch.device("cpu")
@@ -89,16 +91,22 @@ def differences(here, there, pairs):
     return found
 
 
-def test_the_finite_difference_is_never_taken_in_tf32():
-    """It is in w's step, and in alpha's of the first order, if that is asked for."""
-    searcher, (pair,), allowed = search(2), batches(1), []
-    searcher.network.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+def test_the_finite_difference_alone_is_never_taken_in_tf32():
+    """If that is asked for, the virtual step and the gradient over w' are, as w's step; forwards and backwards."""
+    searcher, (pair,), passes = search(2), batches(1), []
+
+    def look(module, given, logits):
+        note()
+        logits.register_hook(note)
+
+    note = lambda *_: passes.append(torch.backends.cudnn.allow_tf32)
+    searcher.network.register_forward_hook(look)
     devices.allow_tf32(True)
     searcher.step(*pair)
     searcher.order = 1
     searcher.step(*pair)
     devices.pick("cpu")
-    assert allowed == [False] * 4 + [True] * 3
+    assert passes == [True] * 2 * 2 + [False] * 2 * 2 + [True] * 2 * 3
     assert not torch.backends.cudnn.allow_tf32
 
 
@@ -129,12 +137,12 @@ def test_bfloat16_rounds_the_finite_difference_away():
     """Why Eq. 8 is not taken in bfloat16: its step is smaller than the distance of two weights there."""
     with mock.patch("repro.darts.cnn.search_network.folds_on", return_value=False):
         searcher, ((train, valid),) = search(), batches(1, size=32)
-        loss = searcher.loss(valid, precise=True)
+        loss = searcher.loss(valid)
         vector = torch.autograd.grad(loss(searcher.weights, searcher.alphas), searcher.weights)
         difference = lambda loss: torch.cat(
             [part.flatten() for part in finite_difference(loss, searcher.weights, searcher.alphas, vector, 0.01)]
         )
-        precise = difference(searcher.loss(train, precise=True))
+        precise = difference(searcher.loss(train))
         searcher.bf16 = True
         rounded = difference(searcher.loss(train))
         assert torch.cosine_similarity(rounded, precise, dim=0) < 0.9
@@ -204,7 +212,7 @@ def test_a_replayed_step_may_move_w_and_alpha_by_one_optimizer():
     step = captured(fast, record_again)
     assert run(plain, plain.step, pairs) == run(fast, step, pairs)
     assert same(state(plain), state(fast))
-    assert isinstance(step.state, Recorded)
+    assert step.graphs
 
 
 @pytest.mark.parametrize("fault", ["raises", "astray"])
@@ -218,7 +226,7 @@ def test_what_cannot_be_recorded_is_taken_plainly_with_one_line(fault, capfd):
     step = captured(fast, record)
     assert run(plain, plain.step, pairs) == run(fast, step, pairs)
     assert same(state(plain), state(fast))
-    assert isinstance(step.state, Refused)
+    assert step.refused
     (line,) = capfd.readouterr().err.splitlines()
     reasons = ("operation not permitted when stream is capturing", "the recorded step went astray by")
     assert line.startswith(f"capture=auto: steps are launched one by one, because {reasons[fault == 'astray']}")
@@ -293,6 +301,82 @@ def test_a_recording_is_compared_again_once_drop_path_sets_in(faulty, capfd):
     assert all("the recorded step went astray by" in line for line in said)
 
 
+class Line:
+    """A linear network, its optimizer with momentum, and a step whose rate follows the number of rows."""
+
+    def __init__(self, record=None):
+        torch.manual_seed(0)
+        self.network, self.recorded = nn.Linear(2, 1), []
+        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.1, 0.9)
+        self.take = Captured(self.step, self.network, [self.optimizer], record or self.record)
+
+    def step(self, x):
+        self.optimizer.zero_grad()
+        loss = self.network(x).square().mean()
+        loss.backward()
+        self.optimizer.step()
+        return (loss.detach(),)
+
+    def record(self, step, given):
+        self.recorded.append(len(given[0]))
+        results = (torch.zeros(()),)
+        return (lambda: results[0].copy_(step(*given)[0])), results
+
+    def run(self, take, lengths, rate=0.01):
+        for length in lengths:
+            self.optimizer.param_groups[0]["lr"] = rate * length
+            take(torch.arange(2.0 * length).view(length, 2) / 10)
+        return torch.cat([value.flatten() for value in self.network.state_dict().values()])
+
+
+def test_every_recording_is_compared(capfd):
+    """The second one, at another rate, moves nothing."""
+    plain, fast = Line(), Line()
+    for rate in (0.01, 0.02):
+        assert torch.equal(plain.run(plain.step, [3] * 6, rate), fast.run(fast.take, [3] * 6, rate))
+        fast.take.record = lambda step, given: (lambda: None, (torch.zeros(()),))
+    assert (fast.recorded, fast.take.refused, fast.take.graphs) == ([3], True, {})
+    assert "the recorded step went astray by" in capfd.readouterr().err
+
+
+def test_each_shape_has_a_graph_of_its_own_until_a_state_is_loaded():
+    """As windows of text have: each length comes again, always at the rate that goes with it."""
+    plain, fast = Line(), Line()
+    assert torch.equal(plain.run(plain.step, [5, 3] * 6), fast.run(fast.take, [5, 3] * 6))
+    assert fast.recorded == [3, 5]
+    fast.optimizer.load_state_dict(copy.deepcopy(plain.optimizer.state_dict()))
+    assert not fast.take.graphs
+    assert torch.equal(plain.run(plain.step, [5, 3] * 3), fast.run(fast.take, [5, 3] * 3))
+    assert fast.recorded == [3, 5, 3, 5]
+
+
+def test_there_is_an_end_to_graphs(monkeypatch):
+    monkeypatch.setattr(cuda_graph, "MOST", 1)
+    plain, fast = Line(), Line()
+    assert torch.equal(plain.run(plain.step, [5, 3] * 6), fast.run(fast.take, [5, 3] * 6))
+    assert fast.recorded == [3]
+
+
+def test_graphs_share_a_pool_which_goes_with_the_last_one(monkeypatch):
+    """PyTorch refuses one whose graphs are all gone."""
+    asked, pools = [], iter("abc")
+
+    class Graph:
+        def pool(self):
+            return asked[-1] or next(pools)
+
+        replay = None
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, pool, stream: asked.append(pool) or nullcontext())
+    step = Captured(lambda: None, nn.Linear(1, 1), [], lambda *_: None)
+    for graphs in ({}, {1: 1}, {1: 1, 2: 2}, {}):
+        step.graphs = graphs
+        step._graph(lambda: None, ())
+    assert asked == [None, "a", "a", None]
+
+
 def test_a_cpu_needs_no_graph():
     searcher = search()
     assert cuda_graph.captured("auto", searcher.step, searcher.network, []) == searcher.step
@@ -306,6 +390,20 @@ class Compiled(Accelerated):
     """Parameters of a recipe that may compile, and never captures."""
 
     compile: str = "auto"
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision"), [("auto", "bf16"), ("auto", "float32"), ("auto", "tf32"), ("off", "bf16")]
+)
+def test_channels_are_last_on_a_gpu_only_with_bfloat16(asked, precision, tmp_path, monkeypatch):
+    """A library may be many times as slow with depthwise convolutions of float32 so."""
+    monkeypatch.setattr(acceleration, "precision", lambda *_: precision)
+    network, params = nn.Conv2d(2, 2, 3), Accelerated(channels_last=asked)
+    setup = Setup(params, Run(tmp_path, "test", "smoke", params), network)
+    setup.device = torch.device("cuda")
+    images = setup.laid_out(lambda x: x)(torch.zeros(2, 2, 5, 5))
+    last = [x.is_contiguous(memory_format=torch.channels_last) for x in (images, network.weight)]
+    assert last == [(asked, precision) == ("auto", "bf16")] * 2
 
 
 @pytest.mark.parametrize(("kind", "compiles"), [(Accelerated, False), (Compiled, True)])

@@ -44,30 +44,35 @@ class BatchedEdges:
     def _separable(self, x: Tensor, scales: Sequence[Tensor]) -> list[Tensor]:
         """Return the separable convolutions times their scales (K * E * C): for each of them (N, E * C, H', W')."""
         w, maps = self.weights, []
-        repeated = {count: _repeated(x, count * w.edges) for count in {count for _, _, count in w.alike}}
+        spread = {count: self.spread(x, count * w.edges) for count in {count for _, _, count in w.alike}}
         for (*before, last), (_, _, count), scale in zip(w.separables(), w.alike, scales, strict=True):
-            y = repeated[count]  # (N, K * E * C, H, W)
+            y = spread[count]  # (N, K * E * C, H, W)
             for each in before:
-                y = torch.relu(each.norms(_separated(y, each)))  # (N, K * E * C, H', W')
-            maps.extend(last.norms(_separated(y, last), scale).split(w.edges * w.channels, dim=1))
+                y = torch.relu(each.norms(self.separated(y, each)))  # (N, K * E * C, H', W')
+            maps.extend(last.norms(self.separated(y, last), scale).split(w.edges * w.channels, dim=1))
         return maps
 
+    @staticmethod
+    def spread(x: Tensor, times: int) -> Tensor:
+        """Repeat all channels of (N, C, H, W), in its memory format, which `Tensor.repeat` does not keep."""
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            return x.repeat(1, times, 1, 1)
+        return x.permute(0, 2, 3, 1).repeat(1, 1, 1, times).permute(0, 3, 1, 2)
 
-def _repeated(x: Tensor, times: int) -> Tensor:
-    """Repeat all channels of (N, C, H, W), in its memory format, which `Tensor.repeat` does not keep."""
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        return x.repeat(1, times, 1, 1)
-    return x.permute(0, 2, 3, 1).repeat(1, 1, 1, times).permute(0, 3, 1, 2)
+    @staticmethod
+    def separated(x: Tensor, these: Separables) -> Tensor:
+        """Convolve each channel by itself, then each C of them by a matrix: (N, K * E * C, H, W) -> (..., H', W')."""
+        x = depthwise(x, these)
+        return convolve(x, these.pointwise.flatten(0, 1)[..., None, None], 1, 0, 1, groups=len(these.pointwise))
 
 
-def _separated(x: Tensor, these: Separables) -> Tensor:
-    """Convolve each channel by itself, then each C of them by a matrix: (N, K * E * C, H, W) -> (..., H', W')."""
+def depthwise(x: Tensor, these: Separables) -> Tensor:
+    """Convolve each channel by itself: (N, K * E * C, H, W) -> (N, K * E * C, H', W')."""
     largest = max(kernel.shape[-1] for kernel in these.depthwise)
     around = [(largest - kernel.shape[-1]) // 2 for kernel in these.depthwise]  # zeros there change nothing
     pairs = zip(these.depthwise, around, strict=True)
     kernels = torch.cat([functional.pad(kernel, (zeros,) * 4) if zeros else kernel for kernel, zeros in pairs])
-    x = plain_depthwise(these.stride, these.dilation, x, kernels)  # kernels: (K * E * C, 1, k, k)
-    return convolve(x, these.pointwise.flatten(0, 1)[..., None, None], 1, 0, 1, groups=len(these.pointwise))
+    return plain_depthwise(these.stride, these.dilation, x, kernels)  # kernels: (K * E * C, 1, k, k)
 
 
 def _weighted(x: Tensor, p: Tensor) -> Tensor:

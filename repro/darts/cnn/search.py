@@ -3,8 +3,8 @@
 Equals `darts.plain.search_step`; held by `test_supernet.py::test_steps_of_the_search_are_those_of_algorithm_1`.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +65,7 @@ class ImageSearch:
 
     def gradient(self, train: Batch, valid: Batch) -> tuple[Tensor, ...]:
         """Return the architecture gradient; the virtual step is the one that SGD would take now."""
-        with without_tf32() if self.order == 2 else nullcontext():
-            return architecture_gradient(self.order, terms=self.terms, **self.problem(train, valid))
+        return architecture_gradient(self.order, terms=self.terms, **self.problem(train, valid))
 
     def cosine(self, train: Batch, valid: Batch) -> float:
         """Return the cosine between Eq. 7's second term as a finite difference (Eq. 8) and as the exact derivative."""
@@ -81,9 +80,18 @@ class ImageSearch:
         buffers = [self.weight_optimizer.state[weight].get("momentum_buffer") for weight in self.weights]
         options = {"momentum": group["momentum"], "weight_decay": group["weight_decay"], "eps": self.eps}
         options |= {"xi": self.xi_scale * group["lr"], "buffers": None if None in buffers else buffers}
-        losses = {"train_loss": self.loss(train), "valid_loss": self.loss(valid)}
-        losses["precise_loss"] = self.loss(train, precise=True)
-        return {**losses, "weights": self.weights, "alphas": self.alphas, **options}
+        options |= {"train_loss": self.loss(train), "valid_loss": self.loss(valid), "precisely": self.precisely}
+        return {"weights": self.weights, "alphas": self.alphas, **options}
+
+    @contextmanager
+    def precisely(self) -> Iterator[None]:
+        """Compute in float32, whatever is asked for: two passes of Eq. 8 differ by less than bfloat16 and TF32 tell."""
+        bf16, self.bf16 = self.bf16, False
+        try:
+            with without_tf32():
+                yield
+        finally:
+            self.bf16 = bf16
 
     def weight_step(self, train: Batch) -> tuple[Tensor, Tensor]:
         """One step of clipped SGD on w; return the loss and the logits (N, classes)."""
@@ -114,13 +122,13 @@ class ImageSearch:
         logits = self.functional(self.weights, self.alphas, images)
         return cross_entropy(logits, labels), logits
 
-    def loss(self, batch: Batch, precise: bool = False) -> Any:
-        """Return the loss of a batch as a function of w and alpha; `precise` forbids bfloat16, too coarse for Eq. 8."""
+    def loss(self, batch: Batch) -> Any:
+        """Return the loss of a batch as a function of w and alpha."""
         images, labels = batch
 
         def loss(weights: Sequence[Tensor], alphas: Sequence[Tensor]) -> Tensor:
             weights, alphas = parallel.replicate(weights), parallel.replicate(alphas)
-            with autocast(self.bf16 and not precise, images.device):
+            with autocast(self.bf16, images.device):
                 value = cross_entropy(self.functional(weights, alphas, images), labels)
             return parallel.mean(value, len(labels))
 

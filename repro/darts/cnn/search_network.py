@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from repro.darts.cnn import depthwise
 from repro.darts.cnn.batched_edges import BatchedEdges
+from repro.darts.cnn.dense_edges import DenseEdges
 from repro.darts.cnn.folded_edges import Contribution, FoldedEdges, total
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import Preprocess, Shape, plain_sum, stack
@@ -29,8 +30,9 @@ class SearchCell(nn.Module):
     Equals `darts.plain.Cell`; held by `test_supernet.py::test_equals_the_plain_network`.
     """
 
-    def __init__(self, shape: Shape, nodes: int) -> None:
+    def __init__(self, shape: Shape, nodes: int, dense: bool = False) -> None:
         super().__init__()
+        self.unfolded = DenseEdges if dense else BatchedEdges
         self.nodes, self.reduce, self.width = nodes, shape.reduce, nodes * shape.channels
         self.preprocess = Preprocess(shape, affine=False)
         edges = CONVOLUTIONAL.edges(nodes)
@@ -45,7 +47,7 @@ class SearchCell(nn.Module):
         parts: list[list[Contribution | Tensor]] = [[] for _ in range(self.nodes)]
         rows = probabilities.split([group.edges for group in self.groups])  # (E, 8) each
         folds = not self.training or folds_on(before.device)
-        mix, add = (FoldedEdges, total) if folds else (BatchedEdges, plain_sum)
+        mix, add = (FoldedEdges, total) if folds else (self.unfolded, plain_sum)
         for source, (group, targets) in enumerate(zip(self.groups, self.targets, strict=True)):
             for node, part in zip(targets, mix(group)(states[source], rows[source]), strict=True):
                 parts[node].append(part)
@@ -89,12 +91,13 @@ class SearchNetwork(nn.Module):
         in_channels: int = 3,
         alpha_scale: float = 1e-3,
         recomputes: bool = False,
+        dense: bool = False,
     ) -> None:
         super().__init__()
         self.nodes, self.recomputes = nodes, recomputes
         width = stem_multiplier * channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        self.cells = stack(lambda shape: SearchCell(shape, nodes), cells, channels, (width, width))
+        self.cells = stack(lambda shape: SearchCell(shape, nodes, dense), cells, channels, (width, width))
         self.classifier = nn.Linear(self.cells[-1].width, classes)
         shape = CONVOLUTIONAL.rows(nodes).start, len(CONVOLUTIONAL.operations)  # (edges, 8)
         # Deviation: the paper starts from zeros (alpha_scale=0); the released code from 1e-3 N(0, 1), which breaks ties

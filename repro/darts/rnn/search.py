@@ -18,6 +18,7 @@ from repro.darts.rnn.language_model import LanguageModel
 from repro.darts.rnn.training import Descent, mean_loss, retried
 from repro.darts.rnn.windows import Lengths, Window, WindowAverage, Windows, perplexity, window
 from repro.spaces.genotypes import to_json
+from repro.training.cuda_graph import captured
 from repro.training.fit import Epoch, Values
 from repro.training.observer import Observer, observed
 
@@ -35,11 +36,14 @@ class LanguageSearch:
     frozen_masks: bool = False  # the same dropout masks at w, w+ and w-; the released code draws new ones
     # In the released code the virtual step leaves the embedding where it was: tying it to the softmax copies w back.
     moves_embedding: bool = False
+    capture: str = "off"  # auto: steps are replayed on a GPU
 
     def __post_init__(self) -> None:
         self.lr = self.weight_optimizer.param_groups[0]["lr"]
         self.weights, self.alphas = self.network.weights(), self.network.alphas
         self.functional = Functional(self.network, self.weights, self.alphas)
+        optimizers = self.weight_optimizer, self.alpha_optimizer
+        self.replayed = captured(self.capture, self.step, self.network, optimizers)
 
     def step(self, train: Window, valid: Window, hidden: Tensor, hidden_valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Move alpha on `valid`, then w on `train`; return the loss of w and both hidden states after their windows."""
@@ -105,7 +109,7 @@ def search_epoch(
             batch, other = window(train, start, length), window(valid, start % (len(valid) - 1), bptt)
             given = (batch, other, hidden.train, hidden.valid)
             done = epoch.done("train")
-            loss, hidden.train, hidden.valid = observed(search.step, observers.values(), done, *given)
+            loss, hidden.train, hidden.valid = observed(search.replayed, observers.values(), done, *given)
             average.add(loss, batch[0].numel())
         losses = {"train_perplexity": average.loss(), "valid_perplexity": validate(search, valid, epoch)}
         return {name: perplexity(loss) for name, loss in losses.items()}

@@ -22,7 +22,9 @@ from repro.darts.rnn.windows import Lengths, NotFinite, Window, WindowAverage, W
 from repro.data.text import batchify
 from repro.errors import ReproError
 from repro.training.clipping import clip_gradients
+from repro.training.cuda_graph import captured
 from repro.training.fit import Epoch, Stateful, Values
+from repro.training.setup import capturable
 
 RETRIES = 3
 
@@ -62,6 +64,7 @@ class CellTrainer:
     descent: Descent
     lr: float = 20.0
     weight_decay: float = 8e-7
+    capture: str = "off"  # auto: steps are replayed on a GPU
     patience: int = 5  # averaging begins when a loss is above the best of all but the last so many validations
     losses: list[float] = field(default_factory=list)  # of validations before averaging
     trigger: int | None = None  # epoch after which averaging began
@@ -70,7 +73,11 @@ class CellTrainer:
     def __post_init__(self) -> None:
         self.weights = self.network.weights()
         self.functional = Functional(self.network, self.weights, self.network.alphas)
-        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.weights, self.lr, weight_decay=self.weight_decay)
+        self._move_by(torch.optim.SGD(self.weights, self.lr, weight_decay=self.weight_decay))
+
+    def _move_by(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer, step = optimizer, partial(self.descent.step, self.network, optimizer)
+        self.step = captured(self.capture, step, self.network, [optimizer])
 
     def validated(self, loss: float, epoch: int) -> None:
         """Record a validation: keep the best weights; begin to average after `patience` validations without a gain."""
@@ -86,7 +93,8 @@ class CellTrainer:
 
     def _average(self) -> None:
         # PyTorch's ASGD moves by the rate of the step before, as it did for the paper
-        self.optimizer = torch.optim.ASGD(self.weights, self.lr, lambd=0.0, t0=0.0, weight_decay=self.weight_decay)
+        options = {"lr": self.lr, "lambd": 0.0, "t0": 0.0, "weight_decay": self.weight_decay}
+        self._move_by(capturable(torch.optim.ASGD, self.weights, **options))
 
     def averaged(self) -> Sequence[Tensor]:
         """Return the weights that are validated: averaged ones, if averaging has begun."""
@@ -127,7 +135,7 @@ def train_epoch(training: CellTrainer, train: Tensor, valid: Tensor, lengths: Le
         for start, length in epoch.steps("train", windows, windows=windows, average=average, state=state):
             training.optimizer.param_groups[0]["lr"] = training.lr * length / bptt
             batch = window(train, start, length)
-            loss, state.hidden = training.descent.step(training.network, training.optimizer, batch, state.hidden)
+            loss, state.hidden = training.step(batch, state.hidden)
             average.add(loss, batch[0].numel())
         forward = partial(training.functional, training.averaged(), training.network.alphas)
         valid_loss = evaluate(training.network, valid, bptt, forward, epoch)

@@ -87,8 +87,9 @@ class _Forward:
         reads, state, (c, h) = self.wiring.sources[i], self.states[t, i + 1], self.edges[i][:, t]
         source, size = self.states[t, reads], state.shape[-1]
         masked = (source if self.mask is None else self.masked[reads]).view(-1, size)
-        torch.mm(masked, self.maps[i, :, :size], out=c.view(-1, size)).sigmoid_()
-        torch.mm(masked, self.maps[i, :, size:], out=h.view(-1, size))
+        halves = self.maps[i].unflatten(1, (2, size)).transpose(0, 1)  # (2, H, H), for c and for h
+        torch.bmm(masked.expand(2, -1, -1), halves, out=self.edges[i][:, t].flatten(1, 2))
+        c.sigmoid_()
         if self.mix is None:
             torch.lerp(source[0], ACTIVATIONS[self.wiring.activations[i]](h[0]), c[0], out=state)
         else:

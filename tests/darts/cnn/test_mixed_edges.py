@@ -1,4 +1,4 @@
-"""The table of operations: every entry, and generated ones, are mixed as modules compute them, in both formulations."""
+"""The table of operations: every entry, and generated ones, are mixed as modules compute them, in all formulations."""
 
 from itertools import chain
 from unittest import mock
@@ -12,6 +12,7 @@ from torch import nn
 from repro.darts import plain_networks
 from repro.darts.cnn import mixed_edges
 from repro.darts.cnn.batched_edges import BatchedEdges
+from repro.darts.cnn.dense_edges import DenseEdges
 from repro.darts.cnn.folded_edges import FoldedEdges, total
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.operations import MIXED, OPERATIONS, POOLINGS, Separable, mixed
@@ -53,11 +54,12 @@ def fill(parameters, weights):
 
 
 def compare(table, stride, height, width):
-    """Values, slopes of the input and of the probabilities, in both formulations; then with running statistics."""
+    """Values, slopes of the input and of the probabilities, in all formulations; then with running statistics."""
     torch.manual_seed(0)
     with mock.patch.object(mixed_edges, "MIXED", table):
-        groups = [MixedEdges(CHANNELS, EDGES, stride).double() for _ in range(2)]
-    groups[1].load_state_dict(groups[0].state_dict())
+        groups = [MixedEdges(CHANNELS, EDGES, stride).double() for _ in range(3)]
+    for group in groups[1:]:
+        group.load_state_dict(groups[0].state_dict())
     x = torch.randn(3, CHANNELS, height, width, dtype=torch.float64, requires_grad=True)
     probabilities = torch.rand(EDGES, 1 + len(POOLINGS) + 1 + len(table), dtype=torch.float64, requires_grad=True)
     edges = [mixed_op(groups[0], edge, table) for edge in range(EDGES)]
@@ -68,10 +70,11 @@ def compare(table, stride, height, width):
     def folded(group):
         return [total([part]) for part in FoldedEdges(group)(x, probabilities)]
 
-    agree(x, probabilities, plain(), folded(groups[0]), BatchedEdges(groups[1])(x, probabilities))
+    dense = DenseEdges(groups[2])(x, probabilities)
+    agree(x, probabilities, plain(), folded(groups[0]), BatchedEdges(groups[1])(x, probabilities), dense)
     for module in (*edges, *groups):
         module.eval()
-    agree(x, probabilities, plain(), folded(groups[0]), folded(groups[1]))
+    agree(x, probabilities, plain(), *map(folded, groups))
 
 
 def agree(x, probabilities, expected, *found):

@@ -13,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from repro.darts import plain as paper
 from repro.darts.bilevel import Functional, architecture_gradient
 from repro.darts.cnn import depthwise, folding
+from repro.darts.cnn.batched_edges import BatchedEdges
+from repro.darts.cnn.dense_edges import DenseEdges
 from repro.darts.cnn.folded_edges import FoldedEdges, total
 from repro.darts.cnn.mixed_edges import MixedEdges
 from repro.darts.cnn.search import ImageSearch
@@ -24,14 +26,14 @@ from repro.originals.cnn import load_released, places, released_view
 CLASSES = 5
 
 
-def pair(channels, cells, nodes, in_channels, seed=0):
+def pair(channels, cells, nodes, in_channels, seed=0, dense=False):
     """The two networks with the same random weights, statistics and alphas."""
     torch.manual_seed(seed)
     plain = PlainSearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels).double()
     for name, value in plain.state_dict().items():
         if "running" in name:
             value.uniform_(0.5, 1.5)
-    network = SearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels).double()
+    network = SearchNetwork(channels, CLASSES, cells, nodes, in_channels=in_channels, dense=dense).double()
     load_released(network, plain.state_dict())
     plain.alphas = [alpha.detach().clone().normal_().requires_grad_() for alpha in network.alphas]
     with torch.no_grad():
@@ -55,13 +57,16 @@ sizes = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("folds", [True, False])
+FORMULATIONS = pytest.mark.parametrize(("folds", "dense"), [(True, False), (False, False), (False, True)])
+
+
+@FORMULATIONS
 @settings(max_examples=6)
 @given(size=sizes, batch=st.integers(3, 5), height=st.integers(5, 12), width=st.integers(5, 12))
-def test_equals_the_plain_network(folds, size, batch, height, width):
+def test_equals_the_plain_network(folds, dense, size, batch, height, width):
     """As on a CPU, with BatchNorm folded, and as on a GPU, with all edges of a source in one convolution."""
     with mock.patch("repro.darts.cnn.search_network.folds_on", return_value=folds):
-        compare(*pair(**size), size["in_channels"], batch, height, width)
+        compare(*pair(**size, dense=dense), size["in_channels"], batch, height, width)
 
 
 def compare(network, plain, in_channels, batch, height, width):
@@ -84,10 +89,10 @@ def compare(network, plain, in_channels, batch, height, width):
             assert relative(released_view(state, released[name]), value) < 1e-9, name
 
 
-@pytest.mark.parametrize("folds", [True, False])
-def test_second_derivatives_equal_those_of_the_plain_network(folds, monkeypatch):
+@FORMULATIONS
+def test_second_derivatives_equal_those_of_the_plain_network(folds, dense, monkeypatch):
     monkeypatch.setattr("repro.darts.cnn.search_network.folds_on", lambda device: folds)
-    network, plain = pair(4, 4, 3, 3)
+    network, plain = pair(4, 4, 3, 3, dense=dense)
     x, y = torch.randn(4, 3, 9, 8).double(), torch.randint(CLASSES, (4,))
 
     def second(each, weights):
@@ -138,6 +143,18 @@ class Convolutions(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += func._schema.name in ("aten::convolution", "aten::convolution_backward")
         return func(*args, **(kwargs or {}))
+
+
+def test_dense_first_convolutions_repeat_nothing_and_group_nothing():
+    """In a group of edges: four of x, one for each operation, and the second depthwise one."""
+    weights = MixedEdges(4, 3, 1).to("meta")
+    x, p = torch.randn(2, 4, 8, 8, device="meta"), torch.rand(3, 8, device="meta")
+    counts = []
+    for edges in (BatchedEdges, DenseEdges):
+        with Convolutions() as convolutions:
+            edges(weights)(x, p)
+        counts.append(convolutions.count - 1)  # that of the planes
+    assert counts == [6, 5]
 
 
 def test_an_exact_gradient_takes_as_many_convolutions_on_a_gpu_as_a_finite_difference():

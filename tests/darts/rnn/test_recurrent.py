@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro.darts.bilevel import Functional, architecture_gradient, finite_difference
 from repro.darts.plain_recurrent import language_model
@@ -99,6 +100,23 @@ def test_gradient_written_out_is_that_of_the_plain_formula(genotype, masked):
     close(moments[0], moments[1])
     close(gradients[0], gradients[1], 1e-8)
     close(fast, gradients[1][: len(fast)], 1e-9)
+
+
+class Products(TorchDispatchMode):
+    """Counts the products of matrices."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += operation.overloadpacket.__name__ in ("mm", "bmm", "addmm")
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_node_maps_its_sources_to_both_of_its_values_at_once():
+    wiring, norm, inputs = problem(DARTS)
+    with torch.no_grad(), Products() as products:
+        unroll(wiring, norm, None, inputs)
+    assert products.count == T * (1 + len(DARTS.recurrent))
 
 
 def test_gradient_for_alpha_alone_is_the_same():
