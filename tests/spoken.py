@@ -24,8 +24,6 @@ NO_NUMBER = re.compile(
     r"at chance, which is \d+",  # of so many classes
     re.DOTALL,
 )
-# No code, no exercise yet
-UNTAUGHT = ("spos-evolution", "spos-mobile", "spos-latency", "nb201-search", "nb201-paths", "derivation")
 LEAST = 4  # smaller numbers mean too many things
 
 

@@ -21,7 +21,6 @@ from repro.settings import NOTEBOOKS
 # What holds of a space whatever the run, in numbers that a run of some size has too
 OF_THE_SPACE = {
     "A cell of this space has 4 nodes, 6 edges and 5 operations.",
-    "The cell is derived as the benchmark does: on every edge the operation with the largest $\\alpha$, of all five.",
     "21 layers, each an inverted residual of MobileNetV2 with expansion 3 or 6 and a depthwise 3x3, 5x5 or 7x7; one "
     "that does not change the shape may be skipped.",
     "In ProxylessNAS's space six layers change the shape and cannot be skipped, so that they have 6 here.",

@@ -99,8 +99,9 @@ def _table(run: Run, values: Mapping[str, Any]) -> str:
     rows = [("parameter", "here", "in the paper", "")]
     for field in _ordered(find(run.experiment)):
         if field.name in values:
-            texts = (field.name, _plain(values[field.name]), _plain(plain(field.default)), field.metadata["doc"])
-            rows.append(tuple(map(html.escape, texts)))
+            given = (html.escape(_plain(value)) for value in (values[field.name], plain(field.default)))
+            numbers = (text.replace(",", ",<wbr>") for text in given)  # so that a long list may be broken
+            rows.append((field.name, *numbers, html.escape(field.metadata["doc"])))
     left = 'style="text-align: left"'  # JupyterLab lays cells out to the right
     tags = [["th"] * 4] + [["th", "td", "td", "td"]] * len(values)
     lines = [

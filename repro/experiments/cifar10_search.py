@@ -13,6 +13,7 @@ from repro.beyond.diagnosis import Diagnosis, diagnosed
 from repro.beyond.lens import Lens, medians
 from repro.configs.cifar10_search import CifarJoint, CifarSearch, SearchNetworkTraining
 from repro.configs.common import SmallImageTraining
+from repro.configs.nb201 import CellSearch
 from repro.darts.cnn.search import (
     Batch,
     Comparison,
@@ -44,10 +45,13 @@ def search(params: CifarSearch, run: Run) -> dict[str, Any]:
     return run_search(params, run, searcher, train, valid, augmentation(params, images))
 
 
-def one_step(params: CifarSearch) -> tuple[ImageSearch, Batch, Batch]:
+def one_step(
+    params: CifarSearch | CellSearch, build: Callable[..., ImageSearch] | None = None
+) -> tuple[ImageSearch, Batch, Batch]:
     """Return the search at its start and the first batch of either half, not augmented: for one step by hand.
 
-    Where the data are not, as they need not be to read a finished run, digits stand in for them.
+    build: makes the search of parameters and images, by default in DARTS's own space. Where the data are not, as they
+    need not be to read a finished run, digits stand in for them.
     """
     device = devices.pick(params.device, params.threads)
     devices.seed_everything(params.seed)
@@ -58,7 +62,7 @@ def one_step(params: CifarSearch) -> tuple[ImageSearch, Batch, Batch]:
         images = load_images("digits").to(device)
     batches = (half.next() for half in halves(images, params.train_fraction, params.batch, params.seed))
     normalise = augmentation(params, images).normalise
-    return build_search(params, images), *((normalise(x), y) for x, y in batches)
+    return (build or build_search)(params, images), *((normalise(x), y) for x, y in batches)
 
 
 def search_jointly(params: CifarJoint, run: Run) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from repro.beyond.cell_network import CellNetwork
-from repro.beyond.derivation import Errors, choose_edges, choose_operation, order
+from repro.beyond.derivation import Errors, Judge, choose_edges, choose_operation, order
 from repro.beyond.diagnosis import errors
 from repro.configs.cifar10_search import CifarSearch
 from repro.configs.derivation import Derivation
@@ -22,6 +22,7 @@ from repro.experiments.image_data import augmentation, halves, load
 from repro.experiments.nb201_table import facts, truth
 from repro.runs.run import Run, find_needed
 from repro.spaces.genotypes import CONVOLUTIONAL, to_json
+from repro.spaces.nas_bench import OPERATIONS_201
 from repro.training import checkpoints
 from repro.training.classifier import LossAndErrors
 from repro.training.fit import Epoch, Values, fit
@@ -65,13 +66,18 @@ def telling(searched: CellSearch | CifarSearch, run: Run) -> Callable[[Any], dic
     return lambda network: {"genotype": to_json(conv_genotype(*network.alphas))}
 
 
+def operations(network: CellNetwork | SearchNetwork) -> tuple[str, ...]:
+    """Return what an edge may be derived as: the last columns of alpha, in DARTS's own space all but `none`."""
+    return OPERATIONS_201 if isinstance(network, CellNetwork) else CONVOLUTIONAL.operations[1:]
+
+
 def decisions(network: CellNetwork | SearchNetwork, seed: int) -> list[tuple[str, Callable[..., list[Errors]]]]:
     """Return what is decided, in order, each with its name: operations at random, then the edges into each node.
 
     In NAS-Bench-201's space `none` may be chosen, and every edge stays.
     """
-    first = 0 if isinstance(network, CellNetwork) else 1
     alphas = network.alphas
+    first = alphas[0].shape[1] - len(operations(network))
     found = [
         (f"edge {row} of alpha {which}", partial(choose_operation, alphas[which], row, first=first))
         for which, row in order([len(alpha) for alpha in alphas], seed)
@@ -85,14 +91,20 @@ def decisions(network: CellNetwork | SearchNetwork, seed: int) -> list[tuple[str
     return found
 
 
+def judging(params: Derivation, search: ImageSearch, images: Images, searched: CellSearch | CifarSearch) -> Judge:
+    """Return what judges the network as its alphas are: by the images that trained them, `params.judged_images`."""
+    _, valid = halves(images, searched.train_fraction, searched.batch, searched.seed)
+    normalise, some = augmentation(searched, images).normalise, slice(params.judged_images or None)
+    parts = zip(valid.x[some].split(searched.batch), valid.y[some].split(searched.batch), strict=True)
+    return partial(errors, search, search.alphas, [(normalise(x), y) for x, y in parts if len(y) > 1])
+
+
 def decide_all(
     params: Derivation, run: Run, search: ImageSearch, images: Images, searched: CellSearch | CifarSearch
 ) -> None:
     """Decide for one operation or edge after another, tuning the weights in between; a checkpoint follows each."""
-    train, valid = halves(images, searched.train_fraction, searched.batch, searched.seed)
-    augment, some = augmentation(searched, images), slice(params.judged_images or None)
-    parts = zip(valid.x[some].split(searched.batch), valid.y[some].split(searched.batch), strict=True)
-    judge = partial(errors, search, search.alphas, [(augment.normalise(x), y) for x, y in parts if len(y) > 1])
+    train, _ = halves(images, searched.train_fraction, searched.batch, searched.seed)
+    augment, judge = augmentation(searched, images), judging(params, search, images, searched)
     todo = decisions(search.network, mixed_seed(params.seed, "edges"))
     for group in search.weight_optimizer.param_groups:
         group["lr"] = params.lr

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from repro.report.graphs import operation_label
-from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, canvas, describe, seeds, styled, told
 from repro.spaces.genotypes import CELL_SPACES
 
 NAMES = {"NASNET": "NASNet-A", "AMOEBANET": "AmoebaNet-A", "ENAS_RNN": "ENAS"}
@@ -32,8 +32,7 @@ def bilevel_toy(trajectories: Sequence[Mapping[str, Any]]) -> Figure:
 
     trajectories: `xi`, `alpha` and `weight` (one value a step, the start first) and `fixed_point`, where alpha = w.
     """
-    figure = Figure(figsize=(5.6, 6))
-    axes = figure.subplots()
+    figure, axes = canvas(5.6, 6)
     (left, right), (low, high) = (_limits([path[name] for path in trajectories]) for name in ("alpha", "weight"))
     alpha, weight = np.meshgrid(np.linspace(left, right, 101), np.linspace(low, high, 101))
     losses = axes.contour(alpha, weight, alpha * weight - 2 * alpha + 1, levels=10, colors=FAINT, linewidths=0.6)
@@ -80,8 +79,7 @@ def progress(snapshots: pd.DataFrame, references: Mapping[str, float], *, cost: 
     snapshots: `run`, `cost` and `value`, one row a snapshot, lower is better; cost and measure: the axes' labels.
     references: name -> value of other cells under the same training, as horizontal lines.
     """
-    figure = Figure(figsize=(6.2, 4.8))
-    axes = figure.subplots()
+    figure, axes = canvas(6.2, 4.8)
     table = snapshots.pivot(index="cost", columns="run", values="value").sort_index()
     best = table.cummin()
     for number, run in enumerate(table):
@@ -183,8 +181,7 @@ def skips(counts: Mapping[str, pd.DataFrame]) -> Figure:
 
     counts: cell -> a row for each epoch, a column for each search.
     """
-    figure = Figure(figsize=(5.6, 3.6))
-    axes = figure.subplots()
+    figure, axes = canvas(5.6, 3.6)
     for (cell, values), look in zip(counts.items(), CELLS, strict=True):
         seeds(axes, values, max(1, len(values) // 12), label=f"{cell} cell", **look)
     top = max(values.max(axis=None) for values in counts.values())
@@ -203,8 +200,7 @@ def random_cells(random: Sequence[float], searched: Mapping[str, Sequence[float]
 
     random, searched: `measure` of every cell, lower is better.
     """
-    figure = Figure(figsize=(5.6, 3.8))
-    axes = figure.subplots()
+    figure, axes = canvas(5.6, 3.8)
     axes.hist(random, bins="auto", color=FAINT, label=f"{len(random)} random cells")
     axes.plot(random, [-0.06 * axes.get_ylim()[1]] * len(random), "|", color=INK, markersize=8)
     top = axes.get_ylim()[1]

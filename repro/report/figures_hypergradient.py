@@ -21,20 +21,18 @@ def truth(rows: pd.DataFrame) -> Figure:
 
     rows: those of `hypergradient-truth`, with problem, after (missing at the minimum), method and relative_error.
     """
-    ends = rows[rows["after"].isna()]
-    figure, said = Figure(figsize=(9, 3.6)), []
-    panels = figure.subplots(1, ends["problem"].nunique(), sharey=True)
-    for axes, (problem, found) in zip(panels, ends.groupby("problem", sort=False), strict=True):
+    figure, panels = _problems(rows[rows["after"].isna()])
+    said = []
+    for axes, problem, found in panels:
         errors = found.set_index("method")["relative_error"].clip(lower=LEAST)
         for order, (colour, line, marker) in SERIES.items():
             values = {int(name.split()[1]): errors[name] for name in errors.index if name.startswith(order)}
             axes.plot([*values], [*values.values()], line, color=colour, marker=marker, label=f"{order}, K")
         for name, (colour, line) in LEVELS.items():
             axes.axhline(errors[name], color=colour, linestyle=line, label=name)
-        axes.set(title=problem, xlabel="terms or steps K", xscale="log", yscale="log")
+        axes.set(xlabel="terms or steps K", xscale="log", yscale="log")
         said.append(f"{problem}: {', '.join(f'{name} {error:.2g}' for name, error in errors.items())}")
-    panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return describe(
         figure,
         "Relative error of architecture gradients at the minimum of the training loss, against the exact gradient of "
@@ -43,22 +41,30 @@ def truth(rows: pd.DataFrame) -> Figure:
     )
 
 
+def _problems(rows: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
+    """Return a figure of relative errors: for each problem its panel, its name and its rows."""
+    figure, parts = Figure(figsize=(9, 3.6)), rows.groupby("problem", sort=False)
+    panels = figure.subplots(1, len(parts), sharey=True)
+    for axes, (problem, _) in zip(panels, parts, strict=True):
+        axes.set_title(problem)
+    panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
+    return figure, [(axes, problem, found) for axes, (problem, found) in zip(panels, parts, strict=True)]
+
+
 @styled
 def descent(rows: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """Relative error of some methods while w descends to its minimum, a panel for each problem."""
-    figure = Figure(figsize=(9, 3.6))
-    panels = figure.subplots(1, rows["problem"].nunique(), sharey=True)
+    figure, panels = _problems(rows.dropna(subset="after"))
     styles = [(INK, ":", ""), (GREEN, "-.", "^"), (BLUE, "-", "o"), (ORANGE, "--", "s")]
-    for axes, (problem, found) in zip(panels, rows.dropna(subset="after").groupby("problem", sort=False), strict=True):
+    for axes, _, found in panels:
         for method, (colour, line, marker) in zip(methods, styles, strict=False):
             values = found[found["method"] == method]
             errors = values["relative_error"].clip(lower=LEAST)
             axes.plot(values["after"], errors, line, color=colour, marker=marker, label=method)
-        axes.set(title=problem, xlabel="steps of w before", yscale="log")
+        axes.set(xlabel="steps of w before", yscale="log")
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(left=0)
-    panels[0].set_ylabel(f"relative error (at least {LEAST:g})")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     words = f"Relative error of {', '.join(methods)} after steps of gradient descent on w"
     return describe(figure, words, f"A panel for each problem. Errors below {LEAST:g} are drawn there.")
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, describe, seeds, styled, told
+from repro.report.style import BLUE, FAINT, GREEN, INK, ORANGE, canvas, describe, seeds, styled, told
 from repro.results import intervals
 
 # Line of each search: told apart without colour
@@ -27,8 +27,7 @@ def search_progress(searches: Mapping[str, pd.DataFrame]) -> Figure:
     searches: a key of SEARCHES -> rows with a key of SCORES (accuracy in percent, or the log-likelihood of a word in
     nats, drawn as perplexity; inherited weights).
     """
-    figure = Figure(figsize=(5.6, 4.2))
-    axes, best = figure.subplots(), []
+    (figure, axes), best = canvas(5.6, 4.2), []
     for name, rows in searches.items():
         colour, line, marker = SEARCHES[name]
         measure = next(measure for measure in SCORES if measure in rows)
@@ -69,8 +68,9 @@ def iterations(rows: pd.DataFrame, others: Sequence[float]) -> Figure:
             seeds(axes, values, color=colour, linestyle=line, marker="o", label=label)
         beside = axes.twinx()
         beside.plot(np.arange(1, len(best) + 1), best, color=INK, linestyle=":", linewidth=1.2)
-        beside.set_ylabel("others, on ImageNet (%), dotted")
-        axes.set(title=title, xlabel="iteration", ylabel="best held-out accuracy (%)")
+        axes.set(title=title, xlabel="iteration")
+    figure.axes[0].set_ylabel("best held-out accuracy (%)")
+    beside.set_ylabel("others, on ImageNet (%), dotted")
     figure.legend(loc="outside lower center", ncols=2)
     words = (
         f"Best accuracy so far over {rows['iteration'].max() + 1} iterations of {rows['run'].nunique()} supernets: "
@@ -87,8 +87,7 @@ def cost_against_accuracy(
 
     searches: as in `search_progress`, with a column `cost`; `unit` divides it, `label` names it; limit in that unit.
     """
-    figure = Figure(figsize=(5.6, 4.2))
-    axes = figure.subplots()
+    figure, axes = canvas(5.6, 4.2)
     for name, rows in searches.items():
         colour, _, marker = SEARCHES[name]
         axes.scatter(
@@ -149,8 +148,7 @@ def rankings(networks: pd.DataFrame, tau: float | None, of_cost: float | None) -
     networks: rows with `inherited` and `stand_alone` (percent); tau: Kendall's, None where a ranking is all ties;
     of_cost: that of multiply-adds with the accuracy from scratch, which a supernet has to beat.
     """
-    figure = Figure(figsize=(5.6, 4.6))
-    axes = figure.subplots()
+    figure, axes = canvas(5.6, 4.6)
     axes.scatter(networks["stand_alone"], networks["inherited"], s=26, color=BLUE, edgecolor=INK, linewidths=0.5)
     if len(networks) > 1 and networks["stand_alone"].nunique() > 1:
         slope, start = np.polyfit(networks["stand_alone"], networks["inherited"], 1)
@@ -178,8 +176,7 @@ def taus(found: pd.DataFrame) -> Figure:
 
     found: a row for each supernet, a column for each ranking, named for people.
     """
-    figure = Figure(figsize=(5.8, 1.2 + 0.5 * found.shape[1]))
-    axes = figure.subplots()
+    figure, axes = canvas(5.8, 1.2 + 0.5 * found.shape[1])
     said = []
     for place, name in enumerate(found):
         values = found[name].dropna()
@@ -201,8 +198,7 @@ def sums(networks: pd.DataFrame, error: float) -> Figure:
     networks: rows with `network` (random, or a name), `measured` and `summed`; error: the sum's, in percent, on average
     over the random ones.
     """
-    figure = Figure(figsize=(5.2, 4.4))
-    axes = figure.subplots()
+    figure, axes = canvas(5.2, 4.4)
     drawn, named = networks[networks["network"] == "random"], networks[networks["network"] != "random"]
     axes.plot(drawn["measured"], drawn["summed"], "o", color=BLUE, label="drawn at random")
     if len(named):

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, seeds, styled, told
+from repro.report.style import BLUE, GREEN, INK, ORANGE, canvas, describe, seeds, styled, told
 from repro.results.others import Curve
 
 # Lines and markers differ too: told apart without colour
@@ -43,8 +43,7 @@ def curves(metrics: pd.DataFrame) -> Figure:
 @styled
 def errors(curves: Sequence[Curve], title: str) -> Figure:
     """Training error over the epochs, theirs as lines, ours as marks on a line."""
-    figure = Figure(figsize=(6.4, 4))
-    axes = figure.subplots()
+    figure, axes = canvas(6.4, 4)
     for place, curve in enumerate(curves):
         epochs = range(1, len(curve.errors) + 1)
         style = {"color": ORANGE, "marker": "o", "zorder": 3} if curve.ours else {"color": INK, "linewidth": 1.4}

@@ -49,7 +49,7 @@ def bilevel_toy(run: Run) -> list[str]:
 def image_search(run: Run) -> list[str]:
     """Say how well the search network does, and how sure its alphas are."""
     last, params = run.metrics()[-1], run.params
-    judged = _judged_images(params) if hasattr(params, "train_fraction") else _training_images(params)
+    judged = judged_images(params) if hasattr(params, "train_fraction") else _training_images(params)
     trained = "images that trained alpha" if hasattr(params, "train_fraction") else "images that trained w and alpha"
     return [
         f"After the last epoch the search network's validation error is {_error(last['valid_error'], judged)}; "
@@ -148,7 +148,7 @@ def _training_images(params: SmallImages) -> int:
     return params.images or SOURCES[params.dataset].train
 
 
-def _judged_images(params: Any) -> int:
+def judged_images(params: Any) -> int:
     """Return how many training images were held out of the training of w."""
     images = _training_images(params)
     return images - split(images, params.train_fraction)
@@ -166,7 +166,7 @@ def _measured(run: Run, value: float) -> str:
     """Return error or perplexity of a short training in words, with its interval."""
     if hasattr(run.params, "corpus"):
         return f"perplexity of {perplexity(run, value)}"
-    return f"error of {_error(value, _judged_images(run.params))}"
+    return f"error of {_error(value, judged_images(run.params))}"
 
 
 def _apart(run: Run, values: Sequence[float], what: str) -> list[str]:
@@ -176,17 +176,19 @@ def _apart(run: Run, values: Sequence[float], what: str) -> list[str]:
     low, high = min(values), max(values)
     if hasattr(run.params, "corpus"):
         return [f"The best and the worst of the {what} are {high - low:.1f} apart, {100 * (high / low - 1):.1f} %."]
-    return [f"The best and the worst of the {what} are {difference(low, high, _judged_images(run.params))}."]
+    return [f"The best and the worst of the {what} are {difference(low, high, judged_images(run.params))}."]
 
 
 def _sureness(softmax: Sequence[Sequence[float]], cell: str) -> str:
     """Say how far above an even softmax the strongest operations are, and on how many edges the second is close."""
-    ranked = [sorted(row[1:], reverse=True) for row in softmax]  # without `none`, which no derived edge has
+    # without `none`, which only edges of NAS-Bench-201's one cell may end as
+    first, where = (0, "cell") if cell == "cell" else (1, f"{cell} cell")
+    ranked = [sorted(row[first:], reverse=True) for row in softmax]
     close = sum(first - second < CLOSE for first, second, *_ in ranked)
     return (
-        f"In the {cell} cell an edge's strongest operation has a softmax of {fmean(row[0] for row in ranked):.3f} on "
+        f"In the {where} an edge's strongest operation has a softmax of {fmean(row[0] for row in ranked):.3f} on "
         f"average, where all alike would have {1 / len(softmax[0]):.3f}; on {close} of {len(ranked)} edges the second "
-        f"is within {CLOSE:g} of it, and chance may have decided."
+        f"is within {CLOSE:g} of it{', and chance may have decided' * bool(close)}."
     )
 
 

@@ -4,7 +4,7 @@ Intervals are over the images or networks that were judged; another seed of the 
 """
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
+from operator import sub
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +12,7 @@ from repro.configs.registry import find
 from repro.configs.spos_networks import PathImages, SinglePathTraining
 from repro.configs.spos_search import LIMITS
 from repro.data.images import SOURCES
-from repro.report.narration import NORMAL, accuracy, difference
+from repro.report.narration import accuracy, difference, mean_of, tau, unrelated
 from repro.runs.run import Run, find_needed
 
 PICTURES = 50_000  # validation pictures of ImageNet, which are its test set here
@@ -77,21 +77,53 @@ def retrained(run: Run) -> list[str]:
 def correlation(run: Run) -> list[str]:
     """Say how far the two rankings agree, beside what unrelated ones and cost alone give."""
     result, count = run.result, run.result["networks"]
-    within = NORMAL * sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))  # of rankings that know nothing, normal
     return [
-        f"Kendall's tau is {_tau(result['kendall_tau'], within)}; two rankings of as many networks that have "
-        f"nothing to do with each other stay within {within:.2f} of 0 in 95 % of cases.",
-        f"Multiply-adds alone, without any training, give a tau of {_tau(result['kendall_tau_cost'], within)}.",
-        f"Without statistics of its own for each network tau is {_tau(result['kendall_tau_not_recomputed'], within)}.",
+        f"Kendall's tau is {tau(result['kendall_tau'], count)}; two rankings of as many networks that have "
+        f"nothing to do with each other stay within {unrelated(count):.2f} of 0 in 95 % of cases.",
+        f"Multiply-adds alone, without any training, give a tau of {tau(result['kendall_tau_cost'], count)}.",
+        f"Without statistics of its own for each network tau is {tau(result['kendall_tau_not_recomputed'], count)}.",
         f"The network that the supernet puts first has {result['best_true_accuracy']:.1f} % trained from scratch; the "
         f"best that was there, {max(row['stand_alone'] for row in run.load('networks.json')):.1f} %.",
         ONE_TRAINING,
     ]
 
 
-def _tau(value: float | None, within: float) -> str:
-    """Return a tau in words; "at chance" where unrelated rankings may do as well."""
-    return "undefined" if value is None else f"{value:.2f}" + ", at chance" * (abs(value) <= within)
+def iterations(run: Run) -> list[str]:
+    """Say how the best candidates rose over the iterations, and how far searches and samplings are apart."""
+    rows = run.load("iterations.json")
+    ends = [min(row["iteration"] for row in rows), max(row["iteration"] for row in rows)]
+    best = {  # search -> at either end, one for each pair of supernets
+        search: [
+            [row["accuracy"] for row in rows if (row["search"], row["iteration"]) == (search, end)] for end in ends
+        ]
+        for search in ("evolution", "random", "uniform")
+    }
+    rose = {search: f"from {fmean(first):.1f} to {fmean(last):.1f} %" for search, (first, last) in best.items()}
+    ahead = {search: [*map(sub, best["evolution"][1], best[search][1])] for search in ("random", "uniform")}
+    return [
+        f"From the first population to the last the best held-out accuracy rises {rose['evolution']} by evolution, "
+        f"{rose['random']} by random search on the same supernets, on average over them.",
+        f"At the end evolution is ahead of random search by {mean_of(ahead['random'], 'points')}.",
+        "Of the two samplings, that over the cost is ahead of that over the paths by "
+        f"{mean_of(ahead['uniform'], 'points')}.",
+        "Each winner was picked on the images that it is judged by, so its accuracy is somewhat too high.",
+    ]
+
+
+def latency(run: Run) -> list[str]:
+    """Say how far sums of measured blocks are from whole networks, and how much a block's own time varies."""
+    result, rows = run.result, [row for row in run.metrics() if row["network"] == "random"]
+    off = [100 * (row["summed"] / row["measured"] - 1) for row in rows]
+    return [
+        f"A sum of measured blocks misses a whole random network by {result['error_percent']:.1f} % on average, and by "
+        f"{result['worst_percent']:+.1f} % at worst.".replace("-", "−"),
+        f"With their signs the errors have a mean of {mean_of(off, '%')}: what all networks share shifts them alike, "
+        "and their order less.",
+        f"Kendall's tau of sums and measured times is {tau(result['kendall_tau'], len(rows))}; unrelated ones stay "
+        f"within {unrelated(len(rows)):.2f} of 0 in 95 % of cases.",
+        f"The quartiles of one block's times are {result['spread_percent']:.1f} % apart, in the middle of all blocks.",
+        "Times are of this machine and of what else it did: another run measures others.",
+    ]
 
 
 def path_cost(run: Run) -> list[str]:

@@ -7,6 +7,7 @@ along; where neither can, the DOT text itself is kept.
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from graphviz import Digraph
 
@@ -18,13 +19,14 @@ from repro.spaces.genotypes import CELL_SPACES, ConvGenotype, Edge, Genotype
 
 FAINT = "#9a9a9a"
 INPUT, NODE, OUTPUT, REDUCTION = "#d5e8d4", "#dae8fc", "#ffe6cc", "#f8cecc"
-# Fill of a single-path layer, by how its choice begins
+# Fill of a single-path layer, by what its choice has in its name
 FILLS = {
-    **dict.fromkeys(("shuffle_3x3", "mb_3x3", "1W"), "#dae8fc"),
-    **dict.fromkeys(("shuffle_5x5", "mb_5x5", "2W"), "#b3cde8"),
-    **dict.fromkeys(("shuffle_7x7", "3W"), "#e1d5e7"),
+    **dict.fromkeys(("3x3", "1W"), "#dae8fc"),
+    **dict.fromkeys(("5x5", "2W"), "#b3cde8"),
+    **dict.fromkeys(("7x7", "3W"), "#e1d5e7"),
     **dict.fromkeys(("xception", "4W"), "#fff2cc"),
 }
+PATH = "Green: stem; orange: head; a layer's fill: its kernel, or the bits of its weights. Arrows: what reads what."
 # Family of an operation -> (colour, line): told apart in grey by the line
 FAMILIES = {
     "sep_conv": ("#1b5e9c", "solid"),
@@ -62,12 +64,10 @@ def look(op: str) -> tuple[str, str]:
 def cell_graphs(genotype: Genotype) -> dict[str, str]:
     """Return each cell of `genotype` as DOT: `normal` and `reduce`, or `recurrent`."""
     if isinstance(genotype, ConvGenotype):
-        cells = {
-            "normal": (genotype.normal, genotype.normal_concat),
-            "reduce": (genotype.reduce, genotype.reduce_concat),
-        }
-        return {name: _conv_cell(name, *cell) for name, cell in cells.items()}
-    return {"recurrent": _recurrent_cell(genotype.recurrent, genotype.concat)}
+        cells = {"normal": genotype.normal_concat, "reduce": genotype.reduce_concat}
+    else:
+        cells = {"recurrent": genotype.concat}
+    return {name: _cell(name, getattr(genotype, name), concat) for name, concat in cells.items()}
 
 
 def network_graph(cells: int, channels: int, size: int, auxiliary: bool = False) -> str:
@@ -107,7 +107,7 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
     rows: list[list[tuple[str, str, str]]] = [[("stem", f"stem\\n{sizes[0]}×{sizes[0]}", INPUT)]]
     for layer, names in enumerate(zip(*choices.values(), strict=True)):
         inp, out = sizes[layer : layer + 2]
-        fill = next((colour for start, colour in FILLS.items() if names[0].startswith(start)), "#f5f5f5")
+        fill = next((colour for part, colour in FILLS.items() if part in names[0]), "#f5f5f5")
         lines = [operation_label(name) for name in names]
         if inp != out:
             rows.append([])
@@ -125,6 +125,12 @@ def path_graph(choices: Mapping[str, Sequence[str]], sizes: Sequence[int]) -> st
         graph.edge(row[0], following[0], style="invis")
         graph.edge(row[-1], following[0], constraint="false", color=FAINT)
     return graph.source
+
+
+def save_path(result: Mapping[str, Any], stem: Path, run: Run | None) -> None:
+    """Draw the single-path network of a result, its `choices` and `sizes`, as `style.save_graph` does."""
+    graph = path_graph(result["choices"], result["sizes"])
+    style.save_graph(graph, stem, run, alt="Graph of the layers", marks=PATH)
 
 
 def save_cells(genotype: Genotype, stem: Path, run: Run | None, formats: Sequence[str] = ("svg",)) -> None:
@@ -164,52 +170,34 @@ def _graph(name: str, **attributes: str) -> Digraph:
     )  # fmt: skip
 
 
-def _operation_edge(graph: Digraph, source: str, target: str, op: str) -> None:
-    """Add one labelled edge, coloured and dashed by the family of its operation."""
-    colour, line = look(op)
-    graph.edge(source, target, f" {operation_label(op)} ", color=colour, fontcolor=colour, style=line, penwidth="1.6")
-
-
-def _inputs(graph: Digraph, labels: dict[str, str]) -> None:
-    """Add the two inputs, the first above the second."""
-    with graph.subgraph(graph_attr={"rank": "same"}) as first:
-        for name, label in labels.items():
-            first.node(name, label, fillcolor=INPUT)
-        first.edge(*labels, style="invis")
-
-
-def _output(graph: Digraph, label: str, states: Sequence[int]) -> None:
-    """Add the cell's output and the thin edges of the states that it joins."""
-    graph.node("output", label, fillcolor=OUTPUT, penwidth="2")
-    for state in states:
-        graph.edge(str(state), "output", color=FAINT, arrowsize="0.5")
-
-
 def _indexed(letter: str, index: str) -> str:
     """Return a label with an index: small, since Graphviz lowers it differently on every machine."""
     return f'<{letter}<FONT POINT-SIZE="9"> {index}</FONT>>'
 
 
-def _conv_cell(name: str, edges: Sequence[Edge], concat: Sequence[int]) -> str:
-    """States 0 and 1 are the two cells before; node i is state 2 + i and is labelled i, as in the paper's figures."""
-    graph = _graph(name, nodesep="0.3", ranksep="0.35")
-    _inputs(graph, {"0": _indexed("c", "k−2"), "1": _indexed("c", "k−1")})
-    for node in range(len(edges) // 2):
-        graph.node(str(2 + node), str(node), fillcolor=NODE, shape="circle", margin="0.02")
-    for position, (op, source) in enumerate(edges):
-        _operation_edge(graph, str(source), str(2 + position // 2), op)
-    _output(graph, _indexed("c", "k"), concat)
-    return graph.source
+def _cell(name: str, edges: Sequence[Edge], concat: Sequence[int]) -> str:
+    """Return one cell: inputs, nodes, operations, and thin edges of the states that its output joins or is the mean of.
 
-
-def _recurrent_cell(edges: Sequence[Edge], concat: Sequence[int]) -> str:
-    """State 0 mixes the word and the hidden state; node i is state 1 + i; the output is the mean of `concat`."""
-    graph = _graph("recurrent", nodesep="0.25", ranksep="0.4")
-    _inputs(graph, {"x": _indexed("x", "t"), "h": _indexed("h", "t−1")})
-    graph.edges(["x0", "h0"])
-    for state in range(len(edges) + 1):
-        graph.node(str(state), str(state), fillcolor=NODE, shape="circle", margin="0.02")
-    for node, (op, source) in enumerate(edges):
-        _operation_edge(graph, str(source), str(1 + node), op)
-    _output(graph, _indexed("h", "t"), concat)
+    Convolutional: states 0 and 1 are the two cells before, and node i, state 2 + i, is labelled i, as in the paper's
+    figures. Recurrent: state 0 mixes the word and the hidden state, and node i is state 1 + i.
+    """
+    space, recurrent = CELL_SPACES[name], name == "recurrent"
+    graph = _graph(name, nodesep="0.25", ranksep="0.4") if recurrent else _graph(name, nodesep="0.3", ranksep="0.35")
+    inputs = {"x": ("x", "t"), "h": ("h", "t−1")} if recurrent else {"0": ("c", "k−2"), "1": ("c", "k−1")}
+    with graph.subgraph(graph_attr={"rank": "same"}) as same:  # the first above the second
+        for state, label in inputs.items():
+            same.node(state, _indexed(*label), fillcolor=INPUT)
+        same.edge(*inputs, style="invis")
+    if recurrent:
+        graph.edges(["x0", "h0"])
+    first = 0 if recurrent else space.inputs
+    for place in range(len(edges) // space.keep + recurrent):
+        graph.node(str(first + place), str(place), fillcolor=NODE, shape="circle", margin="0.02")
+    for place, (op, source) in enumerate(edges):
+        (colour, line), target = look(op), str(space.inputs + place // space.keep)
+        text = {"label": f" {operation_label(op)} ", "fontcolor": colour}
+        graph.edge(str(source), target, color=colour, **text, style=line, penwidth="1.6")
+    graph.node("output", _indexed("h", "t") if recurrent else _indexed("c", "k"), fillcolor=OUTPUT, penwidth="2")
+    for state in concat:
+        graph.edge(str(state), "output", color=FAINT, arrowsize="0.5")
     return graph.source

@@ -6,11 +6,14 @@ sentences are in `findings_darts` and `findings_spos`, one function (run) -> sen
 """
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from math import sqrt
+from statistics import fmean
 from textwrap import dedent
 
 from repro.report import style
+from repro.results import intervals
 
 NORMAL = 1.96  # of a two-sided interval at 95 %
 
@@ -31,7 +34,7 @@ def source(part: Callable) -> str:
 def show(sentences: Sequence[str]) -> None:
     """Show sentences as a list in a notebook."""
     text = "\n".join(f"- {sentence}" for sentence in sentences)
-    style.show({"text/markdown": text, "text/plain": text})
+    style.show({"text/markdown": re.sub(r"(?<=\d) %", "\u00a0%", text), "text/plain": text})
 
 
 def error(percent: float, images: int, classes: int) -> str:
@@ -54,6 +57,25 @@ def difference(first: float, second: float, images: int) -> str:
     )
     sure = "more than" if points > half else "no more than"
     return f"{points:.1f} points apart, {sure} the {half:.1f} by which chance alone may part two on {images:,} images"
+
+
+def unrelated(networks: int) -> float:
+    """Return within which of 0 the Kendall's taus of unrelated rankings stay in 95 % of cases (normal)."""
+    return NORMAL * sqrt(2 * (2 * networks + 5) / (9 * networks * (networks - 1)))
+
+
+def tau(value: float | None, networks: int) -> str:
+    """Return a Kendall's tau in words; "at chance" where unrelated rankings may do as well."""
+    return "undefined" if value is None else f"{value:.2f}" + ", at chance" * (abs(value) <= unrelated(networks))
+
+
+def mean_of(values: Sequence[float], unit: str) -> str:
+    """Return a mean in words with its interval, where there are enough values; "at chance" where that has 0 in it."""
+    if len(values) < style.FEWEST:
+        return f"{fmean(values):+.2f} {unit} (n {len(values)}, too few for an interval)".replace("-", "−")
+    mean, low, high, _ = intervals.one_sample(values)
+    words = f"{mean:+.2f} {unit} ({100 * intervals.LEVEL:.0f} % interval {low:+.2f} to {high:+.2f}, n {len(values)})"
+    return words.replace("-", "−") + ", at chance" * bool(low <= 0 <= high)
 
 
 def interval(percent: float, images: int) -> tuple[float, float]:

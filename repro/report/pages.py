@@ -156,14 +156,14 @@ def _title(notebook: NotebookNode) -> str:
     return html.escape(first.splitlines()[0].lstrip("# ")) if first else "repro"
 
 
-def _linked(text: str, links: Links) -> str:
-    """Lead the links to notebooks where their pages are."""
+def _linked(text: str, links: Links, targets: str = r"[^)\s]+\.ipynb") -> str:
+    """Lead links to such targets, by default notebooks, where `links` says; where that is nowhere, keep the text."""
 
     def lead(match: re.Match) -> str:
         target = links(match[2])
         return f"[{match[1]}]({target})" if target else match[1]
 
-    return re.sub(r"\[([^\]\n]+)\]\(([^)\s]+\.ipynb)\)", lead, text)
+    return re.sub(rf"\[([^\]\n]+)\]\(({targets})\)", lead, text)
 
 
 def moved(notebook: NotebookNode, folder: Path) -> NotebookNode:
@@ -173,13 +173,13 @@ def moved(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """
     notebook = nbformat.from_dict(notebook)
 
-    def lead(match: re.Match) -> str:
-        leads = folder.is_relative_to(ROOT) and (NOTEBOOKS / match[2]).exists()
-        return f"[{match[1]}]({os.path.relpath(NOTEBOOKS / match[2], folder)})" if leads else match[1]
+    def lead(target: str) -> str | None:
+        leads = folder.is_relative_to(ROOT) and (NOTEBOOKS / target).exists()
+        return os.path.relpath(NOTEBOOKS / target, folder) if leads else None
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)\s]+)\)", lead, cell.source)
+            cell.source = _linked(cell.source, lead, r"(?!\w+:|#)[^)\s]+")
     return notebook
 
 

@@ -118,7 +118,7 @@ def caption(group: Group) -> str:
         f"{published} of {len(group.runs)} published" if published else "",
         verbatim(", ".join(filter(None, [f"{duration(3600 * group.hours)} on {group.device}", precision]))),
     ]
-    links = " ".join(f"[run {place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
+    links = " ".join(f"[run\u00a0{place}]({page})" for place, page in enumerate(group.pages, start=1) if page)
     return " · ".join(filter(None, [*parts, links]))
 
 

@@ -84,6 +84,12 @@ def defaults() -> Iterator[None]:
         yield
 
 
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches, and its axes."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
+
+
 def describe(figure: Figure, words: str, marks: str) -> Figure:
     """Return a figure that says in `words` what it shows, for those who cannot see it; below it stand its `marks`.
 

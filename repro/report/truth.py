@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, FAINT, INK, ORANGE, describe, styled
+from repro.report.style import BLUE, FAINT, INK, ORANGE, canvas, describe, styled
 from repro.results import compare
 from repro.runs.run import Run
 
@@ -55,8 +56,7 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
 
     space: what accuracies (percent) of the space stand as lines, by their names.
     """
-    figure = Figure(figsize=(6.2, 4.8))
-    axes = figure.subplots()
+    figure, axes = canvas(6.2, 4.8)
     methods = [*dict.fromkeys(course.method for course in found)]
     looks = zip(sns.color_palette("colorblind", len(methods)), cycle(("-", "--", "-.", ":")), cycle("osD^vP"))
     look = dict(zip(methods, looks, strict=False))
@@ -90,8 +90,7 @@ def front(result: Mapping[str, Any], label: str) -> Figure:
 
     result: its `darts` and `spos` have a row for each cell; accuracies (percent) are true ones where all are known.
     """
-    figure = Figure(figsize=(5.8, 4.4))
-    axes, said = figure.subplots(), []
+    (figure, axes), said = canvas(5.8, 4.4), []
     known = all("true_accuracy" in row for row in (*result["darts"], *result["spos"]))
     measure = "true_accuracy" if known else "accuracy"
     looks = {"darts": ("DARTS, weight", "weight", BLUE, "-", "o"), "spos": ("SPOS, limit", "limit", ORANGE, "--", "s")}
@@ -122,17 +121,24 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
         "discrete_error": "validation error (%)",
     }
     panels = {name: label for name, label in panels.items() if name in table}
-    figure = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8))
+    figure, epochs, marks = (
+        Figure(figsize=(0.6 + 3.2 * len(panels), 3.8)),
+        table["epoch"] + 1,
+        "Points: epochs of one search",
+    )
     for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        epochs = table["epoch"] + 1
-        if name == "discrete_error":
-            axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
-        line = "--" if name == "discrete_error" else "-"
-        axes.plot(epochs, table[name], color=ORANGE, linestyle=line, marker="s", markersize=4, label="derived alone")
-        if name == "alpha_eigenvalue" and stopped is not None:
-            axes.axvline(stopped, color=FAINT, linewidth=1.4)
+        axes.plot(epochs, table[name], color=ORANGE, marker="s", markersize=4)
         axes.set(xlabel="epoch of the search", ylabel=label)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if name == "skips":
+            axes.set_ylim(-0.3, max(2, table[name].max()) + 0.5)
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        elif name == "alpha_eigenvalue" and stopped is not None:
+            axes.axvline(stopped, color=FAINT, linewidth=1.4)
+            marks += "; upright grey line: where the search should have ended"
+        elif name == "discrete_error":
+            axes.lines[0].set(linestyle="--", label="derived alone")
+            axes.plot(epochs, table["valid_error"], color=BLUE, marker="o", markersize=4, label="mixture")
+            figure.legend(loc="outside lower center", ncols=2)
     last = ", ".join(f"{label} {table[name].iloc[-1]:.3g}" for name, label in panels.items())
-    marks = "Points: epochs of one search; upright grey line: where the search should have ended."
-    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", marks)
+    return describe(figure, f"Diagnosis over {len(table)} epochs; after the last: {last}", f"{marks}.")

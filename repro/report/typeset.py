@@ -101,9 +101,11 @@ def written(frame: pd.DataFrame, form: str, decimals: int = 2) -> pd.DataFrame:
 
 
 def sides(frame: pd.DataFrame) -> list[str]:
-    """Return where the cells of each column stand: `right` if all that there are are numbers, else `left`."""
+    """Return where the cells of each column stand: `right` if all there are numbers, else, as names of rows, `left`."""
     given = [[value for value in frame[column] if cell(value, "plain") != NOTHING] for column in frame]
-    return ["right" if values and all(map(is_number, values)) else "left" for values in given]
+    return [
+        "right" if place and values and all(map(is_number, values)) else "left" for place, values in enumerate(given)
+    ]
 
 
 def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -> str:
@@ -115,12 +117,16 @@ def to_html(frame: pd.DataFrame, decimals: int = 2, kinds: Sequence[str] = ()) -
     head = "".join(f"<th scope=col {place}>{name}</th>" for name, place in zip(table, places, strict=True))
     rows = []
     for (first, *others), kind in zip_longest(table.itertuples(index=False), kinds):
-        first = first if "<" in first else re.sub(r"(?<=[/,])(?=\w)", "<wbr>", first)  # names of runs may be long
-        cells = [f"<td {place}>{text}</td>" for text, place in zip(others, places[1:], strict=True)]
+        cells = [f"<td {place}>{_broken(text)}</td>" for text, place in zip(others, places[1:], strict=True)]
         start = f'<tr class="{kind}">' if kind else "<tr>"
-        rows.append(f'{start}<th scope=row style="text-align:left">{first}</th>{"".join(cells)}</tr>')
+        rows.append(f'{start}<th scope=row style="text-align:left">{_broken(first)}</th>{"".join(cells)}</tr>')
     body = "\n".join(rows)
     return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _broken(text: str) -> str:
+    """Return a cell of HTML whose long words, as names of runs and cells are, may be broken; not one with elements."""
+    return text if "<" in text else re.sub(r"\S{20,}", lambda word: re.sub(r"(?<=[/,|])(?=\w)", "<wbr>", word[0]), text)
 
 
 def to_markdown(frame: pd.DataFrame, decimals: int = 2, above: str = "") -> str:

@@ -203,6 +203,14 @@ def figures():
     yield figures_training.errors([Curve("others", (30.0, 20.0))], "A search")
 
 
+def test_texts_beside_points_are_pushed_apart_and_keep_their_order():
+    near = [3.0, 1.0, 1.1, 0.9, 5.0]
+    placed = figures_cost.apart(near, 0.5)
+    assert np.argsort(placed).tolist() == np.argsort(near).tolist()
+    assert np.diff(sorted(placed)).min() >= 0.5
+    assert (placed[0], placed[4]) == (3, 5)  # which had room
+
+
 def test_steps_in_turn_have_the_middle_that_their_ratio_is_of():
     (axes,) = figures_training.orders(TURNS).axes
     assert lines(axes)["first order"].tolist() == [[1, 1], [2, 2], [3, 9]]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from repro.report import figures_spos, graphs, sections, style, tables
 from repro.results import intervals, others
+from repro.spaces.path_spaces import SPACES, named
 
 ROWS = pd.DataFrame({"accuracy": [50.0, 40.0, 60.0, 55.0], "multiply-adds": [3e6, 1e6, 4e6, 2e6]})
 SEARCHES = {"evolution": ROWS, "random search": ROWS.iloc[::-1].reset_index(drop=True)}
@@ -130,6 +131,19 @@ def test_a_path_is_drawn_layer_by_layer_with_a_row_for_each_stage():
     ]  # fmt: skip
     assert source.count("rank=same") == 3
     assert graphs.path_graph(choices, [16, 8, 8, 4]) == source
+
+
+def test_every_layer_that_computes_has_a_fill_and_the_caption_says_what_it_is(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(style, "show", lambda bundle, **more: shown.append(bundle))
+    names = [name for space in SPACES.values() for kind in named(space.choices).values() for name in kind]
+    computing = [name for name in names if name not in ("skip", "identity") and not re.fullmatch(r"x[\d.]+", name)]
+    source = graphs.path_graph({"choice": computing}, [8] * (len(computing) + 1))
+    fills = re.findall(r'layer\d+ \[.*fillcolor="(#\w+)"', source)
+    assert len(fills) == len(computing)
+    assert set(fills) <= {*graphs.FILLS.values()}
+    graphs.save_path({"choices": {"block": ["mb3_5x5"]}, "sizes": [8, 8]}, tmp_path / "network", None)
+    assert shown[-1] == {"text/markdown": graphs.PATH}
 
 
 def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatch):

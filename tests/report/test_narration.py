@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from prose import commands
 from scipy.stats import binomtest
-from spoken import UNTAUGHT
 
 from repro.configs.registry import EXPERIMENTS, find
 from repro.darts import plain
@@ -17,8 +16,7 @@ from repro.execution.notebooks import parameters_of
 from repro.report import figures_darts, narration
 from repro.settings import NOTEBOOKS
 
-TAUGHT = [each for each in EXPERIMENTS.values() if each.name not in UNTAUGHT]
-each_notebook = pytest.mark.parametrize("experiment", TAUGHT, ids=lambda experiment: experiment.name)
+each_notebook = pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 
 
 def cells(experiment):
@@ -65,6 +63,26 @@ def test_a_difference_is_told_from_chance_or_not():
     assert "no more than" in narration.difference(30.0, 35.0, 500)
     assert "more than" in narration.difference(30.0, 35.0, 5000)
     assert "no more" not in narration.difference(35.0, 30.0, 5000)
+
+
+def test_a_mean_has_its_interval_where_there_are_enough_values():
+    assert narration.mean_of([1.0, -0.5], "points") == "+0.25 points (n 2, too few for an interval)"
+    assert narration.mean_of([1.0, 1.1, 0.9], "points") == "+1.00 points (97 % interval +0.67 to +1.33, n 3)"
+    assert narration.mean_of([-1.0, 1.0, 0.3], "%").startswith("+0.10 % (97 % interval −")
+    assert narration.mean_of([-1.0, 1.0, 0.3], "%").endswith("n 3), at chance")
+
+
+def test_a_tau_of_unrelated_rankings_is_at_chance():
+    assert narration.tau(0.2, 24) == "0.20, at chance"
+    assert narration.tau(-0.2, 1000) == "-0.20"
+    assert narration.tau(None, 24) == "undefined"
+
+
+def test_no_line_ends_between_a_number_and_its_percent(monkeypatch):
+    shown = []
+    monkeypatch.setattr(narration.style, "show", shown.append)
+    narration.show(["An error of 8.0 % (95 % interval)."])
+    assert shown[0]["text/markdown"] == "- An error of 8.0\u00a0% (95\u00a0% interval)."
 
 
 def test_the_text_beside_figure_3_calls_the_lines_as_they_are_drawn():

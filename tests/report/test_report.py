@@ -18,6 +18,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import spoken
 import torch
 
 from repro.cli import main
@@ -464,6 +465,13 @@ def test_in_print_headings_and_figures_keep_what_is_said_of_them(again, tmp_path
     assert said["apart"] == []
 
 
+@pytest.mark.parametrize("path", sorted(pages.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_formula_of_a_notebook_is_drawn(path):
+    text = spoken.prose(path)
+    written = [found["display"] or found["inline"] for found in formulas.FORMULA.finditer(text) if not found["code"]]
+    assert formulas.drawn(text).count('<img class="math"') == len(written)
+
+
 def test_a_formula_of_its_own_line_is_large_enough_to_read():
     height = lambda text: float(re.search(rb'height="([\d.]+)pt"', b64decode(re.search('base64,([^"]*)', text)[1]))[1])
     fraction = r"\frac{\exp(\alpha_o)}{\sum_{o'} \exp(\alpha_{o'})}"
@@ -495,6 +503,21 @@ def test_links_of_an_executed_notebook_lead_to_the_repository_s_files_from_where
     assert inside.source == f"{here} c [d](https://arxiv.org) [e](#f)"
     (outside,) = pages.moved(notebook, tmp_path).cells
     assert outside.source == "a b c [d](https://arxiv.org) [e](#f)"
+
+
+def test_the_first_column_names_the_rows_and_stands_left_heading_and_all():
+    text = typeset.to_html(pd.DataFrame({"seed": [0, 1], "accuracy (%)": [39.0, 46.0]}))
+    assert re.findall(r"<t[hd][^>]*text-align:(\w+)[^>]*>([^<]*)", text)[:4] == [
+        ("left", "seed"), ("right", "accuracy (%)"), ("left", "0"), ("right", "39"),
+    ]  # fmt: skip
+
+
+def test_long_words_of_a_table_may_be_broken_and_thousands_are_not():
+    cell = "|nor_conv_3x3~0|+|skip_connect~0|none~1|"
+    text = typeset.to_html(pd.DataFrame({"run": ["cifar10-search/smoke,seed=1"], "cell": [cell], "images": ["12,345"]}))
+    assert "cifar10-search/<wbr>smoke,<wbr>seed=1" in text
+    assert "|<wbr>nor_conv_3x3~0|+|<wbr>skip_connect~0|<wbr>none~1|" in text
+    assert "12,345" in text
 
 
 def test_epochs_are_counted_from_1_where_they_are_numbers(monkeypatch):

@@ -47,6 +47,10 @@ def test_every_epochs_cell_is_looked_up_and_drawn(folder, same_bytes):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         *dict.fromkeys(each.method for each in found)
     ]
+    without = truth.diagnosis([{"epoch": 0, "skips": 0}, {"epoch": 1, "skips": 0}])
+    assert not without.legends
+    assert without.marks == "Points: epochs of one search."
+    assert without.axes[0].get_ylim() == (-0.3, 2.5)
     panels = truth.diagnosis(searches[0].metrics(), 1).axes
     assert [axes.get_ylabel() for axes in panels] == ["skip connections", "largest eigenvalue", "validation error (%)"]
 
