@@ -14,12 +14,11 @@ from repro.configs import desk
 from repro.configs.nb201 import ANNEALED, FAIR
 from repro.configs.record import Changes, Experiment, Planned
 from repro.configs.registry import find
-from repro.configs.spos_networks import (
+from repro.configs.spos_networks import OF_3X3, ON_FOUND
+from repro.configs.spos_retrain import (
     BASELINES,
     BITS,
     NEAR_THE_LIMIT,
-    OF_3X3,
-    ON_FOUND,
     REBUILT,
     channels_of,
     found_within,

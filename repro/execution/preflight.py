@@ -13,7 +13,8 @@ from repro.configs.nb201 import CellNetworks
 from repro.configs.parameters import Parameters
 from repro.configs.references import Reference
 from repro.configs.registry import find, typed
-from repro.configs.spos_networks import SposRetrain, SposSupernet
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_retrain import SposRetrain
 from repro.configs.spos_search import SposSearch
 from repro.errors import UsageError
 from repro.presence import (

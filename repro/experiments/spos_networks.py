@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from repro.configs.references import MARK, Reference, parse_reference
-from repro.configs.spos_networks import SinglePathTraining, SposRetrain
+from repro.configs.spos_networks import SinglePathTraining
+from repro.configs.spos_retrain import SposRetrain
 from repro.configs.spos_search import LIMITS
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError

@@ -8,7 +8,8 @@ import torch
 
 from repro.configs.references import Reference
 from repro.configs.registry import find
-from repro.configs.spos_networks import SinglePathTraining, SposRetrain, SposSupernet
+from repro.configs.spos_networks import SinglePathTraining, SposSupernet
+from repro.configs.spos_retrain import SposRetrain
 from repro.darts.complexity import count_parameters
 from repro.data.seeds import mixed_seed
 from repro.data.sources import ImageSource, Stream

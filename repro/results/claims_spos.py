@@ -1,7 +1,8 @@
 """What SPOS claims, line by line. Unless a line says so, a unit is a supernet, and 4 decide at first, then 8."""
 
 from repro.configs import desk
-from repro.configs.spos_networks import MACRO_SUPERNET, ON_FOUND, channels_of
+from repro.configs.spos_networks import MACRO_SUPERNET, ON_FOUND
+from repro.configs.spos_retrain import channels_of
 from repro.configs.spos_search import CANDIDATES
 from repro.results.arms import Arm, Measure, Result
 from repro.results.lines import Claim, Line

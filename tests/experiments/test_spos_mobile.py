@@ -6,7 +6,8 @@ from statistics import mean
 import pytest
 from finished import run
 
-from repro.configs.spos_networks import BASELINES, SposSupernet
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_retrain import BASELINES
 from repro.errors import ReproError, UsageError
 from repro.experiments import spos_search
 from repro.experiments.spos_latency import errors

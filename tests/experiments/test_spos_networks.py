@@ -9,7 +9,8 @@ from finished import run
 from tiny_spos import NAMED, SEARCH, SUPERNET
 
 from repro.configs.references import parse_reference
-from repro.configs.spos_networks import SposRetrain, SposSupernet
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_retrain import SposRetrain
 from repro.configs.spos_search import GIGA
 from repro.errors import ReproError, UsageError
 from repro.experiments import spos_search

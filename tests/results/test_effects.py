@@ -15,7 +15,8 @@ from golden import MEASURED, cut, differences, float64, prepared
 from tiny import make_data, small_data
 
 from repro.configs.registry import find
-from repro.configs.spos_networks import SposRetrain, SposSupernet
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_retrain import SposRetrain
 from repro.darts.cnn.evaluation_network import EvaluationNetwork
 from repro.darts.rnn.language_model import LanguageModel
 from repro.data.folders import pictures

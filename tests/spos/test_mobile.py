@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2
 
-from repro.configs.spos_networks import BASELINES, REBUILT, SposRetrain, SposSupernet
+from repro.configs.spos_networks import SposSupernet
+from repro.configs.spos_retrain import BASELINES, REBUILT, SposRetrain
 from repro.darts.complexity import count_mult_adds, count_parameters
 from repro.errors import ReproError, UsageError
 from repro.experiments.spos_networks import build, choose
