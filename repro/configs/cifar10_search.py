@@ -116,7 +116,7 @@ SEARCH = Experiment(
     title="Search for convolutional cells",
     section="DARTS Sect. 2, 3.1.1, A.1.1",
     claim="four searches and their selection took 1.5 (first order) and 4 (second order) GPU days",
-    cost="0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",
+    cost="one search 0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",
     hours=(
         Hours(DAY, "assumed", f"{NOT_STATED} one with 8 cells and 16 channels", 0.9, {"cells": 20, "channels": 6}),
         Hours(1.5 * DAY / 4, "derived", "DARTS Table 1: four searches in 1.5 GPU days", 1.93, {"order": 1}),

@@ -96,7 +96,7 @@ def shown(run: Run) -> str:
 
 
 def _table(run: Run, values: Mapping[str, Any]) -> str:
-    rows = [("parameter", "here", "in the paper", "")]
+    rows = [("parameter", "here", "profile paper", "")]
     for field in _ordered(find(run.experiment)):
         if field.name in values:
             given = (html.escape(_plain(value)) for value in (values[field.name], plain(field.default)))

@@ -133,7 +133,7 @@ def alpha_heatmap(softmax: Mapping[str, Softmax]) -> Figure:
     return describe(
         figure,
         f"Heat map of softmax(alpha) for every edge and operation: {', '.join(softmax)} cell",
-        "The darker, the more weight; a dot: the strongest operation of an edge other than zero.",
+        "The darker, the more weight; a dot, white on dark: the strongest operation of an edge other than zero.",
     )
 
 

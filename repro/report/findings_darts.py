@@ -185,10 +185,11 @@ def _sureness(softmax: Sequence[Sequence[float]], cell: str) -> str:
     first, where = (0, "cell") if cell == "cell" else (1, f"{cell} cell")
     ranked = [sorted(row[first:], reverse=True) for row in softmax]
     close = sum(first - second < CLOSE for first, second, *_ in ranked)
+    strongest = f"strongest operation{' other than zero' * first}"
     return (
-        f"In the {where} an edge's strongest operation has a softmax of {fmean(row[0] for row in ranked):.3f} on "
-        f"average, where all alike would have {1 / len(softmax[0]):.3f}; on {close} of {len(ranked)} edges the second "
-        f"is within {CLOSE:g} of it{', and chance may have decided' * bool(close)}."
+        f"In the {where} an edge's {strongest} has a softmax of {fmean(row[0] for row in ranked):.3f} on average, "
+        f"where all alike would have {1 / len(softmax[0]):.3f}; on {close} of {len(ranked)} edges the second is within "
+        f"{CLOSE:g} of it{', and chance may have decided' * bool(close)}."
     )
 
 
