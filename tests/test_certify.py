@@ -234,9 +234,8 @@ def test_torch_numpy_and_pytest_are_enough(tmp_path):
 
 
 def test_make_gpu_takes_the_python_it_is_given():
-    words = lambda *given: (
-        subprocess.run(["make", "-n", "gpu", *given], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    )
+    make = ["make", "--no-print-directory", "-n", "gpu"]
+    words = lambda *given: subprocess.run([*make, *given], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert words("PYTHON=/a/python3") == "/a/python3 -m pytest -m gpu tests/test_gpu.py\n"
     assert words("VENV=/nowhere") == "python3 -m pytest -m gpu tests/test_gpu.py\n"
 

@@ -44,13 +44,13 @@ DARTS_EVOLUTION = Experiment(
 class PtbPaths(TextTraining, Evolution):
     """SPOS on language: uniform paths through recurrent cells, then evolution over the shared weights."""
 
+    judged_words: int = parameter(0, "words of the validation text by which cells are judged; 0: all", low=0)
     epochs: int = parameter(50, "passes over the training text", low=1)
     batch: int = parameter(256, "streams read side by side", low=2)
     hidden_size: int = parameter(300, "width of embedding and hidden state", low=1)
     nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
     weight_decay: float = parameter(5e-7, "weight decay of w; 0: none", low=0)
     capture: Literal["off"] = parameter("off", "a path drawn for each window is not replayed", identifies=False)
-    judged_words: int = parameter(0, "words of the validation text by which cells are judged; 0: all", low=0)
 
 
 PTB_PATHS = Experiment(
