@@ -55,11 +55,15 @@ def note_once(text: str) -> None:
 
 @contextmanager
 def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
-    """Show a bar of `total` epochs; `reach` moves it within an epoch. An outer bar stays as it is meanwhile."""
+    """Show a bar of `total` epochs; `reach` moves it within an epoch. An outer bar stays as it is meanwhile.
+
+    A notebook shows the outer one alone, since it keeps the lines between which a terminal moves.
+    """
     global _bar
     outer, stream = _bar, sys.stdout if in_notebook() else sys.stderr  # a notebook shows stderr as if it were an error
     interval = float(os.environ.get("REPRO_PROGRESS_SECONDS", "0.5" if stream.isatty() else "10"))
     form = "{desc}: {percentage:3.0f}% |{bar:20}| {n:.1f}/{total} [{elapsed}<{remaining}]{postfix}"
+    hidden = not leads() or (outer is not None and in_notebook())
     with tqdm(
         total=total,
         initial=done,
@@ -68,13 +72,13 @@ def bar(label: str, done: int, total: int) -> Iterator[tqdm]:
         maxinterval=interval,
         bar_format=form,
         file=stream,
-        disable=not leads(),
+        disable=hidden,
         leave=_ended is None,
     ) as _bar:
         try:
             yield _bar
         finally:
-            if _ended is not None:
+            if _ended is not None and not hidden:
                 _ended.append(str(_bar))
             _bar = outer
 

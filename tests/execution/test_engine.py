@@ -75,7 +75,10 @@ print("before")
 with progress.one_line():
     for number in range(3):
         with progress.bar(f"cell-{number}", 0, 2) as bar:
-            bar.update(2)
+            bar.update(1)
+            with progress.bar("within", 0, 5) as inner:
+                inner.update(5)
+            bar.update(1)
             bar.set_postfix(valid_error=number)
 """
 PATH = "import sys\n\nprint(f'first {sys.path[0]}, safe {sys.flags.safe_path:d}')"
