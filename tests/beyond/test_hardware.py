@@ -99,7 +99,7 @@ def supernet(tmp_path_factory):
     """A folder of runs with a supernet in it."""
     folder = tmp_path_factory.mktemp("hardware")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REPRO_RUNS", str(supernet))
+        patch.setenv("REPRO_RUNS", str(folder))
         run("nb201-paths", **PATHS, **EVOLUTION)
         yield folder
 
