@@ -1,7 +1,6 @@
 """From one paper to the other: evolution over the weights of a mixture, and uniform paths through recurrent cells."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from repro.configs.common import Evolution, Seeded
 from repro.configs.language_search import MILD, TINY, TextTraining
@@ -50,7 +49,6 @@ class PtbPaths(TextTraining, Evolution):
     hidden_size: int = parameter(300, "width of embedding and hidden state", low=1)
     nodes: int = parameter(8, "intermediate nodes in the cell", low=1)
     weight_decay: float = parameter(5e-7, "weight decay of w; 0: none", low=0)
-    capture: Literal["off"] = parameter("off", "a path drawn for each window is not replayed", identifies=False)
 
 
 PTB_PATHS = Experiment(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from repro.configs.common import GENOTYPE, WEIGHTS, refuse_snapshot
+from repro.configs.common import GENOTYPE, WEIGHTS, Replayed, refuse_snapshot
 from repro.configs.language_search import TINY, Corpus, TextTraining
 from repro.configs.parameters import parameter
 from repro.configs.record import DAY, NOT_STATED, RECURRENT_CELL, SIZE, Experiment, Hours, Row, best_of
@@ -13,7 +13,7 @@ from repro.spaces.genotypes import RecurrentGenotype
 
 
 @dataclass(frozen=True)
-class RecurrentTraining(TextTraining):
+class RecurrentTraining(Replayed, TextTraining):
     """A recurrent cell trained from scratch (A.2.2)."""
 
     batch: int = parameter(64, "streams read side by side", low=1)

@@ -11,7 +11,7 @@ Corpus = Literal["ptb", "wikitext-2", "english"]
 
 
 @dataclass(frozen=True)
-class TextTraining(Replayed, Trained):
+class TextTraining(Trained):
     """What search and evaluation on text share."""
 
     corpus: Corpus = parameter(
@@ -33,7 +33,7 @@ class TextTraining(Replayed, Trained):
 
 
 @dataclass(frozen=True)
-class PtbSearch(TextTraining):
+class PtbSearch(Replayed, TextTraining):
     """DARTS Sect. 3.1.2, A.1.2: search for recurrent cells."""
 
     IDLE: ClassVar = {"order": {1: ("eps", "frozen_masks", "moves_embedding"), "exact": ("eps",)}}
