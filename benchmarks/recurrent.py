@@ -15,6 +15,7 @@ from repro.darts.rnn.language_model import Dropout, LanguageModel
 from repro.darts.rnn.search import LanguageSearch
 from repro.darts.rnn.training import Descent
 from repro.spaces.genotypes import PUBLISHED
+from repro.training.setup import capturable
 
 SIZES = {  # vocabulary, width, batch, window
     "search": {"tiny": (20, 8, 4, 5), "small": (2000, 64, 32, 20), "paper": (10_000, 300, 256, 35)},
@@ -92,10 +93,9 @@ def make(kind: str, options: Options | None, size: str, device: str) -> Step:
     if kind == "evaluation":
         step = replayed(options, partial(descent.step, network, optimizer), network, optimizer)
         return Step(lambda: step(train, hidden), network, [optimizer])
-    adam = torch.optim.Adam(network.alphas, 3e-3, capturable=network.alpha.device.type == "cuda")
-    search = LanguageSearch(network, optimizer, adam, descent, moves_embedding=True)
-    step = replayed(options, search.step, network, optimizer, adam)
-    return Step(lambda: step(train, valid, hidden, hidden), network, [optimizer, adam])
+    adam, capture = capturable(torch.optim.Adam, network.alphas, lr=3e-3), options.get("capture", "off")
+    search = LanguageSearch(network, optimizer, adam, descent, moves_embedding=True, capture=capture)
+    return Step(lambda: search.replayed(train, valid, hidden, hidden), network, [optimizer, adam])
 
 
 WORDS, EPOCHS = 929_589, {"search": 50, "evaluation": 1600}

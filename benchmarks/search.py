@@ -14,6 +14,7 @@ from repro.darts.cnn.search import ImageSearch
 from repro.darts.cnn.search_network import SearchNetwork
 from repro.darts.plain_networks import SearchNetwork as PlainNetwork
 from repro.originals.cnn import load_released
+from repro.training.setup import capturable
 
 SIZES = {  # channels, cells, nodes, batch, image size, image channels
     "tiny": (2, 3, 1, 4, 8, 1),
@@ -24,34 +25,33 @@ EPOCHS, IMAGES = 50, 25_000
 RATE, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0
 
 
-def networks(size: str, device: str, **how: bool) -> tuple[PlainNetwork, SearchNetwork]:
-    """Return the network in both formulations, of the same weights and alphas; how: of ours."""
+def networks(size: str, device: str, dense: bool = False) -> tuple[PlainNetwork, SearchNetwork]:
+    """Return the network in both formulations, of the same weights and alphas; dense: of ours."""
     channels, cells, nodes, _, _, in_channels = SIZES[size]
     torch.manual_seed(0)
     released = PlainNetwork(channels, 10, cells, nodes, in_channels=in_channels).to(device)
-    network = SearchNetwork(channels, 10, cells, nodes, in_channels=in_channels, **how).to(device)
+    network = SearchNetwork(channels, 10, cells, nodes, in_channels=in_channels, dense=dense).to(device)
     load_released(network, released.state_dict())
     released.alphas = [alpha.detach().clone().requires_grad_() for alpha in network.alphas]
     return released, network
 
 
-def optimizers(weights, alphas, **how):
+def optimizers(weights, alphas, adam=torch.optim.Adam):
     """Return those of w and of alpha."""
     sgd = torch.optim.SGD(weights, RATE, MOMENTUM, weight_decay=DECAY)
-    return sgd, torch.optim.Adam(alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3, **how)
+    return sgd, adam(alphas, lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
 
 
 def ours(order: int, network: SearchNetwork, bf16: bool) -> ImageSearch:
     """Return this package's search."""
-    capturable = network.alphas_normal.device.type == "cuda"
-    weights, alphas = optimizers(network.weights(), network.alphas, capturable=capturable)
-    return ImageSearch(network, weights, alphas, order=order, grad_clip=CLIP, bf16=bf16)
+    both = optimizers(network.weights(), network.alphas, partial(capturable, torch.optim.Adam))
+    return ImageSearch(network, *both, order=order, grad_clip=CLIP, bf16=bf16)
 
 
 def make(order: int, options: Options | None, size: str, device: str) -> Step:
     """Return a step on random images."""
     *_, batch, pixels, in_channels = SIZES[size]
-    released, network = networks(size, device, **({"dense": True} if (options or {}).get("dense") else {}))
+    released, network = networks(size, device, (options or {}).get("dense", False))
     if options is None:
         network = released
     prepare, bf16 = accelerate(options, network, device)
