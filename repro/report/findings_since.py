@@ -5,6 +5,7 @@ from math import exp
 from typing import Any
 
 from repro.report import findings_darts, narration
+from repro.results import claims_since
 from repro.runs.run import Run, find_needed
 from repro.spaces.nas_bench import gene_201
 
@@ -94,7 +95,7 @@ def hardware_front(run: Run) -> list[str]:
             f"Sums of measured operations are {result['error_percent']:.1f} % away from {result['networks']} whole "
             f"networks on average, at most {abs(result['worst_percent']):.1f} %."
         )
-    light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
+    light, heavy = claims_since.weighted(result)
     found.append(
         f"With a weight of {light['weight']:g} the cost of the derived cell is {100 * light['share']:.0f} % of the way "
         f"from the cheapest to the dearest, with {heavy['weight']:g} it is {100 * heavy['share']:.0f} %."
@@ -103,8 +104,8 @@ def hardware_front(run: Run) -> list[str]:
     name, how = ("true_accuracy", "in truth") if known else ("accuracy", "by the supernet")
     pairs = []
     for cell in result["spos"]:
-        within = [row for row in result["darts"] if row["share"] <= cell["limit"]]
-        beside = f"{max(within, key=lambda row: row['share'])[name]:.2f} %" if within else "none"
+        other = claims_since.dearest_within(result, cell["limit"])
+        beside = f"{other[name]:.2f} %" if other else "none"
         pairs.append(f"within {cell['limit']:g} of that way {cell[name]:.2f} % against {beside}")
     found.append(f"Evolution's cells against the dearest of DARTS, {how}: {', '.join(pairs)}.")
     return [*found, "One search for each weight and one supernet: another seed finds other cells."]

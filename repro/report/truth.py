@@ -121,11 +121,8 @@ def diagnosis(rows: Sequence[Mapping[str, Any]], stopped: int | None = None) -> 
         "discrete_error": "validation error (%)",
     }
     panels = {name: label for name, label in panels.items() if name in table}
-    figure, epochs, marks = (
-        Figure(figsize=(0.6 + 3.2 * len(panels), 3.8)),
-        table["epoch"] + 1,
-        "Points: epochs of one search",
-    )
+    figure, epochs = Figure(figsize=(0.6 + 3.2 * len(panels), 3.8)), table["epoch"] + 1
+    marks = "Points: epochs of one search"
     for axes, (name, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         axes.plot(epochs, table[name], color=ORANGE, marker="s", markersize=4)
         axes.set(xlabel="epoch of the search", ylabel=label)

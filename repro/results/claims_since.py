@@ -3,9 +3,10 @@
 None is a claim of the papers; that DARTS collapses here is one against them. A unit is a search or a supernet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import log
 from statistics import mean
+from typing import Any
 
 from repro.configs.nb201 import ANNEALED, FAIR, LOOKS_AT
 from repro.results.arms import Arm, Measure, Result
@@ -58,18 +59,27 @@ INHERITED = Measure(
 RECURRENT = Arm("supernet", "ptb-paths", own=True, reads=INHERITED)
 
 
+def dearest_within(result: Result, limit: float) -> Mapping[str, Any] | None:
+    """Return the row of the dearest cell within a limit among those that DARTS found; None where all are dearer."""
+    within = [row for row in result["darts"] if row["share"] <= limit]
+    return max(within, key=lambda row: row["share"], default=None)
+
+
+def weighted(result: Result) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the rows of the cells that DARTS found with the smallest and with the largest weight."""
+    light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
+    return light, heavy
+
+
 def _over_weighted(result: Result) -> float:
     """Return by how much evolution's cells are better than the dearest of DARTS's within each limit, on average."""
-    gains = []
-    for found in result["spos"]:
-        if within := [row for row in result["darts"] if row["share"] <= found["limit"]]:
-            gains.append(found["true_accuracy"] - max(within, key=lambda row: row["share"])["true_accuracy"])
-    return mean(gains)
+    beside = ((found, dearest_within(result, found["limit"])) for found in result["spos"])
+    return mean(found["true_accuracy"] - other["true_accuracy"] for found, other in beside if other)
 
 
 def _faster(result: Result) -> float:
     """Return what the largest weight saves against the smallest, in percent of the way from cheapest to dearest."""
-    light, heavy = (pick(result["darts"], key=lambda row: row["weight"]) for pick in (min, max))
+    light, heavy = weighted(result)
     return 100 * (light["share"] - heavy["share"])
 
 
