@@ -8,6 +8,7 @@ import hashlib
 import html
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from repro.settings import NOTEBOOKS, PACKAGE, data_folder, published_folder, re
 SOURCE = NOTEBOOKS / "90_report.ipynb"
 READ = ("*/*/*.json", "*/*/metrics.jsonl", "*/*/notebook.ipynb", "*/*/failure.txt", "*/*/*/metrics.jsonl")
 PAGE = "report.html"
-LIST = "contents.json"  # the files that a report consists of; what the next one lacks is deleted
+LIST = "contents.json"  # the files of a report with their SHA-256; what the next one lacks is deleted
 
 
 def build(profile: str, folder: Path | None = None) -> str:
@@ -42,16 +43,16 @@ def build(profile: str, folder: Path | None = None) -> str:
     """
     require_notebooks()
     folder = make_folder((folder or runs_folder() / "report").absolute())
-    page, made_from = folder / PAGE, fingerprint(profile)
-    if _is_from(page, made_from):
+    page, made_from, held = folder / PAGE, fingerprint(profile), contents(folder)
+    if _is_from(page, made_from) and held == _contents(folder, held):
         return f"the report is up to date: {page}"
     aside = folder / ".new"
     shutil.rmtree(aside, ignore_errors=True)
     make_folder(aside / "notebooks")
     with snapshot.taken():
-        kept = {name for run in survey().runs for name in export(run, folder, aside)}
+        kept = {name for run in survey().runs for name in export(run, folder, aside, held)}
     _write(profile, aside, made_from)
-    _replace(folder, aside, kept)
+    _replace(folder, aside, kept, held)
     return f"report: {page}"
 
 
@@ -68,18 +69,30 @@ def _write(profile: str, aside: Path, made_from: str) -> None:
         note(reason)
 
 
-def _replace(folder: Path, aside: Path, kept: set[str]) -> None:
+def contents(folder: Path) -> dict[str, str]:
+    """Return the files of the report in a folder by their places in it, each with its SHA-256 when it was made."""
+    held = read_json(folder / LIST) if (folder / LIST).exists() else {}
+    if isinstance(held, list):  # as it was written before: their places alone
+        return dict.fromkeys(filter(lambda name: isinstance(name, str), held), "")
+    return held if isinstance(held, dict) else {}
+
+
+def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return those of the files `names` that are in a folder, each with its SHA-256 as it is now."""
+    return {name: _content(folder / name) for name in {*names}.intersection(_names(folder))}
+
+
+def _replace(folder: Path, aside: Path, kept: set[str], held: Mapping[str, str]) -> None:
     """Move what was made into its place, the page last, and delete what only the report before consisted of."""
     made = sorted(_names(aside), key=lambda name: name == PAGE)
     own = {*made, *kept}
-    held = read_json(folder / LIST) if (folder / LIST).exists() else []
     for name in _names(folder):
         if name in held and name not in own:
             (folder / name).unlink()
     for name in made:
         make_folder((folder / name).parent)
         os.replace(aside / name, folder / name)
-    write_json(folder / LIST, sorted(own))
+    write_json(folder / LIST, dict(sorted(_contents(folder, own).items())))
     shutil.rmtree(aside)
 
 
@@ -110,17 +123,18 @@ def _content(file: Path) -> str:
         return str(error.strerror)
 
 
-def export(run: Run, folder: Path, aside: Path) -> list[str]:
+def export(run: Run, folder: Path, aside: Path, held: Mapping[str, str]) -> list[str]:
     """Write a run's executed notebook, without the paths of this machine, as it is and as a page into `aside`.
 
-    Those of `folder` that are still right are left alone. Returns the places of both files.
+    Those of `folder` that are still right are left alone; held: its `contents`. Returns the places of both files.
     """
     source, page = run.path / "notebook.ipynb", page_of(run)
     if not source.exists():
         return []
     made_from = hashlib.sha256(_content(source).encode() + pages.SOURCES).hexdigest()
     names = [page, str(Path(page).with_suffix(".ipynb"))]
-    if not (_is_from(folder / page, made_from) and (folder / names[1]).exists()):
+    as_made = all(name in held and _content(folder / name) == held[name] for name in names)
+    if not (as_made and _is_from(folder / page, made_from)):
         banner = f'Run {html.escape(run.name)}: {_says(run)}. <a href="../report.html">The whole report</a>'
         make = partial(pages.page, made_from=made_from, links=partial(_lead, run, folder), banner=banner)
         try:

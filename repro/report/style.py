@@ -6,10 +6,6 @@ in a notebook. A picture of a run that is not as published says in itself which 
 
 import functools
 import io
-import re
-import shutil
-import subprocess
-import sys
 import textwrap
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +22,7 @@ from PIL import Image
 
 from repro.files import make_folder, write_bytes
 from repro.progress import note, show
+from repro.report.dot import render
 from repro.results import protocol
 from repro.results.intervals import one_sample
 from repro.runs.run import Run
@@ -67,12 +64,6 @@ NO_DATES = {
 }
 PIXELS_PER_INCH = 90  # of a figure shown in a notebook
 NETWORK = "Green: input; blue: layers; red: reductions; orange: heads. Arrows: what reads what."
-# In a process of its own, as `dot` is: its C library may write warnings to the terminal
-PYGRAPHVIZ = """
-import sys, pygraphviz
-graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
-sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
-"""
 
 
 @contextmanager
@@ -232,38 +223,3 @@ def save_graph(
             **{"image/svg+xml": {"alt": marked_words(alt, run)}},
         )
         show({"text/markdown": marks})
-
-
-def render(source: str, stem: Path, formats: Sequence[str] = ("svg",)) -> tuple[list[Path], str | None]:
-    """Draw DOT text into `stem`.svg (or pdf, png) and return the files; where that fails, `stem`.dot and the reason."""
-    make_folder(stem.parent)
-    paths, reason = [], None
-    for extension in formats:
-        try:
-            picture = _draw(source, extension)
-        except Exception as error:  # any fault of the drawing program: the graph is still worth keeping
-            reason = _reason(error)
-            continue
-        paths.append(stem.with_name(f"{stem.name}.{extension}"))
-        write_bytes(paths[-1], picture)
-    if reason is None:
-        return paths, None
-    dot = stem.with_name(f"{stem.name}.dot")
-    write_bytes(dot, source.encode())
-    return [*paths, dot], f"{dot} was not drawn in full ({reason}); install Graphviz, then: dot -Tsvg -O {dot}"
-
-
-def _draw(source: str, extension: str) -> bytes:
-    """Return the picture as bytes, without a date; raises what the drawing program raises."""
-    dot = shutil.which("dot")
-    command = [dot, f"-T{extension}"] if dot else [sys.executable, "-c", PYGRAPHVIZ, extension]
-    answer = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(answer.stderr.decode(errors="replace"))
-    # A date of the same length, so that the offsets in the file stay right
-    return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", b"20000101000000", answer.stdout)
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's last line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 
 from repro.data.seeds import mixed_seed
 from repro.errors import ReproError, UsageError
@@ -95,7 +94,7 @@ def mean(value: Tensor, count: int) -> Tensor:
     """
     if size() == 1:
         return value
-    (everywhere,) = _all_reduce([value.new_full((), count, dtype=torch.float64)])
+    (everywhere,) = all_reduce([value.new_full((), count, dtype=torch.float64)])
     return _Sum.apply(value * (count / everywhere).to(value.dtype))[0]
 
 
@@ -111,7 +110,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace what `backward()` left in each `grad` by its sum over the processes."""
     if size() > 1:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_copy_(gradients, _all_reduce(gradients))
+        torch._foreach_copy_(gradients, all_reduce(gradients))
 
 
 class _Replicate(torch.autograd.Function):
@@ -131,87 +130,24 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_all_reduce(tensors))
+        return tuple(all_reduce(tensors))
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor, ...]:
         return _Replicate.apply(*gradients)
 
 
-def _all_reduce(tensors: Sequence[Tensor]) -> list[Tensor]:
+def total(x: Tensor) -> Tensor:
+    """Return the sum over the processes, for each of them to compute its own part with."""
+    return _Replicate.apply(*_Sum.apply(x))[0]
+
+
+def all_reduce(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return each tensor summed over the processes, by one message for all."""
     message = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
     distributed.all_reduce(message)
     parts = message.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-
-
-# ---- BatchNorm over the batches of all processes
-
-
-def batch_norm(
-    x: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Tensor:
-    """Apply `torch.nn.functional.batch_norm` to (N, C, ...) as if the images of all processes were one batch."""
-    if not training or size() == 1:
-        return functional.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    x = x if x.dtype == torch.float64 else x.float()
-    axes, per_channel = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
-    sums = _total(torch.cat([x.sum(axes), x.new_full((1,), x.numel() // x.shape[1])]))
-    centre, count = sums[:-1] / sums[-1], sums[-1].detach()
-    x = x - centre.view(per_channel)
-    var = _total(x.square().sum(axes)) / count
-    with torch.no_grad():
-        running_mean.lerp_(centre, momentum)
-        running_var.lerp_(var * (count / (count - 1)), momentum)
-    scale = (var + eps).rsqrt() if weight is None else (var + eps).rsqrt() * weight
-    x = x * scale.view(per_channel)
-    return x if bias is None else x + bias.view(per_channel)
-
-
-def moments(means: Tensor, covariances: Tensor, count: int) -> tuple[Tensor, Tensor, int | Tensor]:
-    """Return means (..., C), covariances (..., C, C) and count of all processes' rows, from those of this one's."""
-    if size() == 1:
-        return means, covariances, count
-    (everywhere,) = _all_reduce([means.new_full((), count)])
-    share = count / everywhere
-    joint = _total(means * share)
-    apart = means - joint
-    return joint, _total((covariances + apart[..., None] * apart[..., None, :]) * share), everywhere
-
-
-def synchronise(network: nn.Module, *, differentiable_twice: bool = False) -> nn.Module:
-    """Let every BatchNorm2d of the network work on the batches of all processes; names of tensors stay as they are.
-
-    On GPUs it becomes PyTorch's own, unless it must be `differentiable_twice`, which that is not.
-    """
-    if size() > 1 and next(network.parameters()).is_cuda and not differentiable_twice:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    if size() > 1:
-        for module in network.modules():
-            if type(module) is nn.BatchNorm2d:
-                module.__class__ = _SynchronisedNorm
-    return network
-
-
-class _SynchronisedNorm(nn.BatchNorm2d):
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.num_batches_tracked.add_(1)
-        statistics = (self.running_mean, self.running_var)
-        return batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
-
-
-def _total(x: Tensor) -> Tensor:
-    """Return the sum over the processes, for each of them to compute its own part with."""
-    return _Replicate.apply(*_Sum.apply(x))[0]
 
 
 # ---- values

@@ -13,7 +13,7 @@ from torch import nn
 from repro.configs.common import Accelerated, Seeded
 from repro.data.augment import Prepare
 from repro.runs.run import Run
-from repro.training import acceleration, cuda_graph, devices, parallel
+from repro.training import acceleration, cuda_graph, devices, shared_norm
 
 Moves = TypeVar("Moves", bound=torch.optim.Optimizer)
 
@@ -53,7 +53,7 @@ class Setup:
         precision = acceleration.precision(params.precision, self.device)
         run.record(precision=precision)
         self.bf16 = precision == "bf16"
-        parallel.synchronise(network, differentiable_twice=differentiable_twice)
+        shared_norm.synchronise(network, differentiable_twice=differentiable_twice)
         acceleration.compile_network(getattr(params, "compile", "off"), network, self.device)
 
     def autocast(self) -> AbstractContextManager:

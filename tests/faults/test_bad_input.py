@@ -117,7 +117,7 @@ def test_report_removes_nothing_outside_of_its_folder(tmp_path):
     (tmp_path / "report" / "inside").write_text("")
     names = ["../outside", str(tmp_path / "outside"), "inside", "missing", 3, ["made"]]
     (tmp_path / "report" / report.LIST).write_text(json.dumps(names))
-    report._replace(tmp_path / "report", aside, set())
+    report._replace(tmp_path / "report", aside, set(), report.contents(tmp_path / "report"))
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == {
         "outside",
         "report/made",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repro.report import figures_spos, graphs, sections, style, tables
+from repro.report import dot, drawings, figures_spos, graphs, style, tables
 from repro.results import intervals, others
 from repro.spaces.path_spaces import SPACES, named
 
@@ -84,7 +84,7 @@ def test_iterations_are_means_over_the_supernets_with_each_as_points_beside_the_
 
 @pytest.mark.parametrize(("spaces", "layers"), [(("blocks", "channels"), [20] * 4), (("bits",), [8] * 3 + [16] * 3)])
 def test_published_networks_are_drawn_layer_by_layer(spaces, layers):
-    drawn = sections.published_networks(*spaces)
+    drawn = drawings.published_networks(*spaces)
     figure = figures_spos.networks(drawn)
     assert [len(axes.patches) for axes in figure.axes] == layers
     assert [axes.get_title(loc="left") for axes in figure.axes] == [*drawn]
@@ -147,7 +147,7 @@ def test_every_layer_that_computes_has_a_fill_and_the_caption_says_what_it_is(tm
 
 
 def test_a_drawn_path_is_a_file_even_where_nothing_can_draw(tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
+    monkeypatch.setattr(dot, "_draw", lambda *arguments: (_ for _ in ()).throw(RuntimeError("no dot")))
     style.save_graph(graphs.path_graph({"bits": ["1W2A"]}, [8, 8]), tmp_path / "network", None)
     assert "1W2A" in (tmp_path / "network.dot").read_text()
 

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from repro.report import graphs, style
+from repro.report import dot, graphs
+from repro.report.dot import render
 from repro.report.graphs import cell_graphs, network_graph, operation_label
-from repro.report.style import render
 from repro.spaces.genotypes import CELL_OPERATIONS, PUBLISHED, RECURRENT_OPERATIONS, ConvGenotype
 
 CONVOLUTIONAL = [name for name, genotype in PUBLISHED.items() if isinstance(genotype, ConvGenotype)]
@@ -78,8 +78,8 @@ def test_a_drawing_is_a_picture_and_always_the_same(name, tmp_path, monkeypatch)
 
 
 def test_without_any_graphviz_the_graph_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(style.shutil, "which", lambda _: None)
-    monkeypatch.setattr(style, "PYGRAPHVIZ", "import sys; sys.modules['pygraphviz'] = None\n" + style.PYGRAPHVIZ)
+    monkeypatch.setattr(dot.shutil, "which", lambda _: None)
+    monkeypatch.setattr(dot, "PYGRAPHVIZ", "import sys; sys.modules['pygraphviz'] = None\n" + dot.PYGRAPHVIZ)
     source = cell_graphs(PUBLISHED["DARTS_V1"])["normal"]
     paths, note = render(source, tmp_path / "cell")
     assert paths == [tmp_path / "cell.dot"]
@@ -90,7 +90,7 @@ def test_without_any_graphviz_the_graph_is_kept(tmp_path, monkeypatch):
 
 def test_without_dot_pygraphviz_draws(tmp_path, monkeypatch):
     pytest.importorskip("pygraphviz")
-    monkeypatch.setattr(style.shutil, "which", lambda _: None)
+    monkeypatch.setattr(dot.shutil, "which", lambda _: None)
     paths, note = render(network_graph(3, 4, 8), tmp_path / "network")
     assert (paths, note) == ([tmp_path / "network.svg"], None)
 
@@ -99,7 +99,7 @@ def test_a_dot_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
     program = tmp_path / "dot"
     program.write_text("#!/bin/sh\necho some trace >&2\necho 'no such font' >&2\nexit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr(style.shutil, "which", lambda _: str(program))
+    monkeypatch.setattr(dot.shutil, "which", lambda _: str(program))
     paths, note = render(network_graph(3, 4, 8), tmp_path / "network")
     assert paths == [tmp_path / "network.dot"]
     assert "(no such font)" in note
@@ -109,7 +109,7 @@ def test_dot_is_asked_first(tmp_path, monkeypatch):
     program = tmp_path / "dot"
     program.write_text('#!/bin/sh\nprintf "%s" "$1"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(style.shutil, "which", lambda _: str(program))
+    monkeypatch.setattr(dot.shutil, "which", lambda _: str(program))
     paths, note = render(network_graph(3, 4, 8), tmp_path / "network", ("svg", "pdf"))
     assert note is None
     assert [path.read_text() for path in paths] == ["-Tsvg", "-Tpdf"]
@@ -131,7 +131,7 @@ def test_saving_draws_every_cell_and_shows_it_in_a_notebook(tmp_path, monkeypatc
 
 
 def test_saving_without_graphviz_says_so_and_goes_on(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(style, "_draw", lambda *_: 1 / 0)
+    monkeypatch.setattr(dot, "_draw", lambda *_: 1 / 0)
     graphs.save_cells(PUBLISHED["DARTS_V2_RNN"], tmp_path / "cell", None)
     assert [path.name for path in tmp_path.iterdir()] == ["cell-recurrent.dot"]
     assert "install Graphviz" in capfd.readouterr().err

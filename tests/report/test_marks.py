@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report import test_figures
 
 from repro.configs.registry import find
-from repro.report import figures_training, film, graphs, style
+from repro.report import dot, figures_training, film, graphs, style
 from repro.runs.run import open_run
 from repro.spaces.genotypes import PUBLISHED, to_json
 
@@ -79,7 +79,7 @@ def test_graphs_have_the_mark(smoke, published, tmp_path):
 def test_a_mark_with_quotes_is_still_a_graph(smoke, tmp_path, monkeypatch):
     monkeypatch.setattr(style, "mark", lambda run: 'genotype="a\\b".json')
     source = style.marked_graph(graphs.network_graph(3, 4, 8), smoke)
-    (file,), reason = style.render(source, tmp_path / "network")
+    (file,), reason = dot.render(source, tmp_path / "network")
     assert (file.suffix, reason) == (".svg", None)
     assert "a\\b" in file.read_text()
 

@@ -178,9 +178,12 @@ def half(folder, empty):
 
 @pytest.fixture(scope="module")
 def again(folder, half):
-    """The report of the same runs in another folder."""
+    """The report of the same runs in another folder, made again where something had changed or deleted its files."""
     report.build("smoke", folder / "again")
     assert report.build("smoke", folder / "again").startswith("the report is up to date")
+    next((folder / "again" / "notebooks").glob("cifar10*.ipynb")).write_text("{}")
+    (folder / "again" / "tables" / "summary.md").unlink()
+    assert not report.build("smoke", folder / "again").startswith("the report is up to date")
     return Page(folder / "again" / "report.html")
 
 

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from repro.files import make_folder
-from repro.report import pages, report, sections
+from repro.report import drawings, pages, report, sections
 from repro.results import compare
 from repro.results.compare import Group
 from repro.runs import snapshot, states
@@ -70,14 +70,14 @@ def test_whatever_is_wrong_in_what_the_tables_read_is_named_and_the_rest_is_show
 @pytest.mark.parametrize(
     ("experiment", "names", "draw"),
     [
-        ("bilevel-toy", "trajectories", sections.toy),
-        ("cifar10-eval", "metrics", sections.curves),
-        ("cifar10-search", "metrics", sections.alphas),
-        ("ptb-search", "metrics", sections.films),
-        ("cifar10-progress", "snapshots|result", sections.progress),
-        ("cifar10-select", "result", sections.cells),
-        ("spos-blocks", "evolution", sections.candidates),
-        ("spos-correlation", "networks|result", sections.rankings),
+        ("bilevel-toy", "trajectories", drawings.toy),
+        ("cifar10-eval", "metrics", drawings.curves),
+        ("cifar10-search", "metrics", drawings.alphas),
+        ("ptb-search", "metrics", drawings.films),
+        ("cifar10-progress", "snapshots|result", drawings.progress),
+        ("cifar10-select", "result", drawings.cells),
+        ("spos-blocks", "evolution", drawings.candidates),
+        ("spos-correlation", "networks|result", drawings.rankings),
     ],
 )
 def test_whatever_is_wrong_in_what_is_drawn_is_named_and_the_rest_is_drawn(
@@ -111,7 +111,7 @@ def test_a_notebook_that_cannot_be_read_is_a_page_that_says_so(tmp_path):
         with snapshot.taken():
             (opened,) = [each for each in states.survey().runs if each.path == run]
             make_folder(tmp_path / f"{number}" / "notebooks")
-            page, source = report.export(opened, tmp_path / "none", tmp_path / f"{number}")
+            page, source = report.export(opened, tmp_path / "none", tmp_path / f"{number}", {})
         text = (tmp_path / f"{number}" / page).read_text()
         assert ("its executed notebook cannot be shown" in text) == (content is not None)
         assert nbformat.read(tmp_path / f"{number}" / source, as_version=4).cells
@@ -228,7 +228,7 @@ def test_nothing_that_a_run_holds_is_executed_or_fetched(monkeypatch, tmp_path, 
     with snapshot.taken():
         _, whole = foreign.made(monkeypatch, tmp_path / "report")
         opened = next(run for run in states.survey().runs if run.path == runs[0])
-        place, _ = report.export(opened, tmp_path / "none", make_folder(tmp_path / "aside" / "notebooks").parent)
+        place, _ = report.export(opened, tmp_path / "none", make_folder(tmp_path / "aside" / "notebooks").parent, {})
     own = (tmp_path / "aside" / place).read_text()
     assert "cannot be shown" not in own
     assert count > 400

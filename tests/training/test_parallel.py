@@ -19,7 +19,7 @@ from repro.execution import launcher
 from repro.recipe import run_recipe
 from repro.runs.run import open_run, read_run
 from repro.spaces.genotypes import PUBLISHED
-from repro.training import parallel
+from repro.training import parallel, shared_norm
 from repro.training.classifier import ImageTraining, LossAndErrors
 from repro.training.fit import Epoch
 
@@ -31,7 +31,7 @@ def normalise(x, gradient, differentiable_twice=True):
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm2d(3, dtype=torch.float64))
     nn.init.normal_(network[0].weight)
-    parallel.synchronise(network, differentiable_twice=differentiable_twice)
+    shared_norm.synchronise(network, differentiable_twice=differentiable_twice)
     part = parallel.own_part(x).clone().requires_grad_()
     y = network(part)
     (slope,) = torch.autograd.grad((y * parallel.own_part(gradient)).sum(), part, create_graph=True)
@@ -55,7 +55,7 @@ def mix(x):
     """Moments of this process's rows of x, put together."""
     x = parallel.own_part(x)
     mean = x.mean(dim=0)
-    return parallel.moments(mean, (x - mean).mT @ (x - mean) / len(x), len(x))
+    return shared_norm.moments(mean, (x - mean).mT @ (x - mean) / len(x), len(x))
 
 
 def test_moments_of_parts_are_those_of_the_whole(tmp_path):
@@ -94,7 +94,7 @@ def train(steps):
     """Losses of some training steps, the last one on fewer images, and the state after them."""
     torch.manual_seed(2)
     network = EvaluationNetwork(PUBLISHED["DARTS_V2"], channels=2, classes=5, cells=3)
-    parallel.synchronise(network)
+    shared_norm.synchronise(network)
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=3e-4)
     training = ImageTraining(network, optimizer, grad_clip=5.0, auxiliary_weight=0.4, label_smoothing=0.1)
     losses = []
@@ -111,7 +111,7 @@ def search(order, steps, folds):
     search_network.folds_on = lambda device: folds
     torch.manual_seed(2)
     network = SearchNetwork(channels=2, classes=5, cells=3, nodes=1)
-    parallel.synchronise(network, differentiable_twice=True)
+    shared_norm.synchronise(network, differentiable_twice=True)
     joins = order == "simultaneous"
     weights = torch.optim.SGD([*network.weights(), *network.alphas * joins], 0.1, 0.9, weight_decay=3e-4)
     alphas = weights if joins else torch.optim.Adam(network.alphas, 0.01)
@@ -217,9 +217,9 @@ def test_alone_everything_is_as_it_was():
     assert torch.equal(parallel.own_part(x), x)
     assert parallel.mean(x, 3) is x
     assert parallel.replicate([x])[0] is x
-    assert parallel.moments(x, x, 3)[0] is x
+    assert shared_norm.moments(x, x, 3)[0] is x
     network = nn.Sequential(nn.BatchNorm2d(2))
-    assert type(parallel.synchronise(network)[0]) is nn.BatchNorm2d
+    assert type(shared_norm.synchronise(network)[0]) is nn.BatchNorm2d
 
 
 def test_batch_smaller_than_the_processes_is_refused(monkeypatch):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from repro.darts.cnn import folding
 from repro.darts.cnn.mixed_edges import EPS, MixedEdges, Separables
-from repro.training import parallel
+from repro.training import shared_norm
 
 
 class Contribution(NamedTuple):
@@ -73,7 +73,7 @@ class FoldedEdges:
         maps, *moments = folding.depthwise_moments(inputs, kernels, these.stride, these.dilation)
         matrices, norms = these.pointwise, these.norms
         if norms.training:
-            mean, covariance, count = parallel.moments(*moments, maps[0].numel() // self.weights.channels)
+            mean, covariance, count = shared_norm.moments(*moments, maps[0].numel() // self.weights.channels)
             mean, var = folding.after(matrices.double(), mean, covariance)  # (K * E, C) in float64
             norms.update(mean, var, count)
         else:

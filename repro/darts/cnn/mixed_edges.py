@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repro.darts.cnn.operations import MIXED, POOLINGS, even_and_odd, operation
-from repro.training import parallel
+from repro.training import shared_norm
 
 EPS = 1e-5  # of BatchNorm
 MOMENTUM = 0.1  # of its running statistics
@@ -36,12 +36,13 @@ class BatchNorms(NamedTuple):
 
     def __call__(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Normalise (N, M * C, H, W), and multiply by `scale` (M * C)."""
-        return parallel.batch_norm(x, self.mean.view(-1), self.var.view(-1), scale, None, self.training, MOMENTUM, EPS)
+        mean, var = self.mean.view(-1), self.var.view(-1)  # 2 x (M * C)
+        return shared_norm.batch_norm(x, mean, var, scale, None, self.training, MOMENTUM, EPS)
 
     def shared(self, x: Tensor) -> Tensor:
         """Normalise (N, P * C, H, W) in training: one result for all M / P BatchNorms that read each of the P maps."""
         mean, var = self.mean.new_zeros(2, x.shape[1])  # 2 x (P * C)
-        y = parallel.batch_norm(x, mean, var, None, None, True, 1.0, EPS)
+        y = shared_norm.batch_norm(x, mean, var, None, None, True, 1.0, EPS)
         maps = x.shape[1] // self.mean.shape[1], -1, self.mean.shape[1]  # (P, M / P or 1, C)
         self.mean.view(maps).lerp_(mean.view(maps), MOMENTUM)
         self.var.view(maps).lerp_(var.view(maps), MOMENTUM)
