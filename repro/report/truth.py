@@ -4,9 +4,10 @@ Everything is read from run directories; what a search was not asked for is not 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle, groupby
+from itertools import cycle
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from repro.report.style import BLUE, FAINT, INK, ORANGE, canvas, describe, style
 from repro.results import compare
 from repro.runs.run import Run
 
+NEAR = 0.05  # of what an axis spans: points so near to each other share a place for their marks
 PATHS = {"": "SPOS, evolution", "random_": "SPOS, random search"}  # prefix of a row's entries -> the method
 
 
@@ -90,22 +92,32 @@ def front(result: Mapping[str, Any], label: str) -> Figure:
 
     result: its `darts` and `spos` have a row for each cell; accuracies (percent) are true ones where all are known.
     """
-    (figure, axes), said = canvas(5.8, 4.4), []
-    known = all("true_accuracy" in row for row in (*result["darts"], *result["spos"]))
+    (figure, axes), said, every = canvas(5.8, 4.4), [], [*result["darts"], *result["spos"]]
+    known = all("true_accuracy" in row for row in every)
     measure = "true_accuracy" if known else "accuracy"
+    near = [NEAR * float(np.ptp([row[entry] for row in every])) for entry in ("cost", measure)]
     looks = {"darts": ("DARTS, weight", "weight", BLUE, "-", "o"), "spos": ("SPOS, limit", "limit", ORANGE, "--", "s")}
     for name, (words, setting, colour, line, marker) in looks.items():
         rows = sorted(result[name], key=lambda row: (row["cost"], row[measure]))
         costs, accuracies = ([row[entry] for row in rows] for entry in ("cost", measure))
         axes.plot(costs, accuracies, color=colour, linestyle=line, marker=marker, alpha=0.8, label=f"{words} as marked")
-        for point, same in groupby(rows, key=lambda row: (row["cost"], row[measure])):
-            mark, offset = ", ".join(f"{row[setting]:g}" for row in same), (4, 5) if name == "darts" else (4, -11)
+        for point, marks in _marked([(row["cost"], row[measure], f"{row[setting]:g}") for row in rows], near).items():
+            mark, offset = ", ".join(marks), (4, 5) if name == "darts" else (4, -11)
             axes.annotate(mark, point, offset, textcoords="offset points", color=colour, fontsize=8)
-            said.append(f"{words} {mark}: {point[1]:.2f} % at {point[0]:.3g}")
+        said += [f"{words} {row[setting]:g}: {row[measure]:.2f} % at {row['cost']:.3g}" for row in rows]
     axes.set(xlabel=label, ylabel=f"{'true accuracy' if known else 'accuracy with inherited weights'} (%)")
     figure.legend(loc="outside lower center", ncols=2)
     words = f"Accuracy of the found cells against {label}; {', '.join(said)}"
     return describe(figure, words, "Points: cells, each marked with its weight or its limit.")
+
+
+def _marked(points: Sequence[tuple[float, float, str]], near: Sequence[float]) -> dict[tuple[float, float], list[str]]:
+    """Return where the marks of points stand: at the first of those that are near it in both directions."""
+    places: dict[tuple[float, float], list[str]] = {}
+    for x, y, mark in points:
+        close = (place for place in places if abs(place[0] - x) <= near[0] and abs(place[1] - y) <= near[1])
+        places.setdefault(next(close, (x, y)), []).append(mark)
+    return places
 
 
 @styled

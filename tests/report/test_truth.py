@@ -64,15 +64,19 @@ def test_a_search_on_cifar10_without_the_table_is_refused_before_it_starts(folde
         preflight.check(run_of(find(name), "smoke", {}))
 
 
-def test_a_front_marks_every_cell_with_its_weight_or_limit_and_equal_cells_once(same_bytes):
+def test_a_front_marks_every_cell_with_its_weight_or_limit_and_cells_nearly_alike_at_one_place(same_bytes):
     row = lambda cost, accuracy, **how: {"cost": cost, "accuracy": accuracy, "true_accuracy": 90 + accuracy, **how}
-    darts = [row(3.0, 2.0, weight=0.0), row(1.0, 1.0, weight=0.1)]
+    darts = [
+        row(3.0, 2.0, weight=0.0),
+        row(1.0, 1.0, weight=0.1),
+        row(1.05, 1.05, weight=0.3),
+    ]  # nearly alike: one place
     result = {"darts": darts, "spos": [row(2.0, 3.0, limit=0.5), row(2.0, 3.0, limit=1.0)], "epochs": 1}
     (axes,) = truth.front(result, "latency (ms)").axes
     drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert drawn["DARTS, weight as marked"] == [[1, 91], [3, 92]]
+    assert drawn["DARTS, weight as marked"] == [[1, 91], [1.05, 91.05], [3, 92]]
     assert drawn["SPOS, limit as marked"] == [[2, 93], [2, 93]]
-    assert [text.get_text() for text in axes.texts] == ["0.1", "0", "0.5, 1"]
+    assert [text.get_text() for text in axes.texts] == ["0.1, 0.3", "0", "0.5, 1"]
     assert axes.get_ylabel() == "true accuracy (%)"
     del darts[0]["true_accuracy"]  # no table
     assert truth.front(result, "latency (ms)").axes[0].get_ylabel() == "accuracy with inherited weights (%)"
