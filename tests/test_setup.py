@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_parameters_and_seeds_reach_the_command_line():
     answer = make("-n", "run", **values)
     expected = "repro run cifar10-search --profile paper -p 'order=1' -p 'seed=3' --seeds 0,1"
     assert expected in answer.stdout
+
+
+@pytest.mark.parametrize("script", ["tests/faults", "tests/golden.py", "tests/mutants"])
+def test_a_script_among_the_tests_starts_by_itself(script):
+    """Not on pytest's path, but on that of the Makefile."""
+    assert f"$(BIN)/python {script}\n" in (ROOT / "Makefile").read_text()
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, script, "--help"]
+    answer = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("usage: ")
 
 
 @needs_make

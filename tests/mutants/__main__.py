@@ -1,8 +1,6 @@
-"""`make mutants`: put one wrong edit after another into a copy of the package and list those that no test sees.
+"""`make mutants`: put one wrong edit after another into a copy of the package and list those that no test sees."""
 
-python tests/mutants [WORD]    only those whose file or fault contains WORD
-"""
-
+import argparse
 import os
 import shutil
 import subprocess
@@ -36,9 +34,14 @@ def survives(edit: Edit) -> bool:
     return done.returncode == 0
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
     """Try the edits, as many at a time as there are cores; return 1 if one survives."""
+    parser = argparse.ArgumentParser(prog="python tests/mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only edits whose file or fault has every WORD")
+    words = parser.parse_args().words
     chosen = [edit for edit in EDITS if all(word in f"{edit.file} {edit.wrong}" for word in words)]
+    if not chosen:
+        parser.error(f"no edit has the words {' '.join(words)}; tests/mutants/edits.py lists them")
     survivors = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for edit, survived in zip(chosen, pool.map(survives, chosen), strict=True):
@@ -49,4 +52,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
