@@ -11,28 +11,19 @@ import shlex
 import shutil
 import subprocess
 from base64 import b64decode
-from html.parser import HTMLParser
 from io import BytesIO
 
-import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-import spoken
-import torch
+from reported import Page, failed, half_finished
 
 from repro.cli import main
 from repro.configs.registry import find
-from repro.darts.discretise import conv_genotype, recurrent_genotype
-from repro.execution.notebooks import compute
-from repro.report import formulas, pages, report, typeset
+from repro.report import pages, report
 from repro.results.claims import CLAIMS
 from repro.results.columns import COLUMNS
 from repro.results.rows import ROWS
-from repro.runs.run import open_run
 from repro.runs.states import duration
-from repro.settings import ROOT
-from repro.spaces.genotypes import PUBLISHED, to_json
 
 ARTEFACTS = ("*.svg", "*.pdf", "*.png", "*.gif", "tables/*.csv", "tables/*.md", "tables/*.tex")
 ALWAYS = {
@@ -47,47 +38,6 @@ ALWAYS = {
 }
 
 
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-class Page(HTMLParser):
-    """What a page loads, where its links lead, what it has to lead to, and its text by heading of level 2."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.source, self.path, self.files = path.read_text(encoding="utf-8"), path, contents(path.parent)
-        self.ids, self.links, self.contents, self.images, self.loads = set(), [], [], [], []
-        self.sections, self.title, self.inside = {"": ""}, "", []
-        self.feed(self.source)
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        self.ids |= {values["id"]} if "id" in values else set()
-        if tag == "a" and "href" in values and values.get("class") != "anchor-link":
-            (self.contents if "nav" in self.inside else self.links).append(values["href"])
-        if tag == "img":
-            self.images.append(values)
-        self.loads += [tag] if tag in ("script", "link", "iframe", "object", "embed", "video", "audio") else []
-        if tag in ("nav", "style", "h2"):
-            self.inside.append(tag)
-        if tag == "h2":
-            self.title = ""
-
-    def handle_endtag(self, tag):
-        if tag in self.inside:
-            self.inside.remove(tag)
-        if tag == "h2":
-            self.sections[self.title.removesuffix("¶")] = ""
-            self.title = self.title.removesuffix("¶")
-
-    def handle_data(self, data):
-        if "h2" in self.inside:
-            self.title += data
-        elif not {"nav", "style"} & set(self.inside):
-            self.sections[self.title] += data
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("report")
@@ -100,67 +50,6 @@ def _runs_folder(folder):
         patch.setenv("REPRO_DATA", str(folder / "data"))
         patch.setattr(pages, "BROWSERS", ())
         yield
-
-
-def curves(parts, measures, count, cells):
-    """Metrics of a search: falling curves and the shares, with the cell, of each epoch."""
-    for epoch in range(count):
-        random = np.random.default_rng(epoch)
-        shares = {cell: torch.from_numpy(random.dirichlet(np.ones(ops), edges)) for cell, (edges, ops) in cells.items()}
-        values = {f"{part}_{measure}": 90.0 / (1 + epoch) for part in parts for measure in measures}
-        alphas = [share.log() for share in shares.values()]
-        genotype = to_json((conv_genotype if len(alphas) == 2 else recurrent_genotype)(*alphas))
-        lists = {cell: share.tolist() for cell, share in shares.items()}
-        shown = lists if len(lists) == 2 else lists["recurrent"]
-        yield {"epoch": epoch, **values, "genotype": genotype, "softmax_alpha": shown, "seconds": 60.0}
-
-
-def images(count):
-    return list(curves(("train", "valid"), ("loss", "error"), count, {"normal": (2, 8), "reduce": (2, 8)}))
-
-
-def begin(name, rows, **overrides):
-    """A run that was stopped after some epochs."""
-    run = open_run(find(name), "smoke", overrides)
-    with run.session():
-        for row in rows:
-            run.log(row)
-    return run
-
-
-def finish(name, rows, result, **overrides):
-    """A finished run, with an executed notebook of one cell."""
-    run = begin(name, rows, **overrides)
-    run.finish(result)
-    text = nbformat.v4.new_markdown_cell(f"# {name}\n\nThe report: [here](90_report.ipynb)")
-    nbformat.write(nbformat.v4.new_notebook(cells=[text]), run.path / "notebook.ipynb")
-    return run
-
-
-def half_finished():
-    """Figure 2 complete, one search of two, a second one stopped, an evaluation, and a recurrent search not begun."""
-    toy = open_run(find("bilevel-toy"), "smoke", {"steps": 30})
-    toy.finish(compute(toy))  # as repro.recipe leaves it: without a notebook
-    finish("cifar10-search", images(3), {"valid_error": 30.0})
-    begin("cifar10-search", images(1), seed=1)
-    genotype = to_json(PUBLISHED["DARTS_V2"])
-    cell = {"parameters_millions": 3.35, "genotype": genotype}
-    training = [
-        {"epoch": 0, "train_loss": 1.0, "train_error": 40.0},
-        {"epoch": 1, "train_loss": 0.5, "train_error": 9.0},
-    ]
-    for seed, error in enumerate((10.0, 12.0)):
-        finish("cifar10-eval", training, {"test_error": error, **cell}, seed=seed)
-
-
-def failed():
-    """A recurrent search that failed in its second epoch, and a folder whose parameters are damaged."""
-    rows = list(curves(("train", "valid"), ("perplexity",), 1, {"recurrent": (10, 5)}))
-    run = begin("ptb-search", rows)
-    run.fail(RuntimeError("planted"))
-    damaged = run.path.with_name("smoke,seed=7")
-    damaged.mkdir()
-    (damaged / "params.json").write_text("{")
 
 
 @pytest.fixture(scope="module")
@@ -405,22 +294,6 @@ def test_no_raw_name_is_shown(half):
     assert "DARTS_V2" in shown
 
 
-def test_a_pdf_tells_neither_path_nor_date_and_is_always_the_same(tmp_path, monkeypatch, half):
-    monkeypatch.setattr(pages, "BROWSERS", ("chromium", "chromium-browser", "google-chrome"))
-    if not any(map(shutil.which, pages.BROWSERS)):
-        pytest.skip("needs Chromium")
-    printed = []
-    for name in ("first", "second"):
-        page = tmp_path / name / "page.html"
-        page.parent.mkdir()
-        page.write_text('<a href="notebooks/a.html">run 1</a> <a href="#b">b</a> <h2 id="b">b</h2>')
-        assert pages.print_pdf(page, page.with_suffix(".pdf")) is None
-        printed.append(page.with_suffix(".pdf").read_bytes())
-    assert printed[0] == printed[1]
-    assert printed[0].startswith(b"%PDF")
-    assert b"file:" not in printed[0]
-
-
 ASK = """<script>onload = () => { const root = document.documentElement; document.body.innerText = JSON.stringify({
   images: document.images.length, broken: [...document.images].filter((image) => !image.naturalWidth).length,
   wider: root.scrollWidth - root.clientWidth, cut: [...document.querySelectorAll("td:nth-child(2)")]
@@ -467,68 +340,3 @@ def test_in_print_headings_and_figures_keep_what_is_said_of_them(again, tmp_path
     said = asked(again.source.replace("@media print {", "@media all {"), APART, 1400, tmp_path)
     assert said["pairs"] > 40
     assert said["apart"] == []
-
-
-@pytest.mark.parametrize("path", sorted(pages.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_every_formula_of_a_notebook_is_drawn(path):
-    text = spoken.prose(path)
-    written = [found["display"] or found["inline"] for found in formulas.FORMULA.finditer(text) if not found["code"]]
-    assert formulas.drawn(text).count('<img class="math"') == len(written)
-
-
-def test_a_formula_of_its_own_line_is_large_enough_to_read():
-    height = lambda text: float(re.search(rb'height="([\d.]+)pt"', b64decode(re.search('base64,([^"]*)', text)[1]))[1])
-    fraction = r"\frac{\exp(\alpha_o)}{\sum_{o'} \exp(\alpha_{o'})}"
-    assert height(formulas.drawn(f"$${fraction}$$")) > 1.5 * height(formulas.drawn(f"${fraction}$"))
-
-
-FIGURES = pages.ROOT / "figures"
-
-
-def test_published_tables_lead_somewhere_and_mark_what_is_no_reproduction():
-    tables = sorted((FIGURES / "tables").glob("*.md"))
-    assert {file.stem for file in tables} - {"claims"} == {*ROWS, "summary"}
-    for file in tables:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text()):
-            assert (file.parent / target).exists(), f"{file.name} links to {target}"
-        head, _, *rows = [line.strip("| ").split(" | ") for line in file.read_text().split("\n\n")[0].splitlines()]
-        for row in rows:
-            cells = dict(zip(head, row, strict=True))
-            here = [f"{name} {text}" for name, text in cells.items() if "here" in name and re.search(r"\d", text)]
-            size = cells.get("verdict", cells.get("runs", ""))
-            assert "paper" in size or all(re.search("smoke|desk|short", f"{text} {size}") for text in here), row
-
-
-def test_links_of_an_executed_notebook_lead_to_the_repository_s_files_from_where_it_lies(tmp_path):
-    text = "[a](../repro/darts/bilevel.py) [b](90_report.ipynb) [c](gone.py) [d](https://arxiv.org) [e](#f)"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
-    (inside,) = pages.moved(notebook, ROOT / "figures" / "notebooks").cells
-    here = "[a](../../repro/darts/bilevel.py) [b](../../notebooks/90_report.ipynb)"
-    assert inside.source == f"{here} c [d](https://arxiv.org) [e](#f)"
-    (outside,) = pages.moved(notebook, tmp_path).cells
-    assert outside.source == "a b c [d](https://arxiv.org) [e](#f)"
-
-
-def test_the_first_column_names_the_rows_and_stands_left_heading_and_all():
-    text = typeset.to_html(pd.DataFrame({"seed": [0, 1], "accuracy (%)": [39.0, 46.0]}))
-    assert re.findall(r"<t[hd][^>]*text-align:(\w+)[^>]*>([^<]*)", text)[:4] == [
-        ("left", "seed"), ("right", "accuracy (%)"), ("left", "0"), ("right", "39"),
-    ]  # fmt: skip
-
-
-def test_long_words_of_a_table_may_be_broken_and_thousands_are_not():
-    cell = "|nor_conv_3x3~0|+|skip_connect~0|none~1|"
-    text = typeset.to_html(pd.DataFrame({"run": ["cifar10-search/smoke,seed=1"], "cell": [cell], "images": ["12,345"]}))
-    assert "cifar10-search/<wbr>smoke,<wbr>seed=1" in text
-    assert "|<wbr>nor_conv_3x3~0|+|<wbr>skip_connect~0|<wbr>none~1|" in text
-    assert "12,345" in text
-
-
-def test_epochs_are_counted_from_1_where_they_are_numbers(monkeypatch):
-    shown = []
-    monkeypatch.setattr(typeset.style, "show", lambda bundle, **_: shown.append(bundle["text/plain"]))
-    typeset.show(pd.DataFrame({"epoch": [0, 1], "loss": [2.5, 1.5]}))
-    typeset.show(pd.DataFrame({"epoch": ["last", "best"], "loss": [2.5, 1.5]}))
-    counted, named = ([line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:]] for text in shown)
-    assert counted == ["1", "2"]
-    assert named == ["last", "best"]
