@@ -1,13 +1,13 @@
 """What runs cost, as numbers with their source: hours by their share of the paper's work, and disk.
 
 Where a paper gives no number one is filled in, in the experiment's record, and says so: `derived` from a published one
-or `assumed`. Hours are those of a whole run with the paper's parameters;
-a run with fewer epochs, steps, cells or candidates counts by its share. On a GPU whose steps `benchmarks.certify` has
-measured, theirs are the hours.
+or `assumed`. Hours are those of a whole run with the paper's parameters; a run with fewer epochs, steps, cells or
+candidates counts by its share. On a GPU whose steps `benchmarks.certify` has measured, theirs are the hours. At smoke
+and desk, which run on cores, the hours are those that records have measured at that size.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -25,10 +25,23 @@ OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
 
 def published(experiment: Experiment, params: Parameters) -> Hours:
     """Return what is known of such a run's cost, with hours and disk by its share of the paper's work."""
-    values, usual = params.values(), experiment.parameters().values()
-    cost = next(cost for cost in experiment.hours if cost.where.items() <= values.items())
-    whole = work({**usual, **cost.where})
-    return Hours(cost.hours * work(values) / whole, cost.kind, cost.source, cost.millions, cost.where)
+    found = _share(experiment.hours, experiment.parameters().values(), params.values())
+    assert found is not None, f"{experiment.name}: its last hours must be those of any run"
+    return found
+
+
+def shipped(experiment: Experiment, profile: str, usual: Parameters, params: Parameters) -> Hours | None:
+    """Return what a record has measured of such a run of a profile, by its share of the usual one's work."""
+    source = "measured on two cores, by its share of the profile's work"
+    smoke = Hours(experiment.smoke_seconds / 3600, "shipped", source)
+    known = {"smoke": (smoke,) * bool(smoke.hours), "desk": experiment.desk_hours}.get(profile, ())
+    return _share(known, usual.values(), params.values())
+
+
+def _share(known: Sequence[Hours], usual: Mapping[str, Any], values: Mapping[str, Any]) -> Hours | None:
+    """Return the first hours whose values a run has, by its share of the work of the run that they are of."""
+    cost = next((cost for cost in known if cost.where.items() <= values.items()), None)
+    return cost and replace(cost, hours=cost.hours * work(values) / work({**usual, **cost.where}))
 
 
 def certified(path: Path) -> dict[str, list[Hours]]:

@@ -174,12 +174,14 @@ class Profile:
 
     says: what its numbers are, on every page that shows them; nothing where they are the papers' protocol's.
     first_look: its data are not the papers', so that its numbers decide no claim and are not published.
+    worker: what a run has for itself, GPU or core: its hours are counted.
     """
 
     name: str
     plan: tuple[Planned, ...]
     says: str = ""
     first_look: bool = False
+    worker: str = "GPU"
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -190,11 +192,13 @@ PROFILES: Mapping[str, Profile] = {
             SMOKE,
             "a first look on data that ships inside dependencies; its numbers show that the path works, no more",
             first_look=True,
+            worker="core",
         ),
         Profile(
             "desk",
             desk.PLAN,
             "the claims of both papers on real data, at a size for two cores; no number is the paper's protocol's",
+            worker="core",
         ),
         Profile("short", SHORT, "trends on real data; its numbers are not made by the paper's protocol"),
         Profile("paper", PAPER),

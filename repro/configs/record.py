@@ -22,10 +22,10 @@ SIZE = {"params_millions": "parameters_millions"}  # a measure of every network
 
 @dataclass(frozen=True)
 class Hours:
-    """GPU hours of a whole run, how they are known, and the millions of parameters that a checkpoint holds."""
+    """Hours of a whole run, of a GPU or a core, how they are known, and the millions of parameters in a checkpoint."""
 
     hours: float
-    kind: str  # one of KINDS
+    kind: str  # one of KINDS, or `shipped`: measured before, and written into the record
     source: str
     millions: float = 0.0
     where: Changes = field(default_factory=dict)  # for these values of parameters
@@ -57,6 +57,7 @@ class Experiment:
     recipe: str  # "module:function" in repro.experiments, taking (params, run) and returning the result
     sizes: Mapping[str, Changes] = field(default_factory=dict)  # profile -> what it changes in the paper's parameters
     smoke_seconds: float = 0.0  # of a run at smoke with its notebook, beside another one on two cores; 0: not measured
+    desk_hours: tuple[Hours, ...] = ()  # of a core at desk; as `hours`
     measures: Mapping[str, str] = field(default_factory=dict)  # published column -> entry of result.json; first: main
     rows: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)  # published table -> id of a row -> its run
     gives: str = ""  # what a parameter of another experiment may name its run for, such as CELL

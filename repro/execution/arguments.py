@@ -162,7 +162,7 @@ ARGUMENTS = {
         "--tls": {"metavar": "FOLDER", "help": "certificate of the cluster, with a scheduler's HOST:PORT"},
     },
     "plan": {
-        "--gpus": {"default": "1", "metavar": "N", "help": "order and times on N GPUs (default: 1)"},
+        "--gpus": {"default": "1", "metavar": "N", "help": "order and times on N GPUs; at smoke and desk: cores (1)"},
         "--seeds": {**SEEDS, "help": "these seeds in place of the plan's"},
         "--certified": {"type": Path, "metavar": "FILE", "help": "hours by the steps in 04-steps.json (docs/gpu.md)"},
     },

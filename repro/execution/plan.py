@@ -1,8 +1,8 @@
 """What a profile would run: in which order, how long, on how much disk, and on how many GPUs until when.
 
-An hour is measured where runs of the same experiment and profile are finished here. Else it is what a run of smoke took
-elsewhere, what the authors paid, or what the experiment's record estimates. The schedule is that of `repro run
---cluster`: a free GPU takes the run with the longest path left.
+An hour is measured where runs of the same experiment and profile are finished here, or published. Else it is what such
+a run took elsewhere, what the authors paid, or what the experiment's record estimates. The schedule is that of `repro
+run --cluster`: a free GPU, or core, takes the run with the longest path left.
 """
 
 import heapq
@@ -67,9 +67,7 @@ def estimates(jobs: list[Job], certified: Path | None = None) -> dict[Path, Esti
 def _estimate(job: Job, finished: list[Run], steps: list[paid.Hours]) -> Estimate:
     """Return what is measured of the run itself, of runs that differ by the seed, of its experiment, of its steps.
 
-    Or published.
-
-    Published runs count where there are no others; what they took of the disk is not known.
+    Else what its record says. Published runs count where there are no others; what they took of the disk is not known.
     """
     params, finished = job.run.params, [run for run in finished if not run.published] or finished
     own = [run for run in finished if run.path == job.run.path]
@@ -87,13 +85,11 @@ def _estimate(job: Job, finished: list[Run], steps: list[paid.Hours]) -> Estimat
     if cost := paid.by_steps(steps, job.experiment, params):
         disk = paid.disk(paid.published(job.experiment, params), params)
         return Estimate(cost.hours, cost.kind, cost.source, disk)
-    # on other data: what the papers paid says nothing of it
-    if job.run.profile == "smoke" and job.experiment.smoke_seconds:
-        usual = resolve(job.experiment, job.run.profile, {})
-        seconds = job.experiment.smoke_seconds * (paid.work(params.values()) / paid.work(usual.values()))
-        return Estimate(seconds / 3600, "shipped", "measured on two cores, by its share of the profile's work")
     cost = paid.published(job.experiment, params)
-    return Estimate(cost.hours, cost.kind, cost.source, paid.disk(cost, params))
+    size = paid.disk(cost, params) if job.run.profile != "smoke" else None
+    usual = resolve(job.experiment, job.run.profile, {})
+    cost = paid.shipped(job.experiment, job.run.profile, usual, params) or cost
+    return Estimate(cost.hours, cost.kind, cost.source, size)
 
 
 def _size(run: Run) -> int:

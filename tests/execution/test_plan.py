@@ -77,7 +77,7 @@ def test_what_did_not_run_here_is_said_with_its_source(capsys):
     assert main(["plan"]) == 0
     out = capsys.readouterr().out
     count = len(runner.plan(profiles.plan("smoke"), "smoke", True))
-    assert f"smoke: {count} runs, 0 done, {count} to run\nGPU hours: 0." in out
+    assert f"smoke: {count} runs, 0 done, {count} to run\ncore hours: 0." in out
     assert "shipped: measured on two cores" in out
     assert "memory: not known, none has run" in out
 
