@@ -15,7 +15,7 @@ from repro.configs.common import (
     refuse_exact,
 )
 from repro.configs.parameters import parameter
-from repro.configs.record import CELL, DAY, NOT_STATED, STEPS, Experiment, Hours
+from repro.configs.record import CELL, DAY, NOT_STATED, ONE_CORE, STEPS, Experiment, Hours
 from repro.spaces.genotypes import CONVOLUTIONAL
 
 
@@ -143,6 +143,10 @@ JOINT = Experiment(
     cost="about that of a first-order search",
     hours=(Hours(1.5 * DAY / 4, "assumed", f"{NOT_STATED} a first-order search", 1.93),),
     smoke_seconds=13,
+    desk_hours=(
+        Hours(0.15, "shipped", ONE_CORE, where={"strategy": "simultaneous"}),
+        Hours(0.24, "shipped", ONE_CORE),
+    ),
     parameters=CifarJoint,
     sizes={
         "smoke": {**TINY, "epochs": 2},

@@ -16,7 +16,7 @@ from repro.configs.common import (
     Trained,
 )
 from repro.configs.parameters import parameter
-from repro.configs.record import NOT_STATED, Experiment, Hours
+from repro.configs.record import NOT_STATED, ONE_CORE, Experiment, Hours
 from repro.configs.spos_search import CANDIDATES
 
 
@@ -109,6 +109,11 @@ NB201_SEARCH = Experiment(
         Hours(3.0, "published", AS_DARTS, 1.69),
     ),
     smoke_seconds=9,
+    desk_hours=(
+        Hours(0.19, "shipped", ONE_CORE, where={"order": 1}),
+        Hours(0.32, "shipped", ONE_CORE, where={"order": 2}),
+        Hours(0.34, "shipped", ONE_CORE, where={"order": "exact"}),
+    ),
     parameters=CellSearch,
     sizes={
         "smoke": {**SMALL, "images": 640, "batch": 32, "epochs": 6, "alpha_lr": 0.03},

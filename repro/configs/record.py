@@ -14,6 +14,7 @@ Planned = tuple[str, Changes, tuple[int, ...]]  # an experiment, changes to a pr
 DAY = 24.0  # hours
 KINDS = ("published", "derived", "assumed")  # of hours, the surest first
 NOT_STATED = "not stated; counted as"
+ONE_CORE = "measured on one core, by its share of the profile's work"
 STEPS = "some dozens of steps; counted as 72 seconds"
 CELL, RECURRENT_CELL = "a convolutional cell", "a recurrent cell"  # what runs give
 SUPERNET, PATH = "a supernet", "a path of a supernet"

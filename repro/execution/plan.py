@@ -8,12 +8,13 @@ run --cluster`: a free GPU, or core, takes the run with the longest path left.
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import median
 
 from repro.configs import hours as paid
+from repro.configs.record import Experiment
 from repro.execution import runner
 from repro.execution.runner import Job
 from repro.runs import provenance
@@ -65,31 +66,47 @@ def estimates(jobs: list[Job], certified: Path | None = None) -> dict[Path, Esti
 
 
 def _estimate(job: Job, finished: list[Run], steps: list[paid.Hours]) -> Estimate:
-    """Return what is measured of the run itself, of runs that differ by the seed, of its experiment, of its steps.
+    """Return what is measured of the run itself, of runs that differ by the seed, of its steps, of its experiment.
 
     Else what its record says. Published runs count where there are no others; what they took of the disk is not known.
     """
     params, finished = job.run.params, [run for run in finished if not run.published] or finished
     own = [run for run in finished if run.path == job.run.path]
     alike = [run for run in finished if run.params.part("data", "protocol") == params.part("data", "protocol")]
-    if like := own or alike or finished:
-        hours = median(provenance.seconds(run.path) for run in like) / 3600
-        memory = [run_memory for run in like if (run_memory := provenance.memory(run.path))]
-        published = like[0].published
-        size = None if published else median(map(_size, like))
-        if own and runner.is_done(job.run):
-            return Estimate(0.0, "done", f"took {duration(3600 * hours)}", size, max(memory, default=None))
-        kind = "published" if published else "finished"
-        source = f"{len(like)} {kind} run{'s' * (len(like) > 1)} of this experiment"
-        return Estimate(0.0 if own else hours, "measured", source, size, max(memory, default=None))
-    if cost := paid.by_steps(steps, job.experiment, params):
-        disk = paid.disk(paid.published(job.experiment, params), params)
-        return Estimate(cost.hours, cost.kind, cost.source, disk)
+    if own or alike:
+        return _measured(job, own, own or alike)
     cost = paid.published(job.experiment, params)
     size = paid.disk(cost, params) if job.run.profile != "smoke" else None
     usual = resolve(job.experiment, job.run.profile, {})
-    cost = paid.shipped(job.experiment, job.run.profile, usual, params) or cost
+    cost = (
+        paid.by_steps(steps, job.experiment, params)
+        or _scaled(cost, job.experiment, finished)
+        or paid.shipped(job.experiment, job.run.profile, usual, params)
+        or cost
+    )
     return Estimate(cost.hours, cost.kind, cost.source, size)
+
+
+def _measured(job: Job, own: list[Run], like: list[Run]) -> Estimate:
+    """Return what runs with the same data and protocol took; of the run itself only its notebook may be left."""
+    hours = median(provenance.seconds(run.path) for run in like) / 3600
+    memory = max(filter(None, (provenance.memory(run.path) for run in like)), default=None)
+    published = like[0].published
+    size = None if published else median(map(_size, like))
+    if own and runner.is_done(job.run):
+        return Estimate(0.0, "done", f"took {duration(3600 * hours)}", size, memory)
+    source = f"{len(like)} {'published' if published else 'finished'} run{'s' * (len(like) > 1)} of this experiment"
+    return Estimate(0.0 if own else hours, "measured", source, size, memory)
+
+
+def _scaled(cost: paid.Hours, experiment: Experiment, finished: list[Run]) -> paid.Hours | None:
+    """Return the hours of a run by those of runs with other parameters: `cost` and theirs say how much more it is."""
+    shares = [cost.hours / paid.published(experiment, run.params).hours for run in finished]
+    if not shares:
+        return None
+    seconds = [share * provenance.seconds(run.path) for share, run in zip(shares, finished, strict=True)]
+    source = f"{len(finished)} run{'s' * (len(finished) > 1)} of this experiment with other parameters, by their work"
+    return replace(cost, hours=median(seconds) / 3600, kind="derived", source=source)
 
 
 def _size(run: Run) -> int:

@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import pairwise
+from statistics import median
 
 import pytest
 import torch
@@ -51,7 +52,11 @@ def test_measured_hours_of_the_most_similar_runs(monkeypatch):
     assert known["smoke,seed=7"].hours == pytest.approx(200 / 3600)
     assert known["smoke,seed=7"].memory == 502
     assert known["smoke,seed=7"].source == "3 finished runs of this experiment"
-    assert known["smoke,epochs=9"].hours == pytest.approx(250 / 3600)
+    share, in_first_order = 9 / find("cifar10-search").sizes["smoke"]["epochs"], 4 / 1.5  # DARTS Table 1
+    others = [100 * share, 300 * share, 200 * share, 3600 * share * in_first_order]
+    assert known["smoke,epochs=9"].hours == pytest.approx(median(others) / 3600)
+    assert known["smoke,epochs=9"].kind == "derived"
+    assert known["smoke,epochs=9"].source == "4 runs of this experiment with other parameters, by their work"
 
 
 def test_steps_that_were_measured_give_the_hours_of_runs_that_take_them(tmp_path, capsys):
@@ -80,6 +85,18 @@ def test_what_did_not_run_here_is_said_with_its_source(capsys):
     assert f"smoke: {count} runs, 0 done, {count} to run\ncore hours: 0." in out
     assert "shipped: measured on two cores" in out
     assert "memory: not known, none has run" in out
+
+
+def test_at_desk_a_plan_counts_cores_by_what_records_have_measured(capsys):
+    assert main(["plan", "--profile", "desk", "--gpus", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("core hours: ") for line in lines)
+    assert [line.split()[0] for line in lines[-6:]] == ["cores", "1", "2", "3", "4", "8"]
+    joint = find("cifar10-joint")
+    requests = [(joint, {"strategy": "simultaneous"}), (joint, {"strategy": "simultaneous", "epochs": 10})]
+    usual, twice = plan.estimates(runner.plan(requests, "desk", with_needs=True)).values()
+    assert (usual.hours, usual.kind) == (joint.desk_hours[0].hours, "shipped")
+    assert twice.hours == pytest.approx(2 * usual.hours)
 
 
 def test_the_paper_profile_on_many_gpus(capsys):
