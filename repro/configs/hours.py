@@ -25,23 +25,24 @@ OTHERS = 2e6  # bytes of notebook, metrics, figures and tables of a run
 
 def published(experiment: Experiment, params: Parameters) -> Hours:
     """Return what is known of such a run's cost, with hours and disk by its share of the paper's work."""
-    found = _share(experiment.hours, experiment.parameters().values(), params.values())
+    found = share(experiment.hours, experiment.parameters(), params)
     assert found is not None, f"{experiment.name}: its last hours must be those of any run"
     return found
 
 
-def shipped(experiment: Experiment, profile: str, usual: Parameters, params: Parameters) -> Hours | None:
-    """Return what a record has measured of such a run of a profile, by its share of the usual one's work."""
-    source = "measured on two cores, by its share of the profile's work"
-    smoke = Hours(experiment.smoke_seconds / 3600, "shipped", source)
-    known = {"smoke": (smoke,) * bool(smoke.hours), "desk": experiment.desk_hours}.get(profile, ())
-    return _share(known, usual.values(), params.values())
+def shipped(experiment: Experiment, profile: str) -> tuple[Hours, ...]:
+    """Return what a record has measured of runs of a profile."""
+    if profile == "smoke" and experiment.smoke_seconds:
+        source = "measured on two cores, by its share of the profile's work"
+        return (Hours(experiment.smoke_seconds / 3600, "shipped", source),)
+    return experiment.desk_hours if profile == "desk" else ()
 
 
-def _share(known: Sequence[Hours], usual: Mapping[str, Any], values: Mapping[str, Any]) -> Hours | None:
-    """Return the first hours whose values a run has, by its share of the work of the run that they are of."""
+def share(known: Sequence[Hours], usual: Parameters, params: Parameters) -> Hours | None:
+    """Return the first hours whose values a run has, by its share of the work of the `usual` run that they are of."""
+    values = params.values()
     cost = next((cost for cost in known if cost.where.items() <= values.items()), None)
-    return cost and replace(cost, hours=cost.hours * work(values) / work({**usual, **cost.where}))
+    return cost and replace(cost, hours=cost.hours * work(values) / work({**usual.values(), **cost.where}))
 
 
 def certified(path: Path) -> dict[str, list[Hours]]:

@@ -77,14 +77,16 @@ def _estimate(job: Job, finished: list[Run], steps: list[paid.Hours]) -> Estimat
         return _measured(job, own, own or alike)
     cost = paid.published(job.experiment, params)
     size = paid.disk(cost, params) if job.run.profile != "smoke" else None
-    usual = resolve(job.experiment, job.run.profile, {})
     cost = (
-        paid.by_steps(steps, job.experiment, params)
-        or _scaled(cost, job.experiment, finished)
-        or paid.shipped(job.experiment, job.run.profile, usual, params)
-        or cost
+        paid.by_steps(steps, job.experiment, params) or _scaled(cost, job.experiment, finished) or _shipped(job) or cost
     )
     return Estimate(cost.hours, cost.kind, cost.source, size)
+
+
+def _shipped(job: Job) -> paid.Hours | None:
+    """Return what the experiment's record has measured at the profile's size, by the run's share of its work."""
+    known = paid.shipped(job.experiment, job.run.profile)
+    return paid.share(known, resolve(job.experiment, job.run.profile, {}), job.run.params) if known else None
 
 
 def _measured(job: Job, own: list[Run], like: list[Run]) -> Estimate:

@@ -1,6 +1,7 @@
-"""The drawings that the report has for every group of runs: each reads what its runs left, and writes the figure.
+"""The drawings of the report: each reads what runs left, and writes the figure.
 
-Each is a function (group, stem), as `sections.each` calls it; `stem` is the place of its files, without their endings.
+What is drawn for every group of runs is a function (group, stem), as `sections.each` calls it; `stem` is the place of
+its files, without their endings.
 """
 
 from dataclasses import replace
