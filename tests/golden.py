@@ -181,6 +181,28 @@ def numbers(run: Run) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+class Untimed(Run):
+    """A run as if each time that a clock measured were 1: what is said of it is the same on every machine."""
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The result, without times."""
+        return untimed(super().result)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows, without times."""
+        return untimed(super().metrics())
+
+
+def untimed(value: Any, measured: bool = False) -> Any:
+    """Return JSON's value with 1 in place of every number below a name of MEASURED."""
+    if isinstance(value, dict):
+        return {name: untimed(entry, measured or name in MEASURED) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [untimed(entry, measured) for entry in value]
+    return 1.0 if measured and isinstance(value, float) else value
+
+
 def rounded(value: Any) -> Any:
     """Return JSON's value with the digits that are kept."""
     if isinstance(value, dict):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import spoken
-from golden import FILE, RUNS, SIZES, computed, cut, differences, float64, numbers
+from golden import FILE, RUNS, SIZES, Untimed, computed, cut, differences, float64, numbers, untimed
 
 from repro.configs.registry import find
 from repro.runs.run import find_needed
@@ -49,10 +49,16 @@ def test_another_number_is_noticed():
     assert list(differences({"row": []}, kept))
 
 
+def test_a_time_says_nothing_and_what_is_counted_stays():
+    row = {"seconds": {"one step": 8.3}, "ratio": 2.4, "loss": 8.3, "steps": 8, "rows": [{"seconds_first": 4.0}]}
+    same = {"seconds": {"one step": 1.0}, "ratio": 1.0, "loss": 8.3, "steps": 8, "rows": [{"seconds_first": 1.0}]}
+    assert untimed(row) == same
+
+
 @pytest.mark.parametrize("key", RUNS)
 def test_what_its_notebook_says_follows_the_run(key):
     """No number of either size is said of the cut run and of the same run under the paper's parameters."""
-    run = computed(*RUNS[key])
+    run = Untimed(**vars(computed(*RUNS[key])))
     paper = replace(run, params=find(run.experiment).parameters())
     said = [spoken.findings(run.experiment)(size) for size in (run, paper)]
     for sentences in said:

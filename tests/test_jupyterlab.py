@@ -34,10 +34,16 @@ def said(cell):
     return "\n".join("".join(text) if isinstance(text, list) else text for text in texts)
 
 
+def rows(path):
+    """The rows of metrics.jsonl without their times: an epoch that no checkpoint covers yet is computed again."""
+    lines = path.read_text().split("\n")[:-1]  # a last one without an end is being written
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
 def test_a_run_is_interrupted_gone_on_with_and_read_again(tmp_path):
     names = {"REPRO_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with opened(edited(tmp_path), tmp_path, **names) as lab:
-        metrics = lambda: [path.read_text().splitlines() for path in tmp_path.glob("runs/*/*/metrics.jsonl")]
+        metrics = lambda: [rows(path) for path in tmp_path.glob("runs/*/*/metrics.jsonl")]
         lab.run("runmenu:run-all")
         eventually(lambda: metrics() and len(metrics()[0]) >= 2)
         lab.click('[data-jp-item-name="interrupt"] jp-button')
@@ -50,14 +56,14 @@ def test_a_run_is_interrupted_gone_on_with_and_read_again(tmp_path):
 
         lab.run("runmenu:run-all")  # goes on
         eventually(lambda: [*tmp_path.glob("runs/*/*/result.json")] and lab.idle())
-        (rows,) = metrics()
-        assert rows[: len(kept)] == kept
-        assert [json.loads(row)["epoch"] for row in rows] == [*range(SIZES["epochs"])]
+        (whole,) = metrics()
+        assert whole[: len(kept)] == kept
+        assert [row["epoch"] for row in whole] == [*range(SIZES["epochs"])]
 
         lab.click('[data-jp-item-name="restart-and-run"] jp-button')
         lab.click(".jp-Dialog .jp-mod-accept")
         eventually(lambda: "nothing was computed" in said(lab.cells()[-2]))
         eventually(lambda: "provenance" in said(lab.cells()[-1]) and lab.idle())
         assert f"read from {tmp_path / 'runs'}" in said(lab.cells()[-2])
-        assert metrics() == [rows]
+        assert metrics() == [whole]
         lab.picture(tmp_path / "lab.png")
