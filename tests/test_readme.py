@@ -35,6 +35,7 @@ from repro.execution import arguments as typed
 from repro.execution import engine, listing_claims, notebooks, pool, preflight
 from repro.report import pages
 from repro.results import claims, published
+from repro.results.verdicts import NOT_RUN, UNFINISHED
 from repro.runs.run import read_run
 
 RESULTS = section("README.md", "## Results")
@@ -265,7 +266,10 @@ def test_the_verdicts_are_those_of_the_published_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
     monkeypatch.setenv("REPRO_PUBLISHED", str(ROOT / "published"))
     (block,) = re.findall(r"<!-- verdicts.*-->\n(.*)<!-- end of verdicts -->", README, re.DOTALL)
-    assert block.splitlines() == listing_claims.markdown(claims.headlines())
+    decided = claims.headlines()
+    assert block.splitlines() == listing_claims.markdown(decided)
+    named = {*re.findall(r"\b[DSF]\d+\b", " ".join(re.findall(r"claims? ([^|]+)\|", RESULTS)))}
+    assert named == {each.claim.id for each in decided if each.word not in (NOT_RUN, UNFINISHED)}
 
 
 def test_every_link_leads_somewhere():
