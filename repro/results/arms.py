@@ -141,17 +141,20 @@ def _finished(experiment: str, profile: str) -> Iterator[tuple[Run, Result]]:
             note_once(f"{line(error)}; left out")
 
 
-def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int) -> Units:
+def units(runs: Runs, arm: Arm, measures: Sequence[Measure], m: int, tell: Callable[[str], Any] = note_once) -> Units:
     """Return the values of every unit's trainings 0 to m - 1, up to the first that is missing.
 
     measures: one for all trainings, or one for each, unless the arm has its own. Where an arm has two widths, a
-    training must have both.
+        training must have both.
+    tell: is told of each unit that ends for want of something to compare with.
     """
     variants = arm.variants(runs.profile)
     found = [runs.arm(arm.experiment, changes) for changes in variants]
     measures = (arm.reads,) if arm.reads else measures
     read = [measures[training % len(measures)] for training in range(m)]
-    values = [{unit: _trainings(arm, unit, each[unit], read, runs.profile) for unit in sorted(each)} for each in found]
+    values = [
+        {unit: _trainings(arm, unit, each[unit], read, runs.profile, tell) for unit in sorted(each)} for each in found
+    ]
     if arm.width is None:
         return values[0] if values else {}
     like = [runs.arm(arm.width.like.experiment, changes) for changes in arm.width.like.variants(runs.profile)]
@@ -177,18 +180,26 @@ def published(runs: Runs, arm: Arm, n: int) -> int:
 
 
 def _trainings(
-    arm: Arm, unit: int, held: Mapping[int, Training], measures: Sequence[Measure], profile: str
+    arm: Arm,
+    unit: int,
+    held: Mapping[int, Training],
+    measures: Sequence[Measure],
+    profile: str,
+    tell: Callable[[str], Any],
 ) -> list[float]:
     """Return the values of a unit's trainings, up to the first that is missing."""
     values = []
     for seed, measure in zip([unit] if arm.own else range(len(measures)), measures, strict=True):
         if seed not in held:
             break
+        name = f"{arm.experiment}, {arm.unit} {unit}, seed {seed}"
         try:
             values.append(measure.of(held[seed].result, profile))
-        except FOREIGN as error:
-            why = line(error) if isinstance(error, ReproError) else "result.json lacks what is compared"
-            note_once(f"{arm.experiment}, {arm.unit} {unit}, seed {seed}: {why}; left out")
+        except ReproError as error:
+            tell(f"{name}: {line(error)}")
+            break
+        except FOREIGN:
+            note_once(f"{name}: result.json lacks what is compared; left out")
             break
     return values
 

@@ -1,10 +1,12 @@
 """The claims of both papers and of the field since, and what runs say of them: a verdict for each size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from repro.configs.registry import find
 from repro.errors import UsageError, unknown
+from repro.progress import note_once
 from repro.results import effects, intervals, verdicts
 from repro.results.arms import Request, Runs, Units, published, requests, units
 from repro.results.claims_darts import CELLS, DARTS, ERROR, RANDOM, TRAININGS
@@ -31,7 +33,7 @@ def answers(profile: str) -> list[Answer]:
     p = gate(runs)
     for paper in ("DARTS", "SPOS", "since"):
         lines = [line for claim in CLAIMS if claim.paper == paper for line in claim.at(profile)]
-        for each in verdicts.adjusted([verdicts.judge(line, size, arms(runs, line), p) for line in lines]):
+        for each in verdicts.adjusted([_judged(runs, line, size, p) for line in lines]):
             counts = (published(runs, *pair) for pair in zip(each.line.arms, each.n, strict=True))
             found[each.line.id] = replace(each, published=tuple(counts))
     return [verdicts.answer(claim, size, found) for claim in CLAIMS]
@@ -50,9 +52,16 @@ def gate(runs: Runs) -> float | None:
     return intervals.told_apart(effects.first(cells, CELLS))
 
 
-def arms(runs: Runs, line: Line) -> list[Units]:
-    """Return the units of each arm of a line."""
-    return [units(runs, arm, line.measures, line.m) for arm in line.arms]
+def _judged(runs: Runs, line: Line, size: Size, p: float | None) -> verdicts.Verdict:
+    """Return the verdict on a line and, where units have nothing to be compared with, that as the reason."""
+    lacking: list[str] = []
+    found = verdicts.judge(line, size, arms(runs, line, lacking.append), p)
+    return replace(found, reason=found.reason or "; ".join(lacking))
+
+
+def arms(runs: Runs, line: Line, tell: Callable[[str], Any] = note_once) -> list[Units]:
+    """Return the units of each arm of a line; `tell` is told of those that have nothing to be compared with."""
+    return [units(runs, arm, line.measures, line.m, tell) for arm in line.arms]
 
 
 def asking(run: Run) -> list[str]:

@@ -227,8 +227,11 @@ def test_a_found_network_that_no_other_costs_as_much_as_is_named(capsys):
         supernet = f"run:spos-supernet/space=macro,seed={seed}"
         finish("spos-blocks", result, supernet=supernet, mult_adds=0.0, seed=seed, **CANDIDATES)
     assert held("S4a") == [{0: [2.5], 1: []}]
-    said = capsys.readouterr().err
-    assert "spos-blocks, supernet 1, seed 1: the space has nothing to compare what was found with; left out" in said
+    why = "spos-blocks, supernet 1, seed 1: the space has nothing to compare what was found with"
+    assert why in capsys.readouterr().err
+    (verdict,) = [each for answer in claims.answers("short") for each in answer.lines if each.line.id == "S4a"]
+    assert verdict.reason == why
+    assert why not in capsys.readouterr().err
 
 
 def test_descents_at_their_fixed_points():
