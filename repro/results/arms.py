@@ -52,7 +52,7 @@ class Measure:
         """
         value = nan if result is None else self.read(result)
         if value is None:
-            raise ReproError("the space has nothing to compare what was found with")
+            raise ReproError("there is nothing to compare what was found with")
         if not isfinite(value):
             return self.guess_at.get(profile, self.guess)
         if abs(value) > LARGEST:

@@ -71,10 +71,14 @@ def weighted(result: Result) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return light, heavy
 
 
-def _over_weighted(result: Result) -> float:
-    """Return by how much evolution's cells are better than the dearest of DARTS's within each limit, on average."""
+def _over_weighted(result: Result) -> float | None:
+    """Return by how much evolution's cells are better than the dearest of DARTS's within each limit, on average.
+
+    None where all that DARTS found are dearer than every limit.
+    """
     beside = ((found, dearest_within(result, found["limit"])) for found in result["spos"])
-    return mean(found["true_accuracy"] - other["true_accuracy"] for found, other in beside if other)
+    better = [found["true_accuracy"] - other["true_accuracy"] for found, other in beside if other]
+    return mean(better) if better else None
 
 
 def _faster(result: Result) -> float:
@@ -83,7 +87,7 @@ def _faster(result: Result) -> float:
     return 100 * (light["share"] - heavy["share"])
 
 
-def fronts(unit: str, read: Callable[[Result], float]) -> Arm:
+def fronts(unit: str, read: Callable[[Result], float | None]) -> Arm:
     """Return the fronts of latency and accuracy."""
     return Arm("search", "hardware-front", own=True, reads=Measure(unit, read))
 

@@ -13,7 +13,7 @@ from repro.cli import main
 from repro.configs.profiles import PROFILES
 from repro.configs.registry import find
 from repro.configs.spos_search import CANDIDATES
-from repro.errors import UsageError
+from repro.errors import ReproError, UsageError
 from repro.execution import listing_claims
 from repro.report import figures_claims, sections_claims
 from repro.results import arms, claims, verdicts
@@ -227,11 +227,20 @@ def test_a_found_network_that_no_other_costs_as_much_as_is_named(capsys):
         supernet = f"run:spos-supernet/space=macro,seed={seed}"
         finish("spos-blocks", result, supernet=supernet, mult_adds=0.0, seed=seed, **CANDIDATES)
     assert held("S4a") == [{0: [2.5], 1: []}]
-    why = "spos-blocks, supernet 1, seed 1: the space has nothing to compare what was found with"
+    why = "spos-blocks, supernet 1, seed 1: there is nothing to compare what was found with"
     assert why in capsys.readouterr().err
     (verdict,) = [each for answer in claims.answers("short") for each in answer.lines if each.line.id == "S4a"]
     assert verdict.reason == why
     assert why not in capsys.readouterr().err
+
+
+def test_a_front_of_cells_that_are_all_too_dear_has_nothing_to_compare():
+    dear, cheap = ({"weight": 0.0, "share": share, "true_accuracy": 90.0} for share in (0.9, 0.4))
+    within = [{"limit": limit, "share": limit, "true_accuracy": 91.0 + limit} for limit in (0.25, 0.5)]
+    (measure,) = LINES["F15"].measures
+    assert measure.of({"darts": [dear, cheap], "spos": within}, "desk") == pytest.approx(1.5)
+    with pytest.raises(ReproError, match="nothing to compare"):
+        measure.of({"darts": [dear], "spos": within}, "desk")
 
 
 def test_descents_at_their_fixed_points():
