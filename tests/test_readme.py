@@ -313,8 +313,8 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     assert f"{lines} comparisons under {len(answers)} claims" in README
     assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"So far: {listing_claims.claims(answers)[-1]}." in first
-    assert f"Of it {len([*(ROOT / 'published').glob('*/desk*/result.json')])} runs are" in first
-    effects = re.findall(r"−?\d\.\d\d(?: \[.+?\])?", first.split("core hours")[1].split("all]")[0])
+    assert f"{len([*(ROOT / 'published').glob('*/desk*/result.json')])} of its runs are" in first
+    effects = re.findall(r"−?\d\.\d\d(?: \[.+?\])?", first.split("An evening")[1].split("all]")[0])
     lines = "\n".join(listing_claims.markdown(answers))
     assert effects
     assert all(f": {effect}" in lines for effect in effects)

@@ -115,7 +115,7 @@ SEARCH = Experiment(
     name="cifar10-search",
     title="Search for convolutional cells",
     section="DARTS Sect. 2, 3.1.1, A.1.1",
-    claim="four searches and their selection took 1.5 (first order) and 4 (second order) GPU days",
+    claim="four searches, without the choice among their cells, took 1.5 (first order) and 4 (second order) GPU days",
     cost="one search 0.4 (first order) or 1 (second order) GPU day on a GTX 1080Ti",
     hours=(
         Hours(DAY, "assumed", f"{NOT_STATED} one with 8 cells and 16 channels", 0.9, {"cells": 20, "channels": 6}),

@@ -7,13 +7,14 @@ What was kept equal to the papers, and what was not:
   auxiliary head as published. A search trains w on 5,000 images and alpha on 5,000 others.
 - *A search* is short, so alpha's rate is higher: rate times steps stays the paper's 3e-4 x 19,550 = 5.9, else the cell
   would be derived from the first gradients. The alternatives to the bilevel search see all 10,000 images, and half the
-  epochs: as many steps as the searches that they are held against.
+  epochs: as many steps, with one rate of alpha (in turn). Not equal: w sees 10,000 different images 5 times, in the
+  bilevel search 5,000 images 10 times, and so does alpha.
 - *A cell* is trained on 20,000 images. The last 5,000 training images choose among cells; no search and no training
   sees them.
 - *Sizes* were chosen by time (a first wave within 16 core hours, no run over two) and by one trial, on cells that no
   claim looks at: eight random cells of seeds 100 to 107, trained once each. They ended at 44.06, 46.74, 48.06,
   46.28, 48.41, 48.78, 45.52 and 46.43 % test error: a spread of 1.59 points, above 1.5, so it scales the bounds
-  (`results.lines`).
+  of test errors before anything is compared (`results.lines`).
 - *Text* is whole; networks are narrower and trained for fewer epochs.
 - *SPOS* works on halved images, with rates in proportion to its batch, as many steps as time allows, and evolution over
   a fifth of the candidates in the paper's proportions. The truth of NAS-Bench-Macro is that of whole images.

@@ -59,7 +59,7 @@ SEARCH = Experiment(
     name="ptb-search",
     title="Search for recurrent cells",
     section="DARTS Sect. 3.1.2, A.1.2",
-    claim="four searches and their selection took 0.5 (first order) and 1 (second order) GPU days",
+    claim="four searches, without the choice among their cells, took 0.5 (first order) and 1 (second order) GPU days",
     cost="6 hours on a GTX 1080Ti",
     hours=(
         Hours(0.5 * DAY / 4, "derived", "DARTS Table 2: four searches in 0.5 GPU days", 4.81, {"order": 1}),

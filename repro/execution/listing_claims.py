@@ -6,7 +6,7 @@ from typing import Any
 
 from repro.execution.listing import paint
 from repro.results import verdicts
-from repro.results.claim_rows import number, rows, scales
+from repro.results.claim_rows import interval, number, rows, scales
 from repro.results.verdicts import Answer
 
 KINDS = {verdicts.HOLDS: "done", verdicts.SMALL: "done", verdicts.FAILS: "failed", verdicts.OPEN: "stopped"}
@@ -29,7 +29,7 @@ def markdown(answers: Sequence[Answer]) -> list[str]:
         for answer in looked
     ]
     rest = ", ".join(f"{answer.claim.id} ({answer.word})" for answer in answers if answer not in looked)
-    head = ["| claim | where | verdict | size | lines: effect, 97 % interval, units |", "|---|---|---|---|---|"]
+    head = ["| claim | where | verdict | size | lines: effect [97 % interval], units |", "|---|---|---|---|---|"]
     return [*(head if cells else []), *cells, *([""] if cells else []), f"Not looked at yet: {rest}."]
 
 
@@ -37,8 +37,7 @@ def _in_short(row: dict[str, Any]) -> str:
     """Return a line's verdict with its effect, interval and units."""
     if row["effect"] is None:
         return f"{row['line']} {row['verdict']}"
-    effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
-    return f"{row['line']} {row['verdict']}: {effect} [{low}, {high}] {row['unit']}, n {row['n']}"
+    return f"{row['line']} {row['verdict']}: {number(row['effect'])} {interval(row)} {row['unit']}, n {row['n']}"
 
 
 def claim(answer: Answer) -> list[str]:
@@ -68,6 +67,7 @@ def _interval(row: dict[str, Any]) -> str:
 def _facts(row: dict[str, Any]) -> str:
     words = {"spread between units": "spread between units {}", "spread between trainings": "between trainings {}"}
     words |= {"effect in the paper": "in the paper {}", "Holm's p": "Holm's p {}"}
+    words |= {"p of the gate": "random cells told apart, p {}"} if row["effect"] is not None else {}
     numbers = [text.format(number(row[name])) for name, text in words.items() if row[name] is not None]
     published = f" ({row['published']} published)" if row["published"] else ""
     return "; ".join([f"n {row['n']}{published} (of {row['looks']}), m {row['m']}", *numbers])

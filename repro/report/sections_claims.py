@@ -9,7 +9,7 @@ import pandas as pd
 from repro.report import figures_claims, sections, style, typeset
 from repro.report.typeset import NOTHING, Code
 from repro.results import claims, verdicts
-from repro.results.claim_rows import number, rows, scales
+from repro.results.claim_rows import interval, number, rows, scales
 from repro.results.verdicts import Answer
 
 NAME = "claims"  # of the table's and the figure's files
@@ -87,9 +87,8 @@ def effect(row: dict[str, Any], marked: bool = True) -> str | None:
     """Return an effect with its interval and unit, and the size that it is of unless that is the paper's."""
     if row["effect"] is None:
         return None
-    effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
     mark = [] if row["size"] == "paper" or not marked else [row["size"]]
-    return f"{effect} [{low}, {high}] ({', '.join([row['unit'], *mark])})"
+    return f"{number(row['effect'])} {interval(row)} ({', '.join([row['unit'], *mark])})"
 
 
 def numbers(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:

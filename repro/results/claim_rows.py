@@ -49,11 +49,18 @@ def _found(verdict: Verdict) -> dict[str, Any]:
         "high": high,
         "p": p,
         "Holm's p": verdict.holm,
+        "p of the gate": verdict.gate,
         "spread between units": verdict.spread,
         "spread between trainings": verdict.spread_trainings,
         "units": [point.value for point in verdict.points if point.used],
         "more units": [point.value for point in verdict.points if not point.used],
     }
+
+
+def interval(row: dict[str, Any]) -> str:
+    """Return the ends of a row's 97 % interval or, of what nothing random decides, the range of its repeats."""
+    low, high = number(row["low"]), number(row["high"])
+    return f"(repeats {low} to {high})" if row["interval"] == "exact" else f"[{low}, {high}]"
 
 
 def _counts(arms: Sequence[int]) -> str:
@@ -65,7 +72,7 @@ def scales(answers: Sequence[Answer]) -> list[str]:
     """Return a sentence for each size whose bounds are not those that were written down."""
     sizes = {answer.size.name: answer.size for answer in answers if answer.size.scale != 1}
     return [
-        f"At {size.name}, bounds of errors on CIFAR-10 are {size.scale:g} times those written down: {size.why}."
+        f"At {size.name}, bounds of errors on CIFAR-10 are {size.scale:g} times those first written down: {size.why}."
         for size in sizes.values()
     ]
 

@@ -96,7 +96,7 @@ DARTS = (
         Line("D3c", "best of four random minus best of four first order", "best of four", ((16, 16), (5, 12)), HELD_OUT,
              (RANDOM, FIRST), **TWICE, paper=0.29),
     )),
-    Claim("D4", "DARTS", "Sect. 3.3", "two levels beat one: alpha and w on the same images find worse cells", (
+    Claim("D4", "DARTS", "Sect. 3.3", "alpha on held-out images finds better cells than both on the same images", (
         Line("D4a", "coordinate descent minus first order", PAIRED, ((4, 8),), ERROR, (COORDINATE, FIRST), **TWICE,
              paper=1.16),
         Line("D4b", "one step for both minus first order", PAIRED, ((5, 10),), ERROR, (SIMULTANEOUS, FIRST), **TWICE,
@@ -123,7 +123,7 @@ DARTS = (
         Line("D8", "seconds of 20 steps, second order over first", "exact", ((5, 5),), RATIO,
              (Arm("search", "cifar10-cost", own=True),), lower=1.0, paper=2.67),
     )),
-    Claim("D9", "DARTS", "A.1", "the outcome of a search depends on its start", (
+    Claim("D9", "DARTS", "Sect. 3.2, of recurrent cells", "the outcome of a search depends on its start", (
         Line("D9", "variance between searches over that between trainings of a cell", "variance ratio",
              ((5, 14), (3, 14), (4, 8), (5, 10)), VARIANCE, (FIRST, SECOND, COORDINATE, SIMULTANEOUS), **TWICE,
              upper=1.0),

@@ -23,7 +23,7 @@ class Size:
 SIZES = (
     Size("paper", 0.2, "networks of the papers' size differ by less"),
     Size("short", 1.0),
-    Size("desk", 1.59, "so many points is the spread of eight random cells that no line looks at"),
+    Size("desk", 1.59, "so many points is the standard deviation of eight trial cells that no line looks at"),
 )
 NAMES = tuple(size.name for size in SIZES)
 

@@ -36,6 +36,7 @@ class Verdict:
     spread: float | None = None  # standard deviation between units, pooled over arms
     spread_trainings: float | None = None  # between the trainings of a unit
     holm: float | None = None  # p over all of the paper's lines
+    gate: float | None = None  # p of the random cells, of a line that waits for them
 
     @property
     def finished(self) -> bool:
@@ -56,7 +57,7 @@ class Answer:
 def judge(line: Line, size: Size, arms: Sequence[Units], gate: float | None) -> Verdict:
     """Return the verdict on a line; gate: p of the random cells, None where not all of them are finished."""
     done = tuple(finished(arm, line.m) for arm in arms)
-    found = Verdict(line, size, NOT_RUN, line.lacking(size.name), done)
+    found = Verdict(line, size, NOT_RUN, line.lacking(size.name), done, gate=gate if line.gated else None)
     if arms and all(arms):
         found = replace(found, word=UNFINISHED)
         n = next((n for n in (line.look(1), line.look(0)) if all(map(int.__ge__, done, n))), None)

@@ -457,5 +457,5 @@ def test_the_paper_bears_no_mark_and_says_how_its_bounds_differ():
     assert sections_claims.effect(row) == "0.24 [0.12, 0.36] (points of error)"
     assert (row["L"], row["U"]) == (0, pytest.approx(0.1))
     text = "\n".join(listing_claims.claims([answer]))
-    assert "At paper, bounds of errors on CIFAR-10 are 0.2 times those written down" in text
+    assert "At paper, bounds of errors on CIFAR-10 are 0.2 times those first written down" in text
     assert sections_claims.sentence([answer]) == "Of 1 claims: **1** holds (D2)."
