@@ -1,10 +1,10 @@
 """A notebook in JupyterLab, in a real browser: interrupted, gone on with, restarted, and only read."""
 
-import json
-
 import nbformat
 from browser import eventually, opened
+from golden import untimed
 
+from repro.files import read_lines
 from repro.settings import NOTEBOOKS, ROOT
 
 # Seconds of training in many epochs; and what is drawn of it is left out
@@ -34,16 +34,10 @@ def said(cell):
     return "\n".join("".join(text) if isinstance(text, list) else text for text in texts)
 
 
-def rows(path):
-    """The rows of metrics.jsonl without their times: an epoch that no checkpoint covers yet is computed again."""
-    lines = path.read_text().split("\n")[:-1]  # a last one without an end is being written
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
-
-
 def test_a_run_is_interrupted_gone_on_with_and_read_again(tmp_path):
     names = {"REPRO_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with opened(edited(tmp_path), tmp_path, **names) as lab:
-        metrics = lambda: [rows(path) for path in tmp_path.glob("runs/*/*/metrics.jsonl")]
+        metrics = lambda: [untimed(read_lines(path)) for path in tmp_path.glob("runs/*/*/metrics.jsonl")]
         lab.run("runmenu:run-all")
         eventually(lambda: metrics() and len(metrics()[0]) >= 2)
         lab.click('[data-jp-item-name="interrupt"] jp-button')
@@ -51,7 +45,7 @@ def test_a_run_is_interrupted_gone_on_with_and_read_again(tmp_path):
         (error,) = [output for output in lab.cells()[-2]["outputs"] if output["output_type"] == "error"]
         assert len(error["traceback"]) == 1
         assert lab.cells()[-1]["execution_count"] is None
-        (kept,) = metrics()
+        (kept,) = metrics()  # without times: an epoch that no checkpoint covers yet is computed again
         assert 2 <= len(kept) < SIZES["epochs"]
 
         lab.run("runmenu:run-all")  # goes on

@@ -66,8 +66,7 @@ def _interval(row: dict[str, Any]) -> str:
 
 def _facts(row: dict[str, Any]) -> str:
     words = {"spread between units": "spread between units {}", "spread between trainings": "between trainings {}"}
-    words |= {"effect in the paper": "in the paper {}", "Holm's p": "Holm's p {}"}
-    words |= {"p of the gate": "random cells told apart, p {}"} if row["effect"] is not None else {}
+    words |= {"effect in the paper": "in the paper {}", "Holm's p": "Holm's p {}", "p of the gate": "p of the gate {}"}
     numbers = [text.format(number(row[name])) for name, text in words.items() if row[name] is not None]
     published = f" ({row['published']} published)" if row["published"] else ""
     return "; ".join([f"n {row['n']}{published} (of {row['looks']}), m {row['m']}", *numbers])
