@@ -6,7 +6,7 @@ from typing import Any
 
 from repro.execution.listing import paint
 from repro.results import verdicts
-from repro.results.claim_rows import interval, number, rows, scales
+from repro.results.claim_rows import interval, means, number, rows, scales
 from repro.results.verdicts import Answer
 
 KINDS = {verdicts.HOLDS: "done", verdicts.SMALL: "done", verdicts.FAILS: "failed", verdicts.OPEN: "stopped"}
@@ -61,7 +61,8 @@ def _interval(row: dict[str, Any]) -> str:
     effect, low, high = (number(row[name]) for name in ("effect", "low", "high"))
     ends = f"repeats from {low} to {high}" if row["interval"] == "exact" else f"97 % interval {low} to {high}"
     bounds = ", ".join(f"{name} {row[name]:g}" for name in ("L", "U") if row[name] is not None)
-    return f"effect {effect} ({row['unit']}, {row['size']}), {ends}; {bounds}"
+    arms = f" = {means(row)}" if row["means"] else ""
+    return f"effect {effect}{arms} ({row['unit']}, {row['size']}), {ends}; {bounds}"
 
 
 def _facts(row: dict[str, Any]) -> str:

@@ -47,6 +47,7 @@ def _panel(axes: Axes, unit: str, rows: Sequence[dict[str, Any]]) -> None:
     axes.set(xlim=_limits(rows), ylim=(len(rows) - 0.4, -0.6))
     axes.set_yticks(range(len(rows)), [f"{row['effect of']}   {row['line']}" for row in rows], fontsize=8)
     axes.set_xlabel(unit, fontsize=9)
+    axes.locator_params(axis="x", nbins=6)
     axes.grid(axis="y", visible=False)
     for place, row in enumerate(rows):
         for bound, (style, _) in BOUNDS.items():

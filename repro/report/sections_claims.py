@@ -9,7 +9,7 @@ import pandas as pd
 from repro.report import figures_claims, sections, style, typeset
 from repro.report.typeset import NOTHING, Code
 from repro.results import claims, verdicts
-from repro.results.claim_rows import interval, number, rows, scales
+from repro.results.claim_rows import interval, means, number, rows, scales
 from repro.results.verdicts import Answer
 
 NAME = "claims"  # of the table's and the figure's files
@@ -66,6 +66,7 @@ def work(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
             "verdict": _sized(row["verdict"], row),
             "bounds L, U": f"{row['L']:g}, " + (NOTHING if row["U"] is None else f"{row['U']:g}"),
             "units (of them published); at the looks": f"{row['n']} ({row['published'] or 0}); {row['looks']}",
+            "means": means(row),
             "trainings of a unit": row["m"],
             "spread between units, trainings": ", ".join(
                 number(row[f"spread between {what}"]) or NOTHING for what in ("units", "trainings")

@@ -44,6 +44,7 @@ class Measure:
     guess: float = nan
     guess_at: Mapping[str, float] = field(default_factory=dict)  # profile -> where its data make it another
     scaled: bool = False  # an error on CIFAR-10: bounds depend on the size
+    none: str = "there is nothing to compare what was found with"  # why there may be no value
 
     def of(self, result: Result | None, profile: str) -> float:
         """Return the value of a finished training; one that diverged counts as guessing.
@@ -52,7 +53,7 @@ class Measure:
         """
         value = nan if result is None else self.read(result)
         if value is None:
-            raise ReproError("there is nothing to compare what was found with")
+            raise ReproError(self.none)
         if not isfinite(value):
             return self.guess_at.get(profile, self.guess)
         if abs(value) > LARGEST:

@@ -42,9 +42,10 @@ def _found(verdict: Verdict) -> dict[str, Any]:
     return {
         "verdict": verdict.word,
         "reason": verdict.reason,
-        "n": _counts(verdict.n) or "0",
+        "n": _counts(verdict.n),
         "published": _counts(verdict.published) if any(verdict.published) else "",
         "effect": effect,
+        "means": list(verdict.means),
         "low": low,
         "high": high,
         "p": p,
@@ -63,9 +64,15 @@ def interval(row: dict[str, Any]) -> str:
     return f"(repeats {low} to {high})" if row["interval"] == "exact" else f"[{low}, {high}]"
 
 
+def means(row: dict[str, Any]) -> str:
+    """Return the means of a row's two arms as the difference that the effect is; empty where it is none."""
+    return " minus ".join(map(number, row["means"]))
+
+
 def _counts(arms: Sequence[int]) -> str:
     """Return numbers of units as text: one where all arms have the same."""
-    return " and ".join(map(str, arms if len(set(arms)) > 1 else arms[:1]))
+    *most, last = map(str, arms if len(set(arms)) > 1 else arms[:1] or [0])
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def scales(answers: Sequence[Answer]) -> list[str]:
@@ -78,8 +85,8 @@ def scales(answers: Sequence[Answer]) -> list[str]:
 
 
 def looks(line: Line) -> str:
-    """Return how many units decide, first and at last: `3, then 14`; of each arm where they differ."""
-    return " and ".join(str(a) if a == b else f"{a}, then {b}" for a, b in line.looks)
+    """Return how many units decide, first and at last: `3, then 14`; `4 and 5, then 8 and 10` where arms differ."""
+    return ", then ".join(dict.fromkeys(map(_counts, zip(*line.looks, strict=True))))
 
 
 def command(verdict: Verdict) -> str:

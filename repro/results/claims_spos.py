@@ -54,7 +54,8 @@ def evolved(read: Measure, share: float = 0.0, sampling: str = "") -> Arm:
 
 
 TRULY = reading("true_accuracy", TRUE)
-ABOVE_RANDOM = Measure(TRUE, _above_equal_cost)
+ALONE = "no other network costs as much, within 2 %, as the one found"
+ABOVE_RANDOM = Measure(TRUE, _above_equal_cost, none=ALONE)
 
 
 def _bits(id: str, bits: int, paper: float) -> Line:

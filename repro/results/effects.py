@@ -31,6 +31,11 @@ def estimate(kind: Kind, arms: Sequence[np.ndarray], null: float) -> Estimate:
     return compute(*values, null)
 
 
+def means(kind: Kind, arms: Sequence[np.ndarray]) -> tuple[float, ...]:
+    """Return the mean of each of two arms (units, m) whose difference is the effect; nothing of other lines."""
+    return tuple(float(arm.mean()) for arm in arms) if kind in ("paired", "Welch") else ()
+
+
 def points(kind: Kind, arms: Sequence[Units], n: Sequence[int]) -> tuple[Point, ...]:
     """Return every unit as a point: about the effect, so that its distance shows how far the unit is from its arm."""
     if kind == "variance ratio":

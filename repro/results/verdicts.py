@@ -33,6 +33,7 @@ class Verdict:
     published: tuple[int, ...] = ()  # how many of them are published runs
     estimate: Estimate | None = None
     points: tuple[Point, ...] = ()
+    means: tuple[float, ...] = ()  # of the arms, where the effect is their difference
     spread: float | None = None  # standard deviation between units, pooled over arms
     spread_trainings: float | None = None  # between the trainings of a unit
     holm: float | None = None  # p over all of the paper's lines
@@ -85,8 +86,8 @@ def _looked(found: Verdict, arms: Sequence[Units], n: tuple[int, ...]) -> Verdic
         used = [values[:, 1:] for values in used]  # their first numbers chose
     trainings = intervals.trainings_variance(used) ** 0.5 if used[0].shape[1] > 1 else None
     spread = intervals.units_variance(used) ** 0.5 if n[0] > 1 else None
-    points = effects.points(line.kind, whole, n)
-    return replace(found, word=word, n=n, estimate=estimate, points=points, spread=spread, spread_trainings=trainings)
+    found = replace(found, points=effects.points(line.kind, whole, n), means=effects.means(line.kind, used))
+    return replace(found, word=word, n=n, estimate=estimate, spread=spread, spread_trainings=trainings)
 
 
 def decide(estimate: Estimate, lower: float, upper: float) -> str:

@@ -227,7 +227,7 @@ def test_a_found_network_that_no_other_costs_as_much_as_is_named(capsys):
         supernet = f"run:spos-supernet/space=macro,seed={seed}"
         finish("spos-blocks", result, supernet=supernet, mult_adds=0.0, seed=seed, **CANDIDATES)
     assert held("S4a") == [{0: [2.5], 1: []}]
-    why = "spos-blocks, supernet 1, seed 1: there is nothing to compare what was found with"
+    why = "spos-blocks, supernet 1, seed 1: no other network costs as much, within 2 %, as the one found"
     assert why in capsys.readouterr().err
     (verdict,) = [each for answer in claims.answers("short") for each in answer.lines if each.line.id == "S4a"]
     assert verdict.reason == why
@@ -366,8 +366,8 @@ def test_every_line_is_printed_with_its_command_or_what_it_lacks(capsys):
     assert text.splitlines()[-1] == f"{len(claims.CLAIMS)} not run"
 
 
-def search_errors(first, second):
-    """Finish D2a's runs and the gate's: searches with these errors, cells that differ."""
+def search_errors(first, second, apart=1.0):
+    """Finish D2a's runs and the gate's: searches with these errors, cells that differ by so many points."""
     for order, errors in ((1, first), (2, second)):
         for search, error in enumerate(errors):
             for seed in (0, 1):
@@ -376,7 +376,7 @@ def search_errors(first, second):
     for cell in range(16):
         for seed in (0, 1):
             genotype = f"run:cifar10-random/samples=1,seed={cell}"
-            finish("cifar10-eval", {"test_error": 30.0 + cell + 0.05 * seed}, genotype=genotype, seed=seed)
+            finish("cifar10-eval", {"test_error": 30.0 + apart * cell + 0.05 * seed}, genotype=genotype, seed=seed)
 
 
 def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
@@ -387,13 +387,23 @@ def test_a_verdict_is_printed_with_all_that_stands_behind_it(capsys):
     assert lines[place - 1].endswith("(DARTS, Tables 1, 2): open at short")
     assert lines[place] == "  D2a  holds: first order minus second order, CIFAR-10"
     # differences 1.0, 0.9 and 1.1: t at 2 degrees of freedom is 5.643 at 98.5 %
-    assert lines[place + 1] == ("       effect 1.00 (points of error, short), 97 % interval 0.67 to 1.33; L 0, U 0.5")
+    arms, unit = "31.02 minus 30.03", "points of error, short"  # 31 and 30, and a half of 0.05 of the trainings
+    assert lines[place + 1] == f"       effect 1.00 = {arms} ({unit}), 97 % interval 0.67 to 1.33; L 0, U 0.5"
     assert lines[place + 2].startswith(
         "       n 3 (of 3, then 14), m 2; spread between units 0.98; between trainings 0.035; in the paper 0.24; Holm's"
     )
     assert lines[place + 3] == "       repro run --claim D2a --profile short"
     main(["claims", "--profile", "paper"])
     assert "D2a  not run" in capsys.readouterr().out
+
+
+def test_where_random_cells_are_alike_the_verdict_and_the_gate_say_so(capsys):
+    search_errors((30.0, 31.0, 32.0), (29.0, 30.1, 30.9), apart=0.0)
+    assert main(["claims", "--profile", "short"]) == 0
+    said = capsys.readouterr().out
+    assert "  D2a  cannot be told at this size: first order minus second order, CIFAR-10" in said
+    assert "the random cells cannot be told apart, p = 1" in said
+    assert "p of the gate 1.00" in said
 
 
 @pytest.mark.parametrize(
@@ -443,6 +453,7 @@ def test_tables_and_figure_hold_every_line_and_the_mark_of_its_size(tmp_path):
     told, work = [line for line in (tmp_path / "tables" / "claims.md").read_text().splitlines() if "| D2a:" in line]
     assert "| 1.00 [0.67, 1.33] (points of error) | 0.24 | holds (short) | first order minus" in told
     assert "`repro run --claim D2a --profile short`" in work
+    assert "| 31.02 minus 30.03 |" in work
     assert (tmp_path / "tables" / "claims.tex").read_text().startswith("\\begin{tabular}")
     figure = figures_claims.claims(rows(answers))
     assert "D2a holds" in figure.get_label()
