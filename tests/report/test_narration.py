@@ -4,6 +4,7 @@ import ast
 import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from prose import commands
@@ -13,8 +14,9 @@ from repro.configs.registry import EXPERIMENTS, find
 from repro.darts import plain
 from repro.execution import arguments as typed
 from repro.execution.notebooks import parameters_of
-from repro.report import figures_darts, narration
-from repro.settings import NOTEBOOKS
+from repro.report import figures_darts, findings_darts, narration
+from repro.runs.run import read_run
+from repro.settings import NOTEBOOKS, ROOT
 
 each_notebook = pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=lambda experiment: experiment.name)
 
@@ -132,3 +134,13 @@ def test_the_answer_is_a_command_or_a_changed_cell(experiment):
     for values in changed:
         assert find(experiment.name).parameters.build({k: v for k, v in values.items() if k != "profile"})
     assert own or any(changed)
+
+
+def test_a_search_of_second_order_says_how_near_its_finite_difference_came():
+    run = read_run(ROOT / "published" / "cifar10-search" / "desk")
+    cosines = [cosine for row in run.metrics() for cosine in row.get("cosines", [])]
+    (said,) = [each for each in findings_darts.image_search(run) if "Eq. 8" in each]
+    assert f"at {len(cosines)} steps" in said
+    assert f"{np.median(cosines):.2f} in the median, {min(cosines):.2f} to {max(cosines):.2f}" in said
+    first = read_run(ROOT / "published" / "cifar10-search" / "desk,order=1")
+    assert not any("Eq. 8" in each for each in findings_darts.image_search(first))
