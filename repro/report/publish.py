@@ -87,7 +87,7 @@ def _publish(run: Run) -> Outcome:
     files = contents(run)
     if named := next(machines_in(files), None):
         raise ReproError(f"it names the machine it was made on: {named}")
-    place = published_folder() / run.experiment / run.path.name
+    place = _place(run)
     if there := places(place.parent).get(held_identity(run.path)):
         held = {name: read_bytes(there / name) for name in _names(there)}
         if other := [name for name in sorted({*files, *held}) if files.get(name) != held.get(name)]:
@@ -103,6 +103,10 @@ def _publish(run: Run) -> Outcome:
         raise ReproError(f"it takes {own / 1e6:.2f} MB beside {held / 1e6:.2f} MB, at most {LIMIT / 1e6:g} MB in all")
     _write(files, place)
     return Outcome(run.name, "published", f"{own / 1e3:.0f} kB")
+
+
+def _place(run: Run) -> Path:
+    return published_folder() / run.experiment / run.path.name
 
 
 def _is_there(reference: Any, run: Run) -> bool:
@@ -177,6 +181,7 @@ def contents(run: Run) -> dict[str, bytes]:
         files.pop("notebook.ipynb", None)
     else:
         notebook = pages.stripped(engine.read(run.path / "notebook.ipynb"), places)
+        notebook = pages.moved(notebook, _place(run))
         told = {"notebook.ipynb": nbformat.writes(notebook).encode()}
     facts = provenance.read(run.path)
     for session in facts["sessions"]:

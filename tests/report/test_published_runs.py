@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
+import nbformat
 import pytest
 from publishing import EVAL, contents, finish, outcome
 
@@ -174,6 +176,16 @@ def test_every_published_run_is_what_it_claims(monkeypatch):
         files = contents(path)
         assert {*files} == {*publish._names(path)}
         assert not [*publish.machines_in(files)], path
+
+
+def test_every_link_of_a_published_notebook_leads_somewhere():
+    links = 0
+    for path in (ROOT / "published").glob("*/*/notebook.ipynb"):
+        words = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+        for link in re.findall(r"\]\((?!\w+:)([^)#\s]+)", words):
+            assert (path.parent / link).exists(), (path, link)
+            links += 1
+    assert links > len(HELD)
 
 
 def test_published_runs_are_small_and_one_of_each(monkeypatch):

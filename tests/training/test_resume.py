@@ -11,7 +11,9 @@ import time
 
 import pytest
 import torch
+from golden import untimed
 
+from repro.files import read_lines
 from repro.training import checkpoints
 
 SEARCH = {"epochs": "9", "images": "96", "batch": "16", "channels": "1", "nodes": "1", "device": "cpu"}
@@ -54,10 +56,6 @@ def written(folder):
     return [path.stat().st_mtime_ns for path in folder.glob("*/*/checkpoint.pt")]
 
 
-def without_times(run):
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "metrics.jsonl").open()]
-
-
 def test_killed_at_random_moments_ends_bit_identical(processes, tmp_path):
     whole, dice, within = finish(processes, tmp_path / "whole"), random.Random(5), 0
     for kill in range(KILLS):
@@ -77,7 +75,8 @@ def test_killed_at_random_moments_ends_bit_identical(processes, tmp_path):
     killed = finish(processes, tmp_path / "killed")
     assert len(json.loads((killed / "provenance.json").read_text())["sessions"]) > KILLS / 2
     assert (killed / "result.json").read_bytes() == (whole / "result.json").read_bytes()
-    assert without_times(killed) == without_times(whole)
+    ours, theirs = (untimed(read_lines(run / "metrics.jsonl")) for run in (killed, whole))
+    assert ours == theirs
     ours, theirs = checkpoints.load(killed), checkpoints.load(whole)
     for name, value in theirs["state"]["network"].items():
         assert torch.equal(value, ours["state"]["network"][name]), name
