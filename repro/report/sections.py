@@ -3,9 +3,10 @@
 Where there is no run, the command that makes it is shown; of a run that failed or was stopped, how far it got.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
 from IPython.utils.capture import CapturedIO, capture_output
 
 from repro.configs import profiles
@@ -19,6 +20,7 @@ from repro.runs import provenance
 from repro.runs.run import Run
 from repro.runs.states import duration, state, survey
 
+EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200, 600)  # of which a table beside others has a row
 Draw = Callable[[Group, Path], None]  # a group, and the place of its files, without their endings
 
 
@@ -119,8 +121,16 @@ def beside_others(folder: Path) -> None:
     for anchor in others.ANCHORS:
         curves = anchor.curves()
         style.save(figures_training.errors(curves, anchor.title), folder / "others" / anchor.file, None)
+        typeset.show(after(curves))
         if not any(curve.ours for curve in curves):
             say(f"No run of ours yet; make one with: `{command(anchor.experiment, 'paper')}`")
+
+
+def after(curves: Sequence[others.Curve]) -> pd.DataFrame:
+    """Return a row for each of EPOCHS that a curve has reached: the training error of each, None where it has not."""
+    epochs = [epoch for epoch in EPOCHS if epoch <= max(len(curve.errors) for curve in curves)]
+    errors = {c.name: [c.errors[epoch - 1] if epoch <= len(c.errors) else None for epoch in epochs] for c in curves}
+    return pd.DataFrame({"training error (%) after epoch": epochs, **errors}, dtype=object)
 
 
 def table(name: str, profile: str, folder: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from finished import run
 
 from repro.configs.registry import find
-from repro.report import figures_training
+from repro.report import figures_training, sections
 from repro.results import others
 from repro.runs.run import open_run
 from repro.spos.choice_blocks import ChoiceNetwork, Layout
@@ -42,3 +42,7 @@ def test_a_run_of_the_paper_s_size_stands_beside_them_while_it_is_under_way(tmp_
     figure = figures_training.errors([*theirs, ours], "title")
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines][-1] == [57.5]
     assert f"{started.name}: 57.5 % after 1" in figure.marks
+    table = sections.after([*theirs, ours])
+    assert table.iloc[:, 0].tolist() == [1, 2, 5, 10, 20, 50]
+    assert table[started.name].tolist() == [57.5, *[None] * 5]
+    assert table[theirs[0].name].tolist() == [theirs[0].errors[epoch - 1] for epoch in table.iloc[:, 0]]
