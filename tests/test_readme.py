@@ -9,6 +9,7 @@ and what stands in the running text; `repro report` is of an empty folder (test_
 are replaced.
 """
 
+import csv
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import tomllib
 from functools import partial
-from statistics import median
+from statistics import fmean, median
 
 import nbformat
 import pytest
@@ -35,6 +36,7 @@ from repro.execution import arguments as typed
 from repro.execution import engine, listing_claims, notebooks, pool, preflight
 from repro.report import pages
 from repro.results import claims, published
+from repro.results.claim_rows import rows
 from repro.results.verdicts import NOT_RUN, UNFINISHED
 from repro.runs.run import read_run
 
@@ -314,13 +316,30 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"So far: {listing_claims.claims(answers)[-1]}." in first
     assert f"{len([*(ROOT / 'published').glob('*/desk*/result.json')])} of its runs are" in first
-    effects = re.findall(r"−?\d\.\d\d(?: \[.+?\])?", first.split("An evening")[1].split("all]")[0])
+    found = [json.loads(path.read_text()) for path in (ROOT / "published").glob("spos-correlation/desk*/result.json")]
+    evidence = first.split("A night on two cores")[1].split("all]")[0]
+    alone = f" (cost alone: {fmean(each['kendall_tau_cost'] for each in found):.2f})"
+    assert alone in evidence
+    cells = [json.loads(path.read_text()) for path in (ROOT / "published").glob("cifar10-eval/desk*/result.json")]
+    errors = [cell["test_error"] for cell in cells]
+    assert f"{min(errors):.0f} to {max(errors):.0f} % test error" in evidence
+    effects = re.findall(r"−?\d\.\d\d+(?: \[.+?\])?", evidence.replace(alone, ""))
     lines = "\n".join(listing_claims.markdown(answers))
     assert effects
     assert all(f": {effect}" in lines for effect in effects)
     faults = (ROOT / "tests" / "faults" / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^## (.+ faults in real runs)$", faults, re.MULTILINE).group(1) in first
     assert re.search(r"^## (.+ bad inputs) refused$", faults, re.MULTILINE).group(1) in first
+
+
+def test_the_committed_table_of_claims_is_that_of_the_published_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    monkeypatch.setenv("REPRO_PUBLISHED", str(ROOT / "published"))
+    answers = rows(claims.headlines())
+    with open(ROOT / "figures" / "tables" / "claims.csv", encoding="utf-8") as file:
+        held = {row["line"]: (row["verdict"], row["effect"] and float(row["effect"])) for row in csv.DictReader(file)}
+    effects = {row["line"]: "" if row["effect"] is None else pytest.approx(row["effect"]) for row in answers}
+    assert held == {row["line"]: (row["verdict"], effects[row["line"]]) for row in answers}
 
 
 def test_evidence_on_the_first_screen_comes_with_the_command_that_makes_it():

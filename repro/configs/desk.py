@@ -11,7 +11,7 @@ What was kept equal to the papers, and what was not:
   bilevel search 5,000 images 10 times, and so does alpha.
 - *A cell* is trained on 20,000 images. The last 5,000 training images choose among cells; no search and no training
   sees them.
-- *Sizes* were chosen by time (a first wave within 16 core hours, no run over two) and by one trial, on cells that no
+- *Sizes* were chosen by time (the first looks within 16 core hours, no run over two) and by one trial, on cells that no
   claim looks at: eight random cells of seeds 100 to 107, trained once each. They ended at 44.06, 46.74, 48.06,
   46.28, 48.41, 48.78, 45.52 and 46.43 % test error: a spread of 1.59 points, above 1.5, so it scales the bounds
   of test errors before anything is compared (`results.lines`).
@@ -46,7 +46,7 @@ def _trained(found: str, seeds: range, trainings: tuple[int, ...] = TWICE, **cha
         yield "cifar10-eval", {"genotype": f"{found},seed={seed}", **changes}, trainings
 
 
-# The first wave, in its order: what decides soonest comes first
+# What the first looks need, in their order: what decides soonest comes first
 PLAN: tuple[Planned, ...] = (
     ("bilevel-toy", {}, ()),
     ("cifar10-cost", {}, REPEATS),

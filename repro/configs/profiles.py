@@ -1,7 +1,7 @@
 """One experiment, four sizes: what `repro run --all` runs at each, and what may be said of the numbers.
 
 `paper` is the papers' protocol: the defaults. `short` is a day on one GPU with real data. `desk` tests the claims on
-real data in an evening on a laptop. `smoke` is a first look on data that ships inside dependencies: minutes on a
+real data in a night on two cores. `smoke` is a first look on data that ships inside dependencies: minutes on a
 laptop; its numbers say that the path works, never what the papers found. What a profile changes in the parameters of
 an experiment stands in the experiment's record.
 """

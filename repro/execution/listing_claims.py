@@ -30,14 +30,15 @@ def markdown(answers: Sequence[Answer]) -> list[str]:
     ]
     rest = ", ".join(f"{answer.claim.id} ({answer.word})" for answer in answers if answer not in looked)
     head = ["| claim | where | verdict | size | lines: effect [97 % interval], units |", "|---|---|---|---|---|"]
-    return [*(head if cells else []), *cells, *([""] if cells else []), f"Not looked at yet: {rest}."]
+    return [*(head if cells else []), *cells, *([""] if cells else []), f"Without a verdict: {rest}."]
 
 
 def _in_short(row: dict[str, Any]) -> str:
-    """Return a line's verdict with its effect, interval and units."""
+    """Return a line's verdict with its effect, interval, means of arms and units."""
     if row["effect"] is None:
         return f"{row['line']} {row['verdict']}"
-    return f"{row['line']} {row['verdict']}: {number(row['effect'])} {interval(row)} {row['unit']}, n {row['n']}"
+    arms = f" ({means(row)})" if row["means"] else ""
+    return f"{row['line']} {row['verdict']}: {number(row['effect'])} {interval(row)} {row['unit']}{arms}, n {row['n']}"
 
 
 def claim(answer: Answer) -> list[str]:

@@ -38,7 +38,8 @@ def claims(rows: Sequence[dict[str, Any]]) -> Figure:
     return describe(
         figure,
         f"Effects with 97 % intervals of {len(rows)} lines of claims: {verdict or 'none is run'}",
-        "Large mark: the effect, its shape the verdict; thick line: its 97 % interval; small points: the units.",
+        "Large mark: the effect, its shape the verdict; thick line: its 97 % interval; small points: the units (of "
+        "the best of four: jackknife values).",
     )
 
 

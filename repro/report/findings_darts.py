@@ -112,7 +112,9 @@ def progress(run: Run) -> list[str]:
 def image_cell(run: Run) -> list[str]:
     """Say how well the trained cell classifies test images, and what the last epoch still changed."""
     result, tested = run.result, SOURCES[run.params.dataset].test
+    early = f"The cell is the one that its search held after epoch {run.params.snapshot}."
     return [
+        *[early] * (run.params.snapshot > 0),
         f"The test error is {_error(result['test_error'], tested)}, with {_size(result)}.",
         *_still_falling(run.metrics()),
         "This is one training: the spread over seeds is not in the interval.",

@@ -18,7 +18,7 @@ class Size:
     why: str = ""
 
 
-# Largest first. The scale of a reduced size is set once, before its campaign: the spread of eight random cells, in
+# Largest first. The scale of a reduced size is set once, before its runs: the spread of eight random cells, in
 # points, if that is below 0.7 or above 1.5, else 1
 SIZES = (
     Size("paper", 0.2, "networks of the papers' size differ by less"),
