@@ -48,14 +48,15 @@ def bilevel_toy(run: Run) -> list[str]:
 
 def image_search(run: Run) -> list[str]:
     """Say how well the search network does, and how sure its alphas are."""
-    last, params = run.metrics()[-1], run.params
+    rows, params = run.metrics(), run.params
+    last = rows[-1]
     judged = judged_images(params) if hasattr(params, "train_fraction") else _training_images(params)
     trained = "images that trained alpha" if hasattr(params, "train_fraction") else "images that trained w and alpha"
     return [
         f"After the last epoch the search network's validation error is {_error(last['valid_error'], judged)}; "
         f"these are the {trained}.",
         *(_sureness(softmax, cell) for cell, softmax in last["softmax_alpha"].items()),
-        *_alike([cosine for row in run.metrics() for cosine in row.get("cosines", [])]),
+        *_alike([cosine for row in rows for cosine in row.get("cosines", [])]),
         ANOTHER_SEARCH,
     ]
 

@@ -86,8 +86,16 @@ def _looked(found: Verdict, arms: Sequence[Units], n: tuple[int, ...]) -> Verdic
         used = [values[:, 1:] for values in used]  # their first numbers chose
     trainings = intervals.trainings_variance(used) ** 0.5 if used[0].shape[1] > 1 else None
     spread = intervals.units_variance(used) ** 0.5 if n[0] > 1 else None
-    found = replace(found, points=effects.points(line.kind, whole, n), means=effects.means(line.kind, used))
-    return replace(found, word=word, n=n, estimate=estimate, spread=spread, spread_trainings=trainings)
+    return replace(
+        found,
+        word=word,
+        n=n,
+        estimate=estimate,
+        points=effects.points(line.kind, whole, n),
+        means=effects.means(line.kind, used),
+        spread=spread,
+        spread_trainings=trainings,
+    )
 
 
 def decide(estimate: Estimate, lower: float, upper: float) -> str:
