@@ -65,9 +65,9 @@ def work(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
             "line": f"{row['line']}: {row['effect of']}",
             "verdict": _sized(row["verdict"], row),
             "bounds L, U": f"{row['L']:g}, " + (NOTHING if row["U"] is None else f"{row['U']:g}"),
-            "units (of them published); at the looks": f"{row['n']} ({row['published'] or 0}); {row['looks']}",
+            "units (published), trainings of each; units at the looks": f"{row['n']} ({row['published'] or 0}), "
+            f"{row['m']}; {row['looks']}",
             "means": means(row),
-            "trainings of a unit": row["m"],
             "spread between units, trainings": ", ".join(
                 number(row[f"spread between {what}"]) or NOTHING for what in ("units", "trainings")
             ),
