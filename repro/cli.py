@@ -182,9 +182,10 @@ def _merge(options: argparse.Namespace) -> int:
 
 def _publish(options: argparse.Namespace) -> int:
     from repro.report import publish
+    from repro.report.publish_curves import publish_curve
 
     found = []
-    for outcome in publish.publish(options.runs_named):
+    for outcome in publish.publish(options.runs_named, publish_curve if options.curve else None):
         found.append(outcome.word)
         if outcome.word == "refused":
             print(f"repro: {outcome.name} not published: {outcome.why}", file=sys.stderr)

@@ -34,6 +34,11 @@ def published_folder() -> Path:
     return Path(os.environ.get("REPRO_PUBLISHED") or _home() / "published").absolute()
 
 
+def curves_folder() -> Path:
+    """Return the folder of the published curves of runs under way."""
+    return published_folder() / "curves"
+
+
 def data_folder() -> Path:
     """Return the folder of data sets: REPRO_DATA (set by --data), else the repository's `data/`."""
     return Path(os.environ.get("REPRO_DATA") or _home() / "data").absolute()

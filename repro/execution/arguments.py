@@ -184,7 +184,10 @@ ARGUMENTS = {
     },
     "data": {"action": {"choices": ["fetch", "check"]}, "name": {}},
     "merge": {"folders": {"nargs": "+", "metavar": "DIR"}},
-    "publish": {"runs_named": {"nargs": "+", "metavar": "RUN", "help": "EXPERIMENT/NAME, or a run's folder"}},
+    "publish": {
+        "runs_named": {"nargs": "+", "metavar": "RUN", "help": "EXPERIMENT/NAME, or a run's folder"},
+        "--curve": {**FLAG, "help": "of a run under way: its epochs, to stand beside the curves of others"},
+    },
     "verify": {
         "files": {"nargs": "+", "metavar": "FILE.npz"},
         "--device": {"choices": ("cpu", "cuda"), "default": "cpu", "help": "where to compute (default: cpu)"},

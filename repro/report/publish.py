@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,8 +56,11 @@ class Outcome(NamedTuple):
     why: str = ""
 
 
-def publish(names: Sequence[str]) -> Iterator[Outcome]:
-    """Publish runs, each after what it needs; UsageError for a name that no run has, before anything is written."""
+def publish(names: Sequence[str], one: Callable[[Run], Outcome] | None = None) -> Iterator[Outcome]:
+    """Publish runs, each after what it needs; UsageError for a name that no run has, before anything is written.
+
+    one: publishes a run (default: whole, as a finished one).
+    """
     if not published_folder().is_dir():
         raise UsageError(f"{published_folder()} is no folder: publish in a checkout, or name one by REPRO_PUBLISHED")
     runs = []
@@ -69,7 +72,7 @@ def publish(names: Sequence[str]) -> Iterator[Outcome]:
             yield Outcome("/".join(path.parts[-2:]), "refused", line(error))
     for run in sorted(runs, key=lambda run: len([*compare.needs(run)])):
         try:
-            yield _publish(run)
+            yield (one or publish_run)(run)
         except (ReproError, OSError) as error:
             yield Outcome(run.name, "refused", line(error))
 
@@ -82,11 +85,11 @@ def find_run(name: str) -> Path:
     raise UsageError(f"no run {name}: expected EXPERIMENT/NAME, as repro status prints it, or the path of its folder")
 
 
-def _publish(run: Run) -> Outcome:
+def publish_run(run: Run) -> Outcome:
+    """Publish a finished run; ReproError says why it cannot be."""
     check(run)
     files = contents(run)
-    if named := next(machines_in(files), None):
-        raise ReproError(f"it names the machine it was made on: {named}")
+    refuse_machines(files)
     place = _place(run)
     if there := places(place.parent).get(held_identity(run.path)):
         held = {name: read_bytes(there / name) for name in _names(there)}
@@ -98,11 +101,7 @@ def _publish(run: Run) -> Outcome:
     check_data(run)
     if missing := next((each for each in find(run.experiment).needs(run.params) if not _is_there(each, run)), None):
         raise ReproError(f"it needs {missing}, which is not published: publish that too")
-    own, held = sum(map(len, files.values())), size()
-    if own + held > LIMIT:
-        raise ReproError(f"it takes {own / 1e6:.2f} MB beside {held / 1e6:.2f} MB, at most {LIMIT / 1e6:g} MB in all")
-    _write(files, place)
-    return Outcome(run.name, "published", f"{own / 1e3:.0f} kB")
+    return Outcome(run.name, "published", write(files, place))
 
 
 def _place(run: Run) -> Path:
@@ -122,6 +121,11 @@ def check(run: Run) -> None:
         raise ReproError("its notebook was not executed to the end: the same repro run does that")
     if profile(run.profile).first_look:
         raise ReproError("runs of smoke show that the path works, and are no results: take another profile")
+    check_provenance(run)
+
+
+def check_provenance(run: Run) -> None:
+    """Raise ReproError if it does not show what a run was made from, or that was no clean commit or other data."""
     facts, about_data = provenance.read(run.path), bool(protocol.data(run))
     lacking = [name for name in ("sessions", *(("device", "data") if about_data else ())) if not facts.get(name)]
     lacking += sorted(FACTS - {*facts.get("versions", {})})
@@ -173,20 +177,29 @@ def contents(run: Run) -> dict[str, bytes]:
 
     Of one that diverged, neither the notebook nor the traceback: that it did is what counts.
     """
-    store = run.path.parent.parent
-    places = {store: "runs"} | ({store.parent: "."} if (store.parent / "notebooks").is_dir() else {})
-    files = {name: read_bytes(run.path / name) for name in _names(run.path)}
+    folders, files = _stand_ins(run), {name: read_bytes(run.path / name) for name in _names(run.path)}
     if failure.diverged(run.path):
         told = {failure.NAME: b"".join(files[failure.NAME].splitlines(keepends=True)[:2])}
         files.pop("notebook.ipynb", None)
     else:
-        notebook = pages.stripped(engine.read(run.path / "notebook.ipynb"), places)
+        notebook = pages.stripped(engine.read(run.path / "notebook.ipynb"), folders)
         notebook = pages.moved(notebook, _place(run))
         told = {"notebook.ipynb": nbformat.writes(notebook).encode()}
+    return files | told | {"provenance.json": told_provenance(run)}
+
+
+def _stand_ins(run: Run) -> dict[Path, str]:
+    """Return what stands in place of the folders of a run's machine."""
+    store = run.path.parent.parent
+    return {store: "runs"} | ({store.parent: "."} if (store.parent / "notebooks").is_dir() else {})
+
+
+def told_provenance(run: Run) -> bytes:
+    """Return `provenance.json` of a run without paths of this machine."""
     facts = provenance.read(run.path)
     for session in facts["sessions"]:
-        session["command"] = pages.unplaced(session["command"], places)
-    return files | told | {"provenance.json": as_json(facts)}
+        session["command"] = pages.unplaced(session["command"], _stand_ins(run))
+    return as_json(facts)
 
 
 def _names(path: Path) -> list[str]:
@@ -212,9 +225,19 @@ def size() -> int:
     return sum(file.stat().st_size for file in published_folder().rglob("*") if file.is_file())
 
 
-def _write(files: Mapping[str, bytes], place: Path) -> None:
-    """Write a run aside, and move it into its place whole."""
+def refuse_machines(files: Mapping[str, bytes]) -> None:
+    """Raise ReproError if files name one machine."""
+    if named := next(machines_in(files), None):
+        raise ReproError(f"it names the machine it was made on: {named}")
+
+
+def write(files: Mapping[str, bytes], place: Path) -> str:
+    """Write a run aside, move it into its place whole, and return its size; ReproError if there is no room."""
+    own, held = sum(map(len, files.values())), size()
+    if own + held > LIMIT:
+        raise ReproError(f"it takes {own / 1e6:.2f} MB beside {held / 1e6:.2f} MB, at most {LIMIT / 1e6:g} MB in all")
     with tempfile.TemporaryDirectory(dir=published_folder(), prefix=".new") as aside:
         for name, content in files.items():
             write_bytes(make_folder((Path(aside) / "run" / name).parent) / Path(name).name, content)
         os.rename(Path(aside) / "run", make_folder(place.parent) / place.name)
+    return f"{own / 1e3:.0f} kB"

@@ -11,8 +11,10 @@ from typing import NamedTuple
 from repro.errors import FOREIGN, is_number, line
 from repro.progress import note_once
 from repro.results.published import csv_rows
-from repro.runs.run import Run
+from repro.runs.directory import PUBLISHED
+from repro.runs.run import Run, held_identity, read_run
 from repro.runs.states import survey
+from repro.settings import curves_folder
 
 FOLDER = Path(__file__).parent / "others"
 
@@ -37,16 +39,24 @@ class Anchor(NamedTuple):
         theirs: dict[str, list[float]] = {}
         for row in csv_rows(FOLDER / f"{self.file}.csv"):
             theirs.setdefault(row["run"], []).append(100 - float(row["train_accuracy"]))
-        ours = [Curve(run.name, errors, True) for run in self.runs() if (errors := _errors(run))]
-        return [*(Curve(f"others, {name}", tuple(errors)) for name, errors in theirs.items()), *ours]
+        ours: dict[str | None, Curve] = {}  # of a run that is here and published the longer one
+        for name, run in self.runs():
+            curve, what = Curve(name, errors(run), True), held_identity(run.path)
+            ours[what] = max(ours.get(what, curve), curve, key=lambda each: len(each.errors))
+        own = [curve for curve in ours.values() if curve.errors]
+        return [*(Curve(f"others, {name}", tuple(measured)) for name, measured in theirs.items()), *own]
 
-    def runs(self) -> Iterator[Run]:
-        """Yield our runs of it, finished or not: with the paper's parameters but for the seed and the cell."""
-        for run in survey().runs:
-            if (run.experiment, run.profile) == (self.experiment, "paper"):
-                usual, values = type(run.params)().identity(), run.params.identity()
-                if all(values[name] == usual[name] for name in usual if name not in ("seed", "genotype")):
-                    yield run
+    def runs(self) -> Iterator[tuple[str, Run]]:
+        """Yield our runs of it, finished or not, each with its name: one's own, published ones, published curves."""
+        yield from ((run.name, run) for run in survey().runs if self.is_of(run))
+        yield from ((run.name + PUBLISHED, run) for run in published_curves() if self.is_of(run))
+
+    def is_of(self, run: Run) -> bool:
+        """Whether a run has the paper's parameters but for the seed and the cell."""
+        if (run.experiment, run.profile) != (self.experiment, "paper"):
+            return False
+        usual, values = type(run.params)().identity(), run.params.identity()
+        return all(values[name] == usual[name] for name in usual if name not in ("seed", "genotype"))
 
 
 ANCHORS = (
@@ -62,11 +72,20 @@ def evolution() -> list[float]:
     ]
 
 
-def _errors(run: Run) -> tuple[float, ...]:
-    """Return a run's training errors, those before one that cannot be read."""
+def published_curves() -> Iterator[Run]:
+    """Yield the runs under way whose curves are published; one that is damaged is named and left out."""
+    for file in sorted(curves_folder().glob("*/*/params.json")):
+        try:
+            yield read_run(file.parent)
+        except FOREIGN as error:
+            note_once(f"{line(error)}; left out")
+
+
+def errors(run: Run) -> tuple[float, ...]:
+    """Return a run's training errors (percent) after each epoch, those before one that cannot be read."""
     try:
-        errors = [row.get("train_error") for row in run.metrics()]
+        found = [row.get("train_error") for row in run.metrics()]
     except FOREIGN as error:
         note_once(f"{line(error)}; left out")
         return ()
-    return tuple(takewhile(is_number, errors))
+    return tuple(takewhile(is_number, found))

@@ -15,8 +15,8 @@ from repro.configs.registry import find
 from repro.errors import ReproError
 from repro.execution import listing, plan, runner
 from repro.files import write_json
-from repro.report import publish, report, tables
-from repro.results import arms, claims, compare
+from repro.report import publish, publish_curves, report, tables
+from repro.results import arms, claims, compare, others
 from repro.runs import run as runs
 from repro.runs import states
 from repro.runs.merge import read_whole
@@ -167,6 +167,7 @@ def test_claims_of_hundreds_are_told_at_once(elsewhere, tmp_path):
 # The published runs of this repository
 
 HELD = sorted(path.parent for path in (ROOT / "published").glob("*/*/params.json"))
+CURVES = sorted(path.parent for path in (ROOT / "published" / "curves").glob("*/*/params.json"))
 
 
 def test_every_published_run_is_what_it_claims(monkeypatch):
@@ -176,6 +177,15 @@ def test_every_published_run_is_what_it_claims(monkeypatch):
         files = contents(path)
         assert {*files} == {*publish._names(path)}
         assert not [*publish.machines_in(files)], path
+
+
+def test_every_published_curve_is_what_it_claims(monkeypatch, tmp_path):
+    monkeypatch.setenv("REPRO_PUBLISHED", str(ROOT / "published"))
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    for path in CURVES:
+        publish_curves.check(read_whole(path))
+        assert not [*publish.machines_in(contents(path))], path
+    assert len(CURVES) == sum(curve.ours for anchor in others.ANCHORS for curve in anchor.curves())
 
 
 def test_every_link_of_a_published_notebook_leads_somewhere():
