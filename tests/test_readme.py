@@ -314,7 +314,7 @@ def test_evidence_on_the_first_screen_is_what_there_is(tmp_path, monkeypatch):
     lines = sum(len(claim.lines) for claim in claims.CLAIMS)
     assert f"{lines} comparisons under {len(answers)} claims" in README
     assert f"{len(answers)} claims, of both papers" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"So far: {listing_claims.claims(answers)[-1]}." in first
+    assert f"So far, {listing_claims.claims(answers)[-1]}." in first
     assert f"{len([*(ROOT / 'published').glob('*/desk*/result.json')])} of its runs are" in first
     found = [json.loads(path.read_text()) for path in (ROOT / "published").glob("spos-correlation/desk*/result.json")]
     evidence = first.split("A night on two cores")[1].split("all]")[0]

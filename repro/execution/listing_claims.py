@@ -17,7 +17,7 @@ def claims(answers: Sequence[Answer]) -> list[str]:
     """Return the lines of all claims, and at the end how many got which verdict."""
     told = [text for answer in answers for text in claim(answer)]
     counts = Counter(answer.word for answer in answers)
-    return [*told, "", *scales(answers), "; ".join(f"{count} {word}" for word, count in counts.items())]
+    return [*told, "", *scales(answers), "; ".join(f"{word}: {count}" for word, count in counts.items())]
 
 
 def markdown(answers: Sequence[Answer]) -> list[str]:

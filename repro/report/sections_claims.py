@@ -36,11 +36,11 @@ def sentence(answers: Sequence[Answer]) -> str:
     """Say how many claims got which verdict, and which ones."""
     named = {word: [answer.claim.id for answer in answers if answer.word == word] for word in verdicts.WORDS}
     words = [
-        f"**{len(ids)}** {word}" + ("" if word == verdicts.NOT_RUN else f" ({', '.join(ids)})")
+        f"{word}: **{len(ids)}**" + ("" if word == verdicts.NOT_RUN else f" ({', '.join(ids)})")
         for word, ids in named.items()
         if ids
     ]
-    return f"Of {len(answers)} claims: {', '.join(words)}."
+    return f"Of {len(answers)} claims, {'; '.join(words)}."
 
 
 def table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def perplexity(vocabulary: int) -> Measure:
     )
 
 
-DISTANCE = (Measure("distance", _ends, -inf),)
+DISTANCE = (Measure("left of a tolerance of 0.01", _ends, -inf),)
 ERROR = (Measure("points of error", lambda result: result["test_error"], 90.0, scaled=True),)
 HELD_OUT = (Measure("points of error", lambda result: result["valid_error"], 90.0, scaled=True), *ERROR)
 VARIANCE = (Measure("ratio of variances", lambda result: result["test_error"], 90.0),)

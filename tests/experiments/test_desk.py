@@ -222,7 +222,7 @@ def test_a_notebook_ends_with_the_verdicts_that_its_run_counts_for(folder):
     toy.finish(find("bilevel-toy").compute(toy.params, toy))
     (row,) = run_report.of_claims(toy, claims.asking(toy)).to_dict("records")
     assert (row["line"].split(":")[0], row["verdict"], row["units"]) == ("D1", "holds", "1")
-    assert row["effect [97 % interval]"].startswith("0.01 (repeats 0.01 to 0.01) (distance")
+    assert row["effect [97 % interval]"].startswith("0.01 (repeats 0.01 to 0.01) (left of a tolerance of 0.01")
 
 
 def test_the_plan_holds_every_run_that_the_first_wave_s_verdicts_need(folder):

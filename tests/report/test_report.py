@@ -102,7 +102,7 @@ def left(name):
 
 def test_an_empty_folder_gives_the_papers_and_the_commands(empty):
     assert list(empty.sections)[1:3] == ["The claims", "Summary"]
-    assert f"Of {len(CLAIMS)} claims: {len(CLAIMS)} not run." in empty.sections["The claims"]
+    assert f"Of {len(CLAIMS)} claims, not run: {len(CLAIMS)}." in empty.sections["The claims"]
     assert "for 20 there is none yet" in empty.sections["Summary"]
     assert {row.command("smoke") for rows in ROWS.values() for row in rows.values()} <= commands(empty)
     assert "2.76 ± 0.09" in empty.sections["Table 1: image classifiers on CIFAR-10"].replace("\u00a0", " ")

@@ -363,7 +363,7 @@ def test_every_line_is_printed_with_its_command_or_what_it_lacks(capsys):
             command = f"repro run --claim {line.id} --profile {smallest}"
             assert (command in text) is not bool(line.lacking(smallest))
             assert line.lacking(smallest) in text
-    assert text.splitlines()[-1] == f"{len(claims.CLAIMS)} not run"
+    assert text.splitlines()[-1] == f"not run: {len(claims.CLAIMS)}"
 
 
 def search_errors(first, second, apart=1.0):
@@ -469,4 +469,4 @@ def test_the_paper_bears_no_mark_and_says_how_its_bounds_differ():
     assert (row["L"], row["U"]) == (0, pytest.approx(0.1))
     text = "\n".join(listing_claims.claims([answer]))
     assert "At paper, bounds of errors on CIFAR-10 are 0.2 times those first written down" in text
-    assert sections_claims.sentence([answer]) == "Of 1 claims: **1** holds (D2)."
+    assert sections_claims.sentence([answer]) == "Of 1 claims, holds: **1** (D2)."
