@@ -51,6 +51,9 @@ class CifarEval(ConvTraining, Divided):
     )
     epochs: int = parameter(600, "passes over the training images", low=1)
     weights: str = parameter("", WEIGHTS, file="content")
+    test_each_epoch: bool = parameter(
+        False, "tests after every epoch too, as the released code does; the training stays the same", identifies=False
+    )
 
     def check(self) -> None:
         """Refuse a snapshot of what is no search."""

@@ -5,6 +5,7 @@ A short training is on one half of the training images, and the other half decid
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,7 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
     images = load(params, run, last=held_out)
     augment = augmentation(params, images, params.cutout)
     network = build_network(params, genotype, images)
+    tested = lambda: _test(network, images, held_out, augment)
     if params.weights:
         checkpoints.fill(network, params.weights, load_released)
     else:
@@ -55,16 +57,22 @@ def evaluate_cell(params: CifarEval, run: Run) -> dict[str, Any]:
         batches = Batches(
             images.x_train[: -held_out or None], images.y_train[: -held_out or None], params.batch, seed=order
         )
-        train_cell(params, run, network, batches, augment)
-    valid = (images.x_train[-held_out:], images.y_train[-held_out:], augment.normalise, "valid")
+        train_cell(params, run, network, batches, augment, tested if params.test_each_epoch else dict)
     return {
-        **(evaluate(network, *valid) if held_out else {}),
-        **evaluate(network, images.x_test, images.y_test, augment.normalise, "test"),
+        **tested(),
         "parameters_millions": count_parameters(network) / 1e6,
         "mult_adds_millions": count_mult_adds(network, *images.x_train.shape[1:]) / 1e6,
         "epochs": params.epochs,
         "genotype": to_json(genotype),
     }
+
+
+def _test(network: EvaluationNetwork, images: Images, held_out: int, augment: Augment) -> dict[str, float]:
+    """Return loss and error on the test images and, where some are held out, on the last training images."""
+    valid = {"valid": (images.x_train[-held_out:], images.y_train[-held_out:])} if held_out else {}
+    parts = {**valid, "test": (images.x_test, images.y_test)}
+    rows = (evaluate(network, *part, augment.normalise, name) for name, part in parts.items())
+    return {name: value for row in rows for name, value in row.items()}
 
 
 def build_network(params: ConvTraining, genotype: ConvGenotype, images: Images) -> EvaluationNetwork:
@@ -79,8 +87,18 @@ def build_network(params: ConvTraining, genotype: ConvGenotype, images: Images) 
     ).to(images.x_train.device)
 
 
-def train_cell(params: ConvTraining, run: Run, network: EvaluationNetwork, batches: Batches, augment: Augment) -> None:
-    """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1)."""
+def train_cell(
+    params: ConvTraining,
+    run: Run,
+    network: EvaluationNetwork,
+    batches: Batches,
+    augment: Augment,
+    after_epoch: Callable[[], dict[str, float]] = dict,
+) -> None:
+    """Train the network for `params.epochs` epochs, checkpointed in `run` (A.2.1).
+
+    after_epoch: returns what each epoch's row has beside the training loss and error.
+    """
     optimizer = torch.optim.SGD(network.parameters(), params.lr, params.momentum, weight_decay=params.weight_decay)
     schedule = CosineAnnealingLR(optimizer, params.epochs)
     setup = Setup(params, run, network)
@@ -93,7 +111,7 @@ def train_cell(params: ConvTraining, run: Run, network: EvaluationNetwork, batch
         network.set_drop_path_rate(params.drop_path_rate * epoch.index / params.epochs)
         row = train_epoch(training, batches, prepare, epoch, step)
         schedule.step()
-        return {"lr": rate, **row}
+        return {"lr": rate, **row, **after_epoch()}
 
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "batches": batches, "augment": augment}
     fit(run, parts, params.epochs, train_once)

@@ -6,11 +6,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from repro.report.style import BLUE, GREEN, INK, ORANGE, canvas, describe, seeds, styled, told
+from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.results.others import Curve
 
 # Lines and markers differ too: told apart without colour
-PARTS = {"train": ("training", BLUE, "-", "o"), "valid": ("validation", ORANGE, "--", "s")}
+PARTS = {
+    "train": ("training", BLUE, "-", "o"),
+    "valid": ("validation", ORANGE, "--", "s"),
+    "test": ("test", GREEN, ":", "^"),
+}
 UNITS = {"loss": " (nats)", "error": " (%)", "perplexity": ""}
 KINDS = (("o", BLUE), ("s", ORANGE), ("^", GREEN))  # of steps
 LINES = ("-", "--", "-.", ":")
@@ -34,7 +38,7 @@ def curves(metrics: pd.DataFrame) -> Figure:
         top = metrics[[f"{part}_{measure}" for part in PARTS if f"{part}_{measure}" in metrics]].max().max()
         axes.set(xlabel="epoch", ylabel=measure + UNITS[measure], ylim=(0, 1.08 * top or 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     runs = metrics["run"].nunique()
     words = f"Curves of {' and '.join(measures)} over {metrics['epoch'].max() + 1} epochs, {runs} run{'s' * (runs > 1)}"
     return describe(figure, words, told(runs))
@@ -42,17 +46,27 @@ def curves(metrics: pd.DataFrame) -> Figure:
 
 @styled
 def errors(curves: Sequence[Curve], title: str) -> Figure:
-    """Training error over the epochs, theirs as lines, ours as marks on a line."""
-    figure, axes = canvas(6.4, 4)
-    for place, curve in enumerate(curves):
-        epochs = range(1, len(curve.errors) + 1)
-        style = {"color": ORANGE, "marker": "o", "zorder": 3} if curve.ours else {"color": INK, "linewidth": 1.4}
-        axes.plot(epochs, curve.errors, linestyle=LINES[place % len(LINES)], label=curve.name, **style)
-    axes.set(xlabel="epoch", ylabel="training error (%)", title=title, xscale="log", yscale="log")
-    figure.legend(loc="outside lower center", ncols=1)
-    ends = "; ".join(f"{curve.name}: {curve.errors[-1]:.1f} % after {len(curve.errors)}" for curve in curves)
-    marks = f"Both axes are logarithmic; black: others; orange, with points: ours. {ends}."
-    return describe(figure, f"{title}: training error over the epochs", marks)
+    """Errors over the epochs, a panel for each part of the images; theirs as lines, ours as marks on a line."""
+    parts = list(curves[0].errors)
+    figure = Figure(figsize=(0.6 + 3.4 * len(parts), 4))
+    for axes, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        for place, curve in enumerate(curves):
+            measured = curve.errors.get(part, ())
+            style = {"color": ORANGE, "marker": "o", "zorder": 3} if curve.ours else {"color": INK, "linewidth": 1.4}
+            look = {"linestyle": LINES[place % len(LINES)], "label": curve.name, **style}
+            axes.plot(range(1, len(measured) + 1), measured, **look)
+        axes.set(xlabel="epoch", ylabel=f"{PARTS[part][0]} error (%)", xscale="log", yscale="log")
+    figure.suptitle(title)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1)
+    ends = "; ".join(map(_end, curves))
+    marks = f"All axes are logarithmic; black: others; orange, with points: ours. {ends}."
+    return describe(figure, f"{title}: errors over the epochs", marks)
+
+
+def _end(curve: Curve) -> str:
+    """Return how far a curve goes, and where it ends."""
+    ends = ", ".join(f"{PARTS[part][0]} {measured[-1]:.1f} %" for part, measured in curve.errors.items() if measured)
+    return f"{curve.name} after {max(map(len, curve.errors.values()))}: {ends}"
 
 
 @styled

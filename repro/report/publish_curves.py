@@ -41,6 +41,6 @@ def check(run: Run) -> None:
         raise ReproError(f"nobody's curve stands beside it: expected the paper's own size of {names}")
     if run.result is not None:
         raise ReproError("it is finished: publish it whole, without --curve")
-    if not others.errors(run):
+    if not others.errors(run, "train"):
         raise ReproError("it has not finished its first epoch: the same repro run goes on with it")
     publish.check_provenance(run)

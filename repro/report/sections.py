@@ -117,7 +117,7 @@ def say(text: str) -> None:
 
 
 def beside_others(folder: Path) -> None:
-    """Show training errors at the papers' size beside those of others, as far as our runs go."""
+    """Show errors at the papers' size beside those of others, as far as our runs go."""
     for anchor in others.ANCHORS:
         curves = anchor.curves()
         style.save(figures_training.errors(curves, anchor.title), folder / "others" / anchor.file, None)
@@ -127,10 +127,17 @@ def beside_others(folder: Path) -> None:
 
 
 def after(curves: Sequence[others.Curve]) -> pd.DataFrame:
-    """Return a row for each of EPOCHS that a curve has reached: the training error of each, None where it has not."""
-    epochs = [epoch for epoch in EPOCHS if epoch <= max(len(curve.errors) for curve in curves)]
-    errors = {c.name: [c.errors[epoch - 1] if epoch <= len(c.errors) else None for epoch in epochs] for c in curves}
-    return pd.DataFrame({"training error (%) after epoch": epochs, **errors}, dtype=object)
+    """Return a row for each of EPOCHS that a curve has reached: the errors of each, None where it has not."""
+    epochs = [epoch for epoch in EPOCHS if epoch <= max(len(curve.errors["train"]) for curve in curves)]
+    columns = {
+        f"{figures_training.PARTS[part][0]}: {curve.name}": [
+            measured[epoch - 1] if epoch <= len(measured) else None for epoch in epochs
+        ]
+        for part in curves[0].errors
+        for curve in curves
+        if (measured := curve.errors[part])
+    }
+    return pd.DataFrame({"error (%) after epoch": epochs, **columns}, dtype=object)
 
 
 def table(name: str, profile: str, folder: Path) -> None:

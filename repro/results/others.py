@@ -3,7 +3,7 @@
 Never a target: nothing here is tuned until it fits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,13 @@ FOLDER = Path(__file__).parent / "others"
 
 
 class Curve(NamedTuple):
-    """Error (percent) after each epoch, from 1, of one run; ours: whether it is this package's."""
+    """Errors (percent) after each epoch, from 1, of one run: on `train` and on `valid` or `test` images.
+
+    ours: whether it is this package's.
+    """
 
     name: str
-    errors: tuple[float, ...]
+    errors: dict[str, tuple[float, ...]]
     ours: bool = False
 
 
@@ -33,18 +36,25 @@ class Anchor(NamedTuple):
     title: str
     file: str
     experiment: str
+    parts: tuple[str, ...]  # of the images, on which errors are measured
 
     def curves(self) -> list[Curve]:
-        """Return the training error of theirs, then of ours as far as they have come."""
-        theirs: dict[str, list[float]] = {}
+        """Return the errors of theirs, then of ours as far as they have come."""
+        theirs: dict[str, list[dict[str, str]]] = {}
         for row in csv_rows(FOLDER / f"{self.file}.csv"):
-            theirs.setdefault(row["run"], []).append(100 - float(row["train_accuracy"]))
+            theirs.setdefault(row["run"], []).append(row)
         ours: dict[str | None, Curve] = {}  # of a run that is here and published the longer one
         for name, run in self.runs():
-            curve, what = Curve(name, errors(run), True), held_identity(run.path)
-            ours[what] = max(ours.get(what, curve), curve, key=lambda each: len(each.errors))
-        own = [curve for curve in ours.values() if curve.errors]
-        return [*(Curve(f"others, {name}", tuple(measured)) for name, measured in theirs.items()), *own]
+            curve = Curve(name, {part: errors(run, part) for part in self.parts}, True)
+            longest = ours.setdefault(held_identity(run.path), curve)
+            if len(curve.errors["train"]) > len(longest.errors["train"]):
+                ours[held_identity(run.path)] = curve
+        own = [curve for curve in ours.values() if curve.errors["train"]]
+        return [*(self._measured(f"others, {name}", rows) for name, rows in theirs.items()), *own]
+
+    def _measured(self, name: str, rows: Sequence[dict[str, str]]) -> Curve:
+        accuracies = {part: [float(row[f"{part}_accuracy"]) for row in rows] for part in self.parts}
+        return Curve(name, {part: tuple(100 - each for each in found) for part, found in accuracies.items()})
 
     def runs(self) -> Iterator[tuple[str, Run]]:
         """Yield our runs of it, finished or not, each with its name: one's own, published ones, published curves."""
@@ -60,8 +70,8 @@ class Anchor(NamedTuple):
 
 
 ANCHORS = (
-    Anchor("Search of second order, 50 epochs", "darts_search_second_order", "cifar10-search"),
-    Anchor("A cell trained for 600 epochs", "darts_evaluation_600_epochs", "cifar10-eval"),
+    Anchor("Search of second order, 50 epochs", "darts_search_second_order", "cifar10-search", ("train", "valid")),
+    Anchor("A cell trained for 600 epochs", "darts_evaluation_600_epochs", "cifar10-eval", ("train", "test")),
 )
 
 
@@ -81,10 +91,10 @@ def published_curves() -> Iterator[Run]:
             note_once(f"{line(error)}; left out")
 
 
-def errors(run: Run) -> tuple[float, ...]:
-    """Return a run's training errors (percent) after each epoch, those before one that cannot be read."""
+def errors(run: Run, part: str) -> tuple[float, ...]:
+    """Return a run's errors (percent) on a part of the images after each epoch, those before one that is not there."""
     try:
-        found = [row.get("train_error") for row in run.metrics()]
+        found = [row.get(f"{part}_error") for row in run.metrics()]
     except FOREIGN as error:
         note_once(f"{line(error)}; left out")
         return ()

@@ -16,6 +16,7 @@ from repro.darts.discretise import random_conv_genotype
 from repro.errors import ReproError, UsageError
 from repro.experiments import cifar10_cells, cifar10_search
 from repro.experiments.found import find_genotype
+from repro.runs.removal import remove
 from repro.spaces.genotypes import PUBLISHED, from_json, to_json
 from repro.training import checkpoints
 
@@ -134,6 +135,27 @@ def test_interrupted_joint_search_ends_with_the_same_numbers(strategy, options, 
     assert resumed.result == whole.result
     held = [checkpoints.load(each.path)["state"]["network"] for each in (whole, resumed)]
     assert all(torch.equal(held[0][name], held[1][name]) for name in held[0])
+
+
+@pytest.mark.parametrize("held_out", [0, 12])
+def test_tests_after_every_epoch_change_nothing_of_the_training(held_out):
+    changes = {**TINY, "genotype": "DARTS_V2", "epochs": 2, "valid_images": held_out}
+    tested = run("cifar10-eval", **changes, test_each_epoch=True)
+    rows, result = tested.metrics(), tested.result
+    parts = ["test_error", *(["valid_error"] if held_out else [])]
+    assert all(part in row for row in rows for part in parts)
+    assert [rows[-1][part] for part in parts] == [result[part] for part in parts]
+    weights = checkpoints.load(tested.path)["state"]["network"]
+    remove(tested.path)
+    alone = run("cifar10-eval", **changes)
+    training = ("epoch", "lr", "train_loss", "train_error")
+    assert {*alone.metrics()[0]} == {*training, "seconds"}
+    assert [[row[name] for name in training] for row in alone.metrics()] == [
+        [row[name] for name in training] for row in rows
+    ]
+    assert alone.result == result
+    again = checkpoints.load(alone.path)["state"]["network"]
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))

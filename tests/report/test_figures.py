@@ -200,7 +200,7 @@ def figures():
     yield figures_spos.taus(pd.DataFrame({"Kendall tau": [0.5, 0.6]}))
     yield figures_spos.rankings(pd.DataFrame({"inherited": [1.0, 2, 3], "stand_alone": [10.0, 30, 20]}), 0.3, 0.5)
     yield figures_spos.search_progress({"evolution": pd.DataFrame({"accuracy": [1.0, 2]})})
-    yield figures_training.errors([Curve("others", (30.0, 20.0))], "A search")
+    yield figures_training.errors([Curve("others", {"train": (30.0, 20.0), "test": (25.0, 22.0)})], "A search")
 
 
 def test_texts_beside_points_are_pushed_apart_and_keep_their_order():
