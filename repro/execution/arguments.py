@@ -157,7 +157,10 @@ ARGUMENTS = {
         "--all": {**FLAG, "help": "run everything in the profile's plan"},
         "--dry-run": {**FLAG, "help": "only say what would run, and what would be refused"},
         "--jobs": {"metavar": "N", "help": AT_ONCE},
-        "--claim": {"metavar": "LINE", "help": "run what the next look at a line of a claim needs, such as D2a"},
+        "--claim": {
+            "metavar": "LINE",
+            "help": "run what the next look at a claim, or at a line of one, needs: D2 or D2a",
+        },
         "--cluster": {"metavar": "ADDRESS", "help": "run on a Dask scheduler's workers; local:2 starts two here"},
         "--tls": {"metavar": "FOLDER", "help": "certificate of the cluster, with a scheduler's HOST:PORT"},
     },

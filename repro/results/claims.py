@@ -74,20 +74,36 @@ def asking(run: Run) -> list[str]:
 
 
 def wanted(name: str, profile: str) -> Iterator[Request]:
-    """Yield the runs that the next look at a line needs, with the gate's where it waits for that.
+    """Yield the runs that the next look at a line, or at a claim, needs, with the gate's where a line waits for that.
 
-    Raises UsageError for a name that no line has, and for a line that no run can answer.
+    Of a claim's lines those are taken whose next look is the earliest; one that no run can answer is told and left
+    out. Raises UsageError for a name that no claim and no line has, and where nothing is left.
     """
     size, runs = find_size(profile), Runs(profile)
-    lines = {line.id: line for claim in CLAIMS for line in claim.at(size.name)}
-    if name not in lines:
-        raise unknown(f"line of a claim at {profile}", name, lines)
-    line = lines[name]
-    if reason := line.lacking(profile):
-        raise UsageError(f"{name} cannot be run at {profile}: {reason}")
+    named = {claim.id: [*claim.at(size.name)] for claim in CLAIMS if claim.at(size.name)}
+    named |= {line.id: [line] for lines in named.values() for line in lines}
+    if name not in named:
+        raise unknown(f"claim or line of one at {profile}", name, named)
+    reasons = [
+        f"{line.id} cannot be run at {profile}: {line.lacking(profile)}"
+        for line in named[name]
+        if line.lacking(profile)
+    ]
+    able = [line for line in named[name] if not line.lacking(profile)]
+    if not able:
+        raise UsageError(reasons[0])
+    for reason in reasons:
+        note_once(f"{reason}; left out")
+    looks = [_next_look(runs, line) for line in able]
+    for line, look in zip(able, looks, strict=True):
+        if look == min(looks):
+            for arm, count in zip(line.arms, line.look(look), strict=True):
+                yield from requests(arm, profile, count, line.m)
+            if line.gated:
+                yield from requests(RANDOM, profile, CELLS, TRAININGS)
+
+
+def _next_look(runs: Runs, line: Line) -> int:
+    """Return 0 where an arm lacks units of the first look, else 1."""
     done = [verdicts.finished(arm, line.m) for arm in arms(runs, line)]
-    n = line.look(0) if any(map(int.__lt__, done, line.look(0))) else line.look(1)
-    for arm, count in zip(line.arms, n, strict=True):
-        yield from requests(arm, profile, count, line.m)
-    if line.gated:
-        yield from requests(RANDOM, profile, CELLS, TRAININGS)
+    return 0 if any(map(int.__lt__, done, line.look(0))) else 1

@@ -320,6 +320,18 @@ def test_what_is_asked_for_is_what_the_next_look_takes(line, looks):
         assert found(line).finished
 
 
+def test_of_a_claim_the_lines_with_the_earliest_look_are_asked_for(capsys):
+    runs = lambda name: [*claims.wanted(name, "short")]
+    assert runs("D2") == [*runs("D2a"), *runs("D2b")]
+    first = runs("D2a")
+    make(first)
+    assert runs("D2a") != first  # those of its second look
+    assert runs("D2") == runs("D2b")
+    assert not capsys.readouterr().err
+    assert runs("S4") == runs("S4a")
+    assert "S4b cannot be run at short: no run rescales" in capsys.readouterr().err
+
+
 def test_seeds_reach_what_only_the_profile_names():
     asked = [overrides for _, overrides in claims.wanted("S1a", "short")]
     assert [overrides["seed"] for overrides in asked] == [0, 1, 2, 3]

@@ -89,8 +89,15 @@ def test_where_random_cells_are_alike_the_verdict_and_the_gate_say_so(capsys):
     [
         (["claims", "--profile", "smoke"], "'smoke' is wrong: choose one of desk, short, paper"),
         (["run", "--claim", "D2a"], "runs of the profile smoke decide no claim: take --profile"),
-        (["run", "--claim", "D2", "--profile", "short"], "unknown line of a claim at short 'D2': did you mean 'D2"),
-        (["run", "--claim", "D7b", "--profile", "short"], "unknown line of a claim at short 'D7b'"),
+        (
+            ["run", "--claim", "D22", "--profile", "short"],
+            "unknown claim or line of one at short 'D22': did you mean 'D2",
+        ),
+        (["run", "--claim", "D7b", "--profile", "short"], "unknown claim or line of one at short 'D7b'"),
+        (
+            ["run", "--claim", "S6", "--profile", "desk"],
+            "S6a cannot be run at desk: its parameters at desk are not chosen",
+        ),
         (
             ["run", "--claim", "S4b", "--profile", "short"],
             "S4b cannot be run at short: no run rescales a uniform network",
