@@ -222,8 +222,8 @@ EDITS = (
     Edit(
         "test images are augmented",
         "experiments/cifar10_cells.py",
-        'augment.normalise, "test"',
-        'augment, "test"',
+        "*part, augment.normalise",
+        "*part, augment",
         EVAL,
     ),
     Edit(

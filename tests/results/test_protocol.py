@@ -25,7 +25,17 @@ ALL_ROWS = [(table, key, row) for table, rows in ROWS.items() for key, row in ro
 SIZES = [*profiles.PROFILES]
 # Data, and what is neither data nor protocol: all other parameters are the protocol's, but for the seed
 DATA = {"dataset", "corpus", "images", "pixels", "tokens", "folder", "classes", "unreadable"}
-NEITHER = {"device", "threads", "processes", "workers", "channels_last", "capture", "compile", "recompute"} | {
+NEITHER = {
+    "device",
+    "threads",
+    "processes",
+    "workers",
+    "channels_last",
+    "capture",
+    "compile",
+    "recompute",
+    "test_each_epoch",
+} | {
     "checkpoint_minutes",
     "dense",
 }
