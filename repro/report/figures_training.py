@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from repro.report.style import BLUE, GREEN, INK, ORANGE, describe, seeds, styled, told
 from repro.results.others import Curve
@@ -56,6 +56,9 @@ def errors(curves: Sequence[Curve], title: str) -> Figure:
             look = {"linestyle": LINES[place % len(LINES)], "label": curve.name, **style}
             axes.plot(range(1, len(measured) + 1), measured, **look)
         axes.set(xlabel="epoch", ylabel=f"{PARTS[part][0]} error (%)", xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):  # numbers in full: 20, not 2 x 10^1
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     figure.suptitle(title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1)
     ends = "; ".join(map(_end, curves))
