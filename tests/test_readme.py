@@ -24,13 +24,14 @@ import nbformat
 import pytest
 import yaml
 from prose import PAGES, README, ROOT, TEXT, blocks, commands, quoted, section
+from torch.utils.data import DataLoader
 
 import repro
 from benchmarks.certify import __main__ as certify
 from repro import cli
 from repro.configs import profiles
 from repro.configs.registry import EXPERIMENTS, find
-from repro.data import datasets
+from repro.data import datasets, loader
 from repro.data.folders import pictures
 from repro.execution import arguments as typed
 from repro.execution import engine, listing_claims, notebooks, pool, preflight
@@ -91,6 +92,7 @@ def folder(tmp_path_factory):
             patch.setitem(find(name).sizes, "smoke", {**SMOKE[name], **changes})
         patch.setattr(engine, "execute", partial(compute, engine.execute))
         patch.setattr(pool, "cores", lambda: 1)
+        patch.setattr(loader, "DataLoader", _in_this_process)
         fetched = datasets.DataSet(lambda: "checked", lambda folder: [])
         patch.setitem(datasets.DATASETS, "cifar10", fetched)
         flowers(folder / "data" / "flowers")
@@ -113,6 +115,11 @@ def flowers(folder):
     for part in ("train", "val"):
         for extra in sorted((folder / part).iterdir())[5:]:
             shutil.rmtree(extra)
+
+
+def _in_this_process(*given, **options):
+    """A loader without processes: those that one command leaves would end while the next one runs here."""
+    return DataLoader(*given, **{**options, "num_workers": 0, "persistent_workers": False})
 
 
 def is_of_example(command):
