@@ -158,7 +158,7 @@ ARGUMENTS = {
         "--dry-run": {**FLAG, "help": "only say what would run, and what would be refused"},
         "--jobs": {"metavar": "N", "help": AT_ONCE},
         "--claim": {
-            "metavar": "LINE",
+            "metavar": "CLAIM",
             "help": "run what the next look at a claim, or at a line of one, needs: D2 or D2a",
         },
         "--cluster": {"metavar": "ADDRESS", "help": "run on a Dask scheduler's workers; local:2 starts two here"},

@@ -232,12 +232,17 @@ def refuse_machines(files: Mapping[str, bytes]) -> None:
 
 
 def write(files: Mapping[str, bytes], place: Path) -> str:
-    """Write a run aside, move it into its place whole, and return its size; ReproError if there is no room."""
+    """Write a run aside, move it into its place whole, and return its size; ReproError if there is no room.
+
+    What was there before is given up only then.
+    """
     own, held = sum(map(len, files.values())), size()
     if own + held > LIMIT:
         raise ReproError(f"it takes {own / 1e6:.2f} MB beside {held / 1e6:.2f} MB, at most {LIMIT / 1e6:g} MB in all")
     with tempfile.TemporaryDirectory(dir=published_folder(), prefix=".new") as aside:
         for name, content in files.items():
             write_bytes(make_folder((Path(aside) / "run" / name).parent) / Path(name).name, content)
+        if place.exists():
+            os.rename(place, Path(aside) / "before")
         os.rename(Path(aside) / "run", make_folder(place.parent) / place.name)
     return f"{own / 1e3:.0f} kB"

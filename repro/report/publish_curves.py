@@ -4,8 +4,6 @@ Such a run takes days, and its first epochs say something already. What is put i
 the curves of others and nowhere else: no table, claim or experiment reads it. A longer one replaces a shorter one.
 """
 
-import shutil
-
 from repro.errors import ReproError
 from repro.files import read_bytes
 from repro.report import publish
@@ -30,7 +28,6 @@ def publish_curve(run: Run) -> publish.Outcome:
             return publish.Outcome(run.name, "there already")
         if not files["metrics.jsonl"].startswith(before):
             raise ReproError(f"its epochs do not go on from those in {place}: delete that to replace it")
-        shutil.rmtree(place)
     return publish.Outcome(run.name, "published", publish.write(files, place))
 
 
@@ -41,6 +38,6 @@ def check(run: Run) -> None:
         raise ReproError(f"nobody's curve stands beside it: expected the paper's own size of {names}")
     if run.result is not None:
         raise ReproError("it is finished: publish it whole, without --curve")
-    if not others.errors(run, "train"):
+    if not others.errors(run, ("train",))["train"]:
         raise ReproError("it has not finished its first epoch: the same repro run goes on with it")
     publish.check_provenance(run)

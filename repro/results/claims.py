@@ -80,23 +80,20 @@ def wanted(name: str, profile: str) -> Iterator[Request]:
     out. Raises UsageError for a name that no claim and no line has, and where nothing is left.
     """
     size, runs = find_size(profile), Runs(profile)
-    named = {claim.id: [*claim.at(size.name)] for claim in CLAIMS if claim.at(size.name)}
-    named |= {line.id: [line] for lines in named.values() for line in lines}
+    named = {claim.id: lines for claim in CLAIMS if (lines := claim.at(size.name))}
+    named |= {line.id: (line,) for lines in named.values() for line in lines}
     if name not in named:
         raise unknown(f"claim or line of one at {profile}", name, named)
-    reasons = [
-        f"{line.id} cannot be run at {profile}: {line.lacking(profile)}"
-        for line in named[name]
-        if line.lacking(profile)
-    ]
-    able = [line for line in named[name] if not line.lacking(profile)]
-    if not able:
-        raise UsageError(reasons[0])
-    for reason in reasons:
+    reasons = [(line, line.lacking(profile)) for line in named[name]]
+    unable = [f"{line.id} cannot be run at {profile}: {reason}" for line, reason in reasons if reason]
+    if len(unable) == len(reasons):
+        raise UsageError(unable[0])
+    for reason in unable:
         note_once(f"{reason}; left out")
-    looks = [_next_look(runs, line) for line in able]
-    for line, look in zip(able, looks, strict=True):
-        if look == min(looks):
+    looks = [(line, _next_look(runs, line)) for line, reason in reasons if not reason]
+    earliest = min(look for _, look in looks)
+    for line, look in looks:
+        if look == earliest:
             for arm, count in zip(line.arms, line.look(look), strict=True):
                 yield from requests(arm, profile, count, line.m)
             if line.gated:

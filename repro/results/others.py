@@ -45,10 +45,8 @@ class Anchor(NamedTuple):
             theirs.setdefault(row["run"], []).append(row)
         ours: dict[str | None, Curve] = {}  # of a run that is here and published the longer one
         for name, run in self.runs():
-            curve = Curve(name, {part: errors(run, part) for part in self.parts}, True)
-            longest = ours.setdefault(held_identity(run.path), curve)
-            if len(curve.errors["train"]) > len(longest.errors["train"]):
-                ours[held_identity(run.path)] = curve
+            what, curve = held_identity(run.path), Curve(name, errors(run, self.parts), True)
+            ours[what] = max(ours.get(what, curve), curve, key=lambda each: len(each.errors["train"]))
         own = [curve for curve in ours.values() if curve.errors["train"]]
         return [*(self._measured(f"others, {name}", rows) for name, rows in theirs.items()), *own]
 
@@ -91,11 +89,11 @@ def published_curves() -> Iterator[Run]:
             note_once(f"{line(error)}; left out")
 
 
-def errors(run: Run, part: str) -> tuple[float, ...]:
-    """Return a run's errors (percent) on a part of the images after each epoch, those before one that is not there."""
+def errors(run: Run, parts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Return a run's errors (percent) on parts of the images after each epoch, those before one that is not there."""
     try:
-        found = [row.get(f"{part}_error") for row in run.metrics()]
+        rows = run.metrics()
     except FOREIGN as error:
         note_once(f"{line(error)}; left out")
-        return ()
-    return tuple(takewhile(is_number, found))
+        rows = []
+    return {part: tuple(takewhile(is_number, (row.get(f"{part}_error") for row in rows))) for part in parts}

@@ -57,6 +57,17 @@ def test_the_longer_of_ones_own_and_the_published_curve_is_shown(published, caps
     assert ours() == [(f"{NAME} (published)", (57.5, 40.0))]
 
 
+def test_a_published_curve_stays_where_a_longer_one_has_no_room(published, monkeypatch, capsys):
+    under_way(57.5)
+    assert main(["publish", "--curve", NAME]) == 0
+    held = contents(published)
+    under_way(40.0)
+    monkeypatch.setattr(publish, "LIMIT", publish.size())
+    assert main(["publish", "--curve", NAME]) == 1
+    assert "MB in all" in capsys.readouterr().err
+    assert contents(published) == held
+
+
 def finished(run):
     run.save("result.json", {"valid_error": 3.0})
 
