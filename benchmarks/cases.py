@@ -28,6 +28,7 @@ VARIANTS: Mapping[str, Options] = {  # one at a time, then together; what is com
     "bf16": BF16,
     "layout": LAYOUT,
     "dense": DENSE,
+    "layout, bf16": {**LAYOUT, **BF16},
     "graph, tf32": {**GRAPH, **TF32},
     "graph, bf16": {**GRAPH, **BF16},
     "graph, layout, bf16": {**GRAPH, **LAYOUT, **BF16},
