@@ -38,12 +38,12 @@ VARIANTS: Mapping[str, Options] = {  # one at a time, then together; what is com
     "compile": {"compile": "auto"},
     "layout, bf16, compile": {**LAYOUT, **BF16, "compile": "auto"},
 }
-# What is timed beside the plain one: on a GPU ours in the arithmetic and layout of `auto`, and replayed from a graph
+# What is timed beside the plain one: on a GPU ours in the arithmetic of `auto`, and replayed from a graph
 FORMULATIONS: Mapping[str, Options | None] = {
     "plain": None,
     "ours": {},
-    "eager": {"precision": "auto", **LAYOUT},
-    "fast": {"precision": "auto", **LAYOUT, **GRAPH},
+    "eager": {"precision": "auto"},
+    "fast": {"precision": "auto", **GRAPH},
 }
 
 

@@ -26,7 +26,7 @@ def seconds(step: Callable[[], object], device: str) -> float:
 def compare(name: str, size: str, device: str, rounds: int, memory: bool) -> dict[str, Any]:
     """Return seconds, ratios, projected hours, floors and peak memory of a case's formulations."""
     case = cases()[name]
-    formulations = list(FORMULATIONS)[: 4 if device == "cuda" and "channels_last" in case.takes else 2]
+    formulations = list(FORMULATIONS)[: 4 if device == "cuda" and "bf16" in case.precisions else 2]
     make = lambda formulation: case.make(FORMULATIONS[formulation], size, device)
     steps = {formulation: make(formulation) for formulation in formulations}
     for step in steps.values():

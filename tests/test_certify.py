@@ -212,6 +212,25 @@ def test_without_pytest_the_vectors_are_compared(tmp_path, monkeypatch):
     assert "  test_a_compiled_network_trains: pytest is not installed" in summary.line(held, 1.0, 0)
 
 
+def test_the_page_of_gpus_tells_what_was_measured():
+    """A line of its table for each step, and its other numbers."""
+    folder = ROOT / "benchmarks" / "measured" / "nvidia-h200"
+    page, rows = (ROOT / "docs" / "gpu.md").read_text(), read(folder, "steps")["rows"]
+    rate = read(folder, "facts")["rows"]["rates"]["copied bytes a second"]
+    for case in steps.CASES:
+        eager, graph = (rows.get(f"{case}: {variant}") for variant in ("float32", "graph"))
+        best = graph or eager
+        sped = f"{graph['seconds']:.3g} | {eager['seconds'] / graph['seconds']:.2g}" if graph else "|"
+        cells = f"| {case} | {eager['seconds']:.3g} | {sped} | {best['hours']:.2g} | {best['peak_mib']:,.0f} |"
+        assert f"{cells} {eager['counted']['bytes'] / rate / best['seconds']:.0%} |" in page
+    plain, found = (rows[f"search, order 1: {variant}"]["seconds"] for variant in ("plain", "graph"))
+    assert f"takes {plain:.2g} s, {plain / found:.1f} times as long as the replayed step" in page
+    vectors = [row for row in read(folder, "correctness")["rows"].values() if "arrays" in row]
+    assert f"all {sum(row['arrays'] for row in vectors)} arrays" in page
+    assert f"largest relative difference of {max(row['largest'] for row in vectors):.1e};" in page
+    assert {f"{row['cosine']:.2f}" for row in rows.values() if "layout" in row.get("variant", "")} == {"0.86"}
+
+
 BARE = """
 import sys
 spare = "PIL distributed graphviz hypothesis matplotlib nbconvert nbformat pandas papermill"

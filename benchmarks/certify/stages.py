@@ -46,7 +46,7 @@ class Stage(NamedTuple):
 # In order of worth; at tiny size a stage takes seconds
 STAGES = (
     Stage("facts", 15, 40),
-    Stage("correctness", 20, 120),
+    Stage("correctness", 20, 180),
     Stage("kernels", 15, 60),
     Stage("steps", 30, 200),
     Stage("profile", 20, 60),

@@ -24,8 +24,7 @@ COMPARED = 3  # steps
 ROUNDS = {"tiny": (1, 0.0), "paper": (3, 0.7)}  # at least so many, and so many seconds
 CASES = {**cases(), **paths.CASES}
 # Measured before the rest, in every case: what experiments take by themselves, and what promises the most
-SOONER = ("float32", "graph", "graph, layout, dense, bf16", "graph, layout, bf16", "layout, bf16", "graph, dense, bf16")
-SOONER += ("graph, bf16", "plain")
+SOONER = ("float32", "graph", "graph, bf16", "graph, dense, bf16", "bf16", "plain")
 
 
 class State(NamedTuple):
