@@ -59,7 +59,9 @@ class Accelerated(Seeded):
 
     precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
     channels_last: Literal["auto", "off"] = parameter(
-        "auto", "auto lays images out with channels last on a GPU, if it computes in bf16", identifies=False
+        "off",
+        "auto lays out channels last on a GPU in bf16; on one, gradients erred: docs/gpu.md",
+        identifies=False,
     )
 
 

@@ -60,11 +60,12 @@ class Anchor(NamedTuple):
         yield from ((run.name + PUBLISHED, run) for run in published_curves() if self.is_of(run))
 
     def is_of(self, run: Run) -> bool:
-        """Whether a run has the paper's parameters but for the seed and the cell."""
+        """Whether a run has the paper's parameters but for the seed, the cell, and float32 asked for by name."""
         if (run.experiment, run.profile) != (self.experiment, "paper"):
             return False
         usual, values = type(run.params)().identity(), run.params.identity()
-        return all(values[name] == usual[name] for name in usual if name not in ("seed", "genotype"))
+        alike = lambda name: values[name] == usual[name] or (name, values[name]) == ("precision", "float32")
+        return all(alike(name) for name in usual if name not in ("seed", "genotype"))
 
 
 ANCHORS = (

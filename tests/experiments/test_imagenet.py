@@ -67,7 +67,7 @@ def test_defaults_are_the_published_ones():
     assert (params.momentum, params.weight_decay, params.grad_clip) == (0.9, 3e-5, 5.0)
     assert (params.label_smoothing, params.auxiliary_weight, params.drop_path_rate) == (0.1, 0.4, 0.0)
     assert (params.channels, params.cells, params.size, params.resize, params.classes) == (48, 14, 224, 256, 1000)
-    assert (params.precision, params.channels_last, params.compile, params.warmup) == ("auto", "auto", "off", 0)
+    assert (params.precision, params.channels_last, params.compile, params.warmup) == ("auto", "off", "off", 0)
     network = build_network(params, PUBLISHED["DARTS_V2"])
     assert sum(p.numel() for n, p in network.named_parameters() if not n.startswith("auxiliary")) == 4718752
 

@@ -39,6 +39,7 @@ def test_a_run_of_the_paper_s_size_stands_beside_them_while_it_is_under_way(tmp_
     started.log({"epoch": 0, "train_error": 57.5, "valid_error": 47.5})
     open_run(find("cifar10-search"), "paper", {"order": 1}).log({"epoch": 0, "train_error": 1.0})  # of another order
     open_run(find("cifar10-search"), "paper", {"batch": 32}).log({"epoch": 0, "train_error": 2.0})
+    open_run(find("cifar10-search"), "paper", {"precision": "bf16"}).log({"epoch": 0, "train_error": 3.0})
     run("bilevel-toy")
     *theirs, ours = others.ANCHORS[0].curves()
     assert ours == others.Curve(started.name, {"train": (57.5,), "valid": (47.5,)}, True)
@@ -61,3 +62,12 @@ def test_a_training_that_was_not_tested_after_each_epoch_has_no_such_curve(tmp_p
     assert curves[-1].errors == {"train": (66.8,), "test": ()}
     assert sections.after(curves).columns.str.startswith("test").sum() == 1
     assert "after 1: training 66.8 %." in figures_training.errors(curves, "title").marks
+
+
+def test_float32_asked_for_by_name_is_the_paper_s_too(tmp_path, monkeypatch):
+    """By itself a GPU trains found cells in bfloat16, which is not."""
+    monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
+    for precision, error in (("float32", 68.2), ("bf16", 1.0)):
+        asked = {"genotype": "DARTS_V2", "precision": precision}
+        open_run(find("cifar10-eval"), "paper", asked).log({"epoch": 0, "train_error": error})
+    assert [curve.errors["train"] for curve in others.ANCHORS[1].curves() if curve.ours] == [(68.2,)]
