@@ -29,9 +29,9 @@ def paths(run: Run) -> list[str]:
     result, images = run.result, run.params.valid_images
     best, drawn = result["accuracy"], result["random_accuracy"]
     return [
-        f"{_cell('Evolution finds a cell', result)}, with a held-out accuracy of "
+        f"{_cell('The best cell of evolution', result)}, with a held-out accuracy of "
         f"{narration.accuracy(best, images, findings_darts.CLASSES)}.",
-        f"{_cell('Random search finds one', result, 'random_')}, with {drawn:.1f} %: the two are "
+        f"{_cell('That of random search', result, 'random_')}, with {drawn:.1f} %: the two are "
         f"{narration.difference(best, drawn, images)}.",
         f"Cells drawn at random have {result['mean_accuracy']:.1f} % on average.",
         *_ranking(result),
