@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from benchmarks.certify import correctness, profile, search, stages, steps, summ
 from benchmarks.certify.stages import Settings, Stage, read
 from repro.settings import ROOT
 from repro.training import fit
+
+PAGES = ("docs/gpu.md", "README.md", "docs/speed.md")
 
 # A stage without torch, of three measurements; what the second one does differs from test to test
 FAKE = """
@@ -212,23 +215,36 @@ def test_without_pytest_the_vectors_are_compared(tmp_path, monkeypatch):
     assert "  test_a_compiled_network_trains: pytest is not installed" in summary.line(held, 1.0, 0)
 
 
+def test_what_promises_the_most_is_measured_first(tmp_path):
+    names = [*steps.rows(Settings(tmp_path, "cpu", "tiny", 0.0))]
+    assert [name.partition(": ")[0] for name in names[: len(steps.CASES)]] == [*steps.CASES]
+    assert {name.partition(": ")[2] for name in names[: len(steps.CASES)]} == {"float32"}
+    compiled = [name for name in names if "compile" in name]
+    assert names[-len(compiled) :] == compiled
+
+
 def test_the_page_of_gpus_tells_what_was_measured():
     """A line of its table for each step, and its other numbers."""
     folder = ROOT / "benchmarks" / "measured" / "nvidia-h200"
-    page, rows = (ROOT / "docs" / "gpu.md").read_text(), read(folder, "steps")["rows"]
-    rate = read(folder, "facts")["rows"]["rates"]["copied bytes a second"]
+    page, readme, speed = (" ".join((ROOT / path).read_text().split()) for path in PAGES)
+    rows = read(folder, "steps")["rows"]
     for case in steps.CASES:
         eager, graph = (rows.get(f"{case}: {variant}") for variant in ("float32", "graph"))
         best = graph or eager
         sped = f"{graph['seconds']:.3g} | {eager['seconds'] / graph['seconds']:.2g}" if graph else "|"
         cells = f"| {case} | {eager['seconds']:.3g} | {sped} | {best['hours']:.2g} | {best['peak_mib']:,.0f} |"
-        assert f"{cells} {eager['counted']['bytes'] / rate / best['seconds']:.0%} |" in page
+        assert f"{cells} {summary._limit(folder, case, best):.0%} |" in page
     plain, found = (rows[f"search, order 1: {variant}"]["seconds"] for variant in ("plain", "graph"))
     assert f"takes {plain:.2g} s, {plain / found:.1f} times as long as the replayed step" in page
     vectors = [row for row in read(folder, "correctness")["rows"].values() if "arrays" in row]
     assert f"all {sum(row['arrays'] for row in vectors)} arrays" in page
     assert f"largest relative difference of {max(row['largest'] for row in vectors):.1e};" in page
-    assert {f"{row['cosine']:.2f}" for row in rows.values() if "layout" in row.get("variant", "")} == {"0.86"}
+    (cosine,) = {f"{row['cosine']:.2f}" for row in rows.values() if "layout" in row.get("variant", "")}
+    assert f"a cosine of {cosine} with" in page
+    for variant in ("bf16", "tf32"):
+        row = rows[f"search, order 1: graph, {variant}"]
+        assert re.search(rf"\({row['seconds']:.3f} s;[^)]*{row['cosine']:.3f}", page)
+    assert all(f"{found:.3g} " in text and f"{plain:.2g} s" in text for text in (page, readme, speed))
 
 
 BARE = """

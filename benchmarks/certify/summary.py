@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.certify import stages
 
-HEAD = "| step | plain, s | fastest that passed | s | times as fast | hours a run | peak, MiB | of its limit |"
+HEAD = "| step | plain, s | fastest that passed | s | times as fast | hours a run | peak, MiB | its limit takes |"
 
 
 def line(held: dict[str, Any], seconds: float, status: int | None) -> str:
@@ -46,12 +46,17 @@ def write(folder: Path) -> str:
 
 
 def _limit(folder: Path, case: str, row: dict[str, Any]) -> float | None:
-    """Return the share of a step's seconds that its traffic in memory needs at the rate of a copy; None: not known."""
-    rows = stages.read(folder, "steps")["rows"]
-    rate = stages.read(folder, "facts")["rows"].get("rates", {}).get("copied bytes a second")
-    eager = "bf16" if "bf16" in row.get("variant", "") else "float32"
-    counted = rows.get(f"{case}: {eager}", {}).get("counted")
-    return counted["bytes"] / rate / row["seconds"] if counted and rate and row else None
+    """Return the share of a step's seconds that its bytes need, or its operations if that is more; None: not known."""
+    rows, rates = stages.read(folder, "steps")["rows"], stages.read(folder, "facts")["rows"].get("rates")
+    kind = next((kind for kind in ("bf16", "tf32") if kind in row.get("variant", "")), "float32")
+    counted = rows.get(f"{case}: {kind}", {}).get("counted")
+    if not (counted and rates and row):
+        return None
+    needed = (
+        counted["bytes"] / rates["copied bytes a second"],
+        counted["operations"] / rates[f"{kind} operations a second"],
+    )
+    return max(needed) / row["seconds"]
 
 
 def _cell(value: Any) -> str:

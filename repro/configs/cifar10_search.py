@@ -43,7 +43,7 @@ class SearchNetworkTraining(SearchSteps, SmallImageTraining, Divided):
     )
     dense: bool = parameter(
         False,
-        "ordinary convolutions in place of depthwise ones on a GPU: more operations, faster kernels",
+        "ordinary convolutions in place of depthwise ones on a GPU: more operations, less memory",
         identifies=False,
     )
     alpha_init: float = parameter(1e-3, "deviation of alpha's start (0 in the paper, 1e-3 in the released code)", low=0)

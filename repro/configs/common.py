@@ -60,7 +60,7 @@ class Accelerated(Seeded):
     precision: Precision = parameter("auto", "of the steps that train; auto takes bf16 (autocast) on a GPU that has it")
     channels_last: Literal["auto", "off"] = parameter(
         "off",
-        "auto lays out channels last on a GPU in bf16; on one, gradients erred: docs/gpu.md",
+        "auto: channels last on a GPU in bf16; on an H200 gradients were wrong (docs/gpu.md)",
         identifies=False,
     )
 

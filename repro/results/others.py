@@ -11,6 +11,7 @@ from typing import NamedTuple
 from repro.errors import FOREIGN, is_number, line
 from repro.progress import note_once
 from repro.results.published import csv_rows
+from repro.runs import provenance
 from repro.runs.directory import PUBLISHED
 from repro.runs.run import Run, held_identity, read_run
 from repro.runs.states import survey
@@ -60,12 +61,21 @@ class Anchor(NamedTuple):
         yield from ((run.name + PUBLISHED, run) for run in published_curves() if self.is_of(run))
 
     def is_of(self, run: Run) -> bool:
-        """Whether a run has the paper's parameters but for the seed, the cell, and float32 asked for by name."""
+        """Whether a run has the paper's parameters but for the seed and the cell, and computes in float32."""
         if (run.experiment, run.profile) != (self.experiment, "paper"):
             return False
         usual, values = type(run.params)().identity(), run.params.identity()
         alike = lambda name: values[name] == usual[name] or (name, values[name]) == ("precision", "float32")
-        return all(alike(name) for name in usual if name not in ("seed", "genotype"))
+        return all(alike(name) for name in usual if name not in ("seed", "genotype")) and _in_float32(run)
+
+
+def _in_float32(run: Run) -> bool:
+    """Whether its steps computed as others' did; one whose provenance is damaged is named and left out."""
+    try:
+        return not provenance.precision(run.path)
+    except FOREIGN as error:
+        note_once(f"{line(error)}; left out")
+        return False
 
 
 ANCHORS = (

@@ -64,10 +64,12 @@ def test_a_training_that_was_not_tested_after_each_epoch_has_no_such_curve(tmp_p
     assert "after 1: training 66.8 %." in figures_training.errors(curves, "title").marks
 
 
-def test_float32_asked_for_by_name_is_the_paper_s_too(tmp_path, monkeypatch):
-    """By itself a GPU trains found cells in bfloat16, which is not."""
+def test_trainings_in_float32_alone_stand_beside_them(tmp_path, monkeypatch):
+    """Asked for by name or not; by itself a GPU trains found cells in bfloat16."""
     monkeypatch.setenv("REPRO_RUNS", str(tmp_path))
-    for precision, error in (("float32", 68.2), ("bf16", 1.0)):
-        asked = {"genotype": "DARTS_V2", "precision": precision}
-        open_run(find("cifar10-eval"), "paper", asked).log({"epoch": 0, "train_error": error})
+    for asked, computed, error in (("float32", "float32", 68.2), ("bf16", "bf16", 1.0), ("auto", "bf16", 2.0)):
+        run = open_run(find("cifar10-eval"), "paper", {"genotype": "DARTS_V2", "precision": asked})
+        with run.session():
+            run.record(precision=computed)
+            run.log({"epoch": 0, "train_error": error})
     assert [curve.errors["train"] for curve in others.ANCHORS[1].curves() if curve.ours] == [(68.2,)]
