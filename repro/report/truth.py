@@ -80,6 +80,7 @@ def true_accuracies(found: Sequence[Course], space: Mapping[str, float]) -> Figu
         axes.annotate(f"{name}, {accuracy:.2f} %", (1, accuracy), xycoords=("axes fraction", "data"), ha="right",
                       va="bottom", fontsize=9)  # fmt: skip
     axes.set(xlabel="epoch of the search", ylabel="true accuracy of the current cell (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)
     ends = ", ".join(f"{each.method}, seed {each.seed}: {each.accuracies[-1]:.2f} %" for each in found)
     words = f"True accuracy of the current cell over the epochs; at the end {ends}"
