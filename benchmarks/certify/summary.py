@@ -49,7 +49,8 @@ def _limit(folder: Path, case: str, row: dict[str, Any]) -> float | None:
     """Return the share of a step's seconds that its bytes need, or its operations if that is more; None: not known."""
     rows, rates = stages.read(folder, "steps")["rows"], stages.read(folder, "facts")["rows"].get("rates")
     kind = next((kind for kind in ("bf16", "tf32") if kind in row.get("variant", "")), "float32")
-    counted = rows.get(f"{case}: {kind}", {}).get("counted")
+    # TF32 moves and computes as much as float32
+    counted = rows.get(f"{case}: {'bf16' if kind == 'bf16' else 'float32'}", {}).get("counted")
     if not (counted and rates and row):
         return None
     needed = (

@@ -63,7 +63,7 @@ class Setup:
     def laid_out(self, prepare: Prepare) -> Prepare:
         """Return what prepares images in the memory layout of the network: channels last at most with bf16.
 
-        On an H200 dilated depthwise convolutions of float32 took 4.8 times as long in that layout (docs/gpu.md).
+        On an H200 dilated depthwise convolutions of float32 took 4.8 times as long there (benchmarks/measured).
         """
         asked = self.params.channels_last if self.bf16 else "off"
         return acceleration.lay_out(asked, self.network, prepare, self.device)
